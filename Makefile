@@ -1,0 +1,50 @@
+# The only commands that a newcomer needs: `make demo` and `make test`.
+# CI runs exactly these targets (.ci/run).
+
+SHELL := /bin/bash
+PY := .venv/bin/python
+STAMP := .venv/.setup-stamp
+COVERAGE_MIN := 92
+TRUSTED_BASE := src/corral/core/*,src/corral/ipc/*,src/corral/sandbox/*,src/corral/launcher/*,src/corral/jail/*
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench fuzz docs clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+setup: $(STAMP) ## make .venv with everything that the other targets need
+	@# System packages can go away under a finished .venv, so they are looked at each time.
+	@scripts/setup.sh --system-only
+
+$(STAMP): pyproject.toml uv.lock scripts/setup.sh .ci/uv.txt
+	@scripts/setup.sh
+
+demo: setup ## pull a model, admit it, serve it over TLS, ask it, show what held it in
+	@$(PY) scripts/demo.py
+
+test: setup ## the whole test suite with its coverage gate
+	@$(PY) -m coverage erase
+	@$(PY) -m coverage run -m pytest
+	@$(PY) -m coverage combine --quiet
+	@$(PY) -m coverage report --skip-covered --skip-empty --fail-under=$(COVERAGE_MIN)
+	@# The trusted base (architecture, section 7): every branch of it.
+	@$(PY) -m coverage report --skip-covered --fail-under=100 --include='$(TRUSTED_BASE)'
+
+check: setup ## format, lint, types, import contracts
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+bench: setup ## measure against the bare engine; writes bench/results
+	@$(PY) bench/run.py
+
+fuzz: setup ## feed broken bytes to every parser; FUZZ_SECONDS for each target
+	@$(PY) fuzz/run.py
+
+docs: setup ## write docs/cli.md from the commands' own help
+	@$(PY) scripts/cli_docs.py
+
+clean: ## remove .venv and caches; state folders stay
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*

@@ -1,0 +1,127 @@
+"""One plot for each measurement, as PNG and SVG, drawn from its JSON document alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+mpl.rcParams["svg.hashsalt"] = "corral"  # the same figures give the same file
+
+import matplotlib.pyplot as plt  # noqa: E402
+from matplotlib.axes import Axes  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+
+_CORRAL, _BARE, _GOAL = "#1f6f8b", "#b0b7bd", "#c0392b"
+_DPI = 150
+
+
+def draw(document: dict[str, Any], out: Path) -> None:
+    """Write `NAME.png` and `NAME.svg` of a measurement."""
+    name = document["measurement"]
+    figure = _DRAWERS[name](document)
+    machine = document["machine"]
+    figure.text(
+        0.5, 0.005,
+        f"{machine['cpu']}, {machine['cores']} cores, {document['date'][:10]}, load"
+        f" {document['load_before']:.2f}, {document['engine']['model']}, {machine['commit']}",
+        ha="center", fontsize=7, color="#666666",
+    )  # fmt: skip
+    figure.tight_layout(rect=(0, 0.03, 1, 1))
+    figure.savefig(out / f"{name}.png", dpi=_DPI)
+    figure.savefig(out / f"{name}.svg", metadata={"Date": None})
+    plt.close(figure)
+
+
+def _throughput(document: dict[str, Any]) -> Figure:
+    levels = document["levels"]
+    figure, (speed, first) = plt.subplots(1, 2, figsize=(10, 4.2))
+    labels = [str(level["streams"]) for level in levels]
+    _pairs(speed, labels, [_of(levels, side, "tokens_per_s_median") for side in _SIDES])
+    for at, level in enumerate(levels):
+        speed.text(
+            at, 0.03, f"x {level['tokens_per_s_ratio']:.2f}", ha="center", fontsize=9,
+            transform=speed.get_xaxis_transform(),
+        )  # fmt: skip
+    speed.set(title="Tokens per second (median)", xlabel="concurrent streams", ylabel="tokens/s")
+    _pairs(first, labels, [_of(levels, side, "first_token_ms_p50") for side in _SIDES])
+    for shift, side in ((-0.2, "corral"), (0.2, "bare")):
+        tops = _of(levels, side, "first_token_ms_p95")
+        first.plot([at + shift for at in range(len(tops))], tops, "_", color="black", markersize=14)
+    first.set(
+        title="Time to first token (bar p50, mark p95)", xlabel="concurrent streams", ylabel="ms"
+    )
+    speed.legend(loc="upper left")
+    return figure
+
+
+def _cold_start(document: dict[str, Any]) -> Figure:
+    runtimes = document["runtimes"]
+    figure, axes = plt.subplots(figsize=(6.5, 4.2))
+    _pairs(
+        axes, list(runtimes),
+        [[one[f"{side}_ms_median"] for one in runtimes.values()] for side in _SIDES],
+    )  # fmt: skip
+    for at, one in enumerate(runtimes.values()):
+        goal = one["bare_ms_median"] + 300
+        axes.hlines(goal, at - 0.42, at + 0.42, colors=_GOAL, linestyles="dashed")
+    axes.set(title="Cold start to first token (dashed: goal, bare + 300 ms)", ylabel="ms")
+    axes.legend(loc="upper left")
+    return figure
+
+
+def _memory(document: dict[str, Any]) -> Figure:
+    workers = document["workers_mib"]
+    needed = document["needed_mib"]
+    figure, axes = plt.subplots(figsize=(6.5, 4.2))
+    labels = ["bare", *(str(number) for number in range(1, len(workers) + 1))]
+    over = [document["bare_overhead_mib"], *document["overhead_mib"]]
+    axes.bar(labels, [needed] * len(labels), color=_BARE, label="KV and compute buffers")
+    axes.bar(labels, over, bottom=needed, color=_CORRAL, label="all the rest")
+    axes.axhline(needed + 30, color=_GOAL, linestyle="dashed", label="goal: 30 MiB over buffers")
+    axes.set(title="Private memory by worker of one model", xlabel="worker", ylabel="MiB")
+    axes.legend(loc="lower right")
+    return figure
+
+
+def _start_time(document: dict[str, Any]) -> Figure:
+    starts = document["starts"]
+    figure, axes = plt.subplots(figsize=(6.5, 4.2))
+    started = [one["started_ms_median"] for one in starts.values()]
+    ready = [one["ready_ms_median"] for one in starts.values()]
+    axes.bar(list(starts), started, color=_CORRAL, label="jail runs")
+    axes.bar(
+        list(starts), [all_ - part for all_, part in zip(ready, started, strict=True)],
+        bottom=started, color=_BARE, label="model loaded",
+    )  # fmt: skip
+    axes.set(title="Start of a worker (median)", ylabel="ms")
+    axes.legend(loc="upper left")
+    return figure
+
+
+_SIDES = ("corral", "bare")
+_DRAWERS: dict[str, Callable[[dict[str, Any]], Figure]] = {
+    "throughput": _throughput,
+    "cold_start": _cold_start,
+    "memory": _memory,
+    "start_time": _start_time,
+}
+
+
+def _of(levels: list[dict[str, Any]], side: str, name: str) -> list[float]:
+    return [level[side][name] for level in levels]
+
+
+def _pairs(axes: Axes, labels: list[str], sides: list[list[float]]) -> None:
+    for shift, side, color, heights in zip(
+        (-0.2, 0.2), _SIDES, (_CORRAL, _BARE), sides, strict=True
+    ):
+        places = [at + shift for at in range(len(labels))]
+        axes.bar_label(
+            axes.bar(places, heights, width=0.38, color=color, label=side), fmt="%.0f", fontsize=8
+        )
+    axes.set_xticks(range(len(labels)), labels)
+    axes.margins(y=0.15)

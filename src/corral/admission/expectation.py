@@ -1,0 +1,35 @@
+"""What the operator demands of a model's bytes before anything looks into them.
+
+Trust: operator side; no I/O. Input: command-line options.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from corral.core.ids import Digest, parse_digest
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """Digests that must match; None demands nothing.
+
+    Attributes:
+        sha256: digest of the model file.
+        wheel_sha256: digest of the wheel around it (`pypi://` only).
+    """
+
+    sha256: Digest | None = None
+    wheel_sha256: Digest | None = None
+
+    @classmethod
+    def parse(cls, *, sha256: str | None = None, wheel_sha256: str | None = None) -> Expectation:
+        """Return the expectation that two options describe.
+
+        Raises:
+            CorralError: code `bad_digest`.
+        """
+        return cls(
+            sha256=parse_digest(sha256) if sha256 else None,
+            wheel_sha256=parse_digest(wheel_sha256) if wheel_sha256 else None,
+        )

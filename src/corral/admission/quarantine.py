@@ -1,0 +1,83 @@
+"""The folder of what is not admitted: names in it, and the sweep of what crashes left there.
+
+Trust: operator side. Input: contents written by fetch jails are hostile; they are removed without
+following links.
+
+    quarantine/fetch-<hash of source>/   a fetch jail's folder: model, wheel, *.part
+    quarantine/blobs/<digest>            sealed copies on their way through scan and trial
+    quarantine/scan-<random>/            copy for `corral scan`
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from corral.admission.catalog import admitted_digests
+from corral.admission.lock import store_lock, try_pull_lock
+from corral.admission.store import sweep_blobs
+from corral.core.home import Home
+
+_PART_SECONDS: Final = 7 * 24 * 3600
+_SCAN_SECONDS: Final = 3600
+
+
+def blobs_folder(home: Home) -> Path:
+    """Return the folder of sealed copies."""
+    return home.quarantine / "blobs"
+
+
+def remove_folder(home: Home, name: str) -> None:
+    """Delete a folder of the quarantine with all that is in it, if it is there."""
+    with suppress(FileNotFoundError):
+        shutil.rmtree(home.quarantine / name)
+
+
+def has_partial(home: Home, name: str) -> bool:
+    """Return whether a fetch folder holds the beginning of a file."""
+    with suppress(FileNotFoundError):
+        return any(
+            path.suffix == ".part" and path.lstat().st_size
+            for path in (home.quarantine / name).iterdir()
+        )
+    return False
+
+
+def sweep_quarantine(home: Home) -> None:
+    """Remove what no running pull will use: half-way blobs, old partial downloads, stray blobs.
+
+    Does nothing to the quarantine while a pull runs. What cannot be removed now stays for the next
+    sweep: a leftover is not a reason to refuse service.
+
+    Raises:
+        CorralError: code `database_unavailable`: without it nobody knows what is in use.
+    """
+    with try_pull_lock(home) as free:
+        if free:
+            sweep_locked(home)
+
+
+def sweep_locked(home: Home) -> None:
+    """Do the work of `sweep_quarantine`; the caller holds the pull lock."""
+    now_s = time.time()
+    for path in home.quarantine.iterdir():
+        with suppress(OSError):
+            if path.is_symlink() or not path.is_dir():
+                if path.name not in {".lock", ".store-lock"}:
+                    path.unlink()
+            elif _is_stale(path, now_s):
+                shutil.rmtree(path)
+    with store_lock(home):
+        sweep_blobs(home, admitted_digests(home))
+
+
+def _is_stale(folder: Path, now_s: float) -> bool:
+    if folder.name.startswith("scan-"):
+        return now_s - folder.stat().st_mtime > _SCAN_SECONDS
+    if folder.name.startswith("fetch-"):
+        ages_s = [now_s - p.lstat().st_mtime for p in folder.iterdir() if p.suffix == ".part"]
+        return not ages_s or min(ages_s) > _PART_SECONDS
+    return True

@@ -1,0 +1,156 @@
+"""The signed record of an admission: what was checked, by what, and with which result.
+
+Trust: made on the operator side; verified by the gateway, which has only the public key.
+Input of `verify_receipt`: text and signature from the database, which the gateway's zone can write:
+nothing in them counts until the Ed25519 signature over the exact bytes verifies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Literal
+
+import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+    Ed25519PrivateKey,
+    Ed25519PublicKey,
+)
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from corral.admission.scan.report import Finding
+from corral.admission.trusted_model import Trialled, Trust
+from corral.core.errors import CorralError
+from corral.core.ids import ModelName
+
+POLICY: Final = "corral-admission 1"
+"""Name of the rules that `trusted_model` enforces; raise it when they change."""
+_CONTEXT: Final = b"corral admission receipt v1\n"
+"""Put before the signed bytes, so that the key's signatures mean nothing elsewhere."""
+_RECEIPT_BYTES: Final = 2 << 20
+
+
+class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything that was known when a model was admitted under a name.
+
+    Attributes:
+        version: format of the receipt.
+        sha256_demanded: the operator gave the file's digest.
+        wheel_sha256_demanded: the operator gave the wheel's digest.
+        revision: commit that a hub named.
+        scanner: name and version of the scanner.
+        findings: what it saw and let pass.
+        policy: rules in force.
+        engine: what the trial load ran, empty if it did not say.
+        weights_bytes, kv_bytes_per_token, context_train_tokens: the resource estimate.
+        control_tokens: texts that input must never contain.
+        fetched_at, admitted_at: Unix seconds.
+    """
+
+    version: Literal[1] = 1
+    name: str
+    digest: str
+    size_bytes: int
+    trust: Trust
+    source: str
+    final_url: str
+    wheel_sha256: str
+    revision: str
+    sha256_demanded: bool
+    wheel_sha256_demanded: bool
+    scanner: str
+    findings: tuple[Finding, ...]
+    policy: str
+    engine: str
+    architecture: str
+    quantisation: str
+    parameters: int
+    block_count: int
+    vocabulary_tokens: int
+    weights_bytes: int
+    kv_bytes_per_token: int
+    context_train_tokens: int
+    has_chat_template: bool
+    control_tokens: tuple[str, ...]
+    fetched_at: int
+    admitted_at: int
+
+
+_decoder: Final = msgspec.json.Decoder(Receipt)
+
+
+def make_receipt(
+    trialled: Trialled, *, name: ModelName, fetched_at: int, admitted_at: int
+) -> Receipt:
+    """Return the receipt of a model that has passed every stage."""
+    scanned = trialled.scanned
+    verified = scanned.verified
+    quarantined = verified.quarantined
+    provenance = quarantined.fetched.provenance
+    facts = scanned.facts
+    return Receipt(
+        name=name,
+        digest=quarantined.digest,
+        size_bytes=quarantined.size_bytes,
+        trust=verified.trust,
+        source=provenance.source,
+        final_url=provenance.final_url,
+        wheel_sha256=provenance.wheel_sha256,
+        revision=provenance.revision,
+        sha256_demanded=verified.expect.sha256 is not None,
+        wheel_sha256_demanded=verified.expect.wheel_sha256 is not None,
+        scanner=scanned.report.scanner,
+        findings=scanned.report.findings,
+        policy=POLICY,
+        engine=trialled.engine,
+        architecture=facts.architecture,
+        quantisation=facts.quantisation,
+        parameters=facts.parameters,
+        block_count=facts.block_count,
+        vocabulary_tokens=facts.vocabulary_tokens,
+        weights_bytes=facts.weights_bytes,
+        kv_bytes_per_token=facts.kv_bytes_per_token,
+        context_train_tokens=facts.context_train_tokens,
+        has_chat_template=facts.has_chat_template,
+        control_tokens=facts.control_tokens,
+        fetched_at=fetched_at,
+        admitted_at=admitted_at,
+    )
+
+
+def sign_receipt(receipt: Receipt, key: Ed25519PrivateKey) -> tuple[str, bytes]:
+    """Return (canonical JSON text, signature over it)."""
+    text = msgspec.json.encode(receipt, order="sorted")
+    return text.decode(), key.sign(_CONTEXT + text)
+
+
+def verify_receipt(public_key_pem: bytes) -> Callable[[str, bytes], Receipt | None]:
+    """Return a verifier: (text, signature) → the receipt, or None if the signature does not hold.
+
+    Raises:
+        CorralError: code `receipt_key_unreadable`.
+    """
+    try:
+        key = load_pem_public_key(public_key_pem)
+    except ValueError as error:
+        raise _unreadable() from error
+    if not isinstance(key, Ed25519PublicKey):
+        raise _unreadable()
+
+    def verify(text: str, signature: bytes) -> Receipt | None:
+        raw = text.encode()
+        if len(raw) > _RECEIPT_BYTES:
+            return None
+        try:
+            key.verify(signature, _CONTEXT + raw)
+            return _decoder.decode(raw)
+        except (InvalidSignature, msgspec.DecodeError, UnicodeDecodeError):
+            return None
+
+    return verify
+
+
+def _unreadable() -> CorralError:
+    return CorralError(
+        "receipt_key_unreadable", "the key that verifies admission receipts cannot be read"
+    )

@@ -1,0 +1,153 @@
+"""Strict parser of a GGUF header and its key-value pairs.
+
+Trust: scan jail. Input: untrusted file; every count and length is checked against a limit and
+against what is left of the file before anything is read or kept.
+
+Format: ggml/docs/gguf.md. Stricter than the engine on purpose (research/artifacts.md, section 2a):
+keys are ASCII and unique even for a C string reader, strings are UTF-8 without NUL.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from corral.admission.scan.cursor import Cursor, ScanRefusal
+
+KEY_VALUES: Final = 2048
+TENSORS: Final = 65536
+KEY_BYTES: Final = 256
+STRING_BYTES: Final = 1 << 20
+ARRAY_ITEMS: Final = 1 << 22
+_TENSOR_BYTES: Final = 33
+_PAIR_BYTES: Final = 14
+"""Least bytes of a tensor description and of a key with its value."""
+STRING, ARRAY, BOOL, UINT32 = 8, 9, 7, 4
+
+_KEY: Final = re.compile(rb"[A-Za-z0-9_][A-Za-z0-9_.\-/]*")
+_SCALARS: Final[dict[int, struct.Struct]] = {
+    0: struct.Struct("<B"), 1: struct.Struct("<b"), 2: struct.Struct("<H"), 3: struct.Struct("<h"),
+    4: struct.Struct("<I"), 5: struct.Struct("<i"), 6: struct.Struct("<f"), 7: struct.Struct("<B"),
+    10: struct.Struct("<Q"), 11: struct.Struct("<q"), 12: struct.Struct("<d"),
+}  # fmt: skip
+
+Scalar = int | float | bool | str
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One value.
+
+    Attributes:
+        kind: GGUF value type of the value, or of the items of an array.
+        items: the items of an array, or the one scalar.
+        is_array: whether it is an array.
+    """
+
+    kind: int
+    items: tuple[Scalar, ...]
+    is_array: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """Header and key-value pairs of a file."""
+
+    version: int
+    tensor_count: int
+    values: dict[str, Value]
+
+
+def parse_metadata(cursor: Cursor) -> Metadata:
+    """Read everything up to the tensor descriptions.
+
+    Raises:
+        ScanRefusal: the first rule that the file breaks.
+    """
+    if cursor.size_bytes < 4:
+        raise ScanRefusal("truncated", "the file is empty or ends inside its header")
+    if cursor.take(4) != b"GGUF":
+        raise ScanRefusal("magic", "the file does not start as a GGUF file does")
+    version = cursor.u32()
+    if version & 0xFFFF == 0 and version:
+        raise ScanRefusal("endianness", "the file is big-endian")
+    if version not in {2, 3}:
+        raise ScanRefusal("version", "only GGUF versions 2 and 3 are read")
+    tensor_count, value_count = cursor.u64(), cursor.u64()
+    if tensor_count > TENSORS:
+        raise ScanRefusal("n_tensors", "the file claims more tensors than any model has")
+    if value_count > KEY_VALUES:
+        raise ScanRefusal("n_kv", "the file claims more metadata keys than any model has")
+    if tensor_count * _TENSOR_BYTES + value_count * _PAIR_BYTES > cursor.left_bytes:
+        raise ScanRefusal("truncated", "the file is too short for what its header claims")
+    values: dict[str, Value] = {}
+    for _ in range(value_count):
+        key = _key(cursor)
+        if key in values:
+            raise ScanRefusal("key_duplicate", "a metadata key occurs twice", key.encode())
+        values[key] = _value(cursor, key.encode())
+    return Metadata(version, tensor_count, values)
+
+
+def _key(cursor: Cursor) -> str:
+    length = cursor.u64()
+    if length == 0:
+        raise ScanRefusal("key_empty", "a metadata key is empty")
+    if length > KEY_BYTES:
+        raise ScanRefusal("key_length", "a metadata key is too long")
+    raw = cursor.take(length)
+    if not _KEY.fullmatch(raw):
+        # A NUL here would make the engine see another key than every checker does.
+        raise ScanRefusal("key_charset", "a metadata key has an unusual character", raw)
+    return raw.decode("ascii")
+
+
+def _value(cursor: Cursor, key: bytes) -> Value:
+    kind = cursor.u32()
+    if kind != ARRAY:
+        return Value(kind, (_item(cursor, kind, key),), is_array=False)
+    kind = cursor.u32()
+    count = cursor.u64()
+    if kind == ARRAY:
+        raise ScanRefusal("array_nested", "an array inside an array", key)
+    if kind != STRING and kind not in _SCALARS:
+        raise ScanRefusal("kv_type", "a metadata value has an unknown type", key)
+    item_bytes = 8 if kind == STRING else _SCALARS[kind].size
+    if count > ARRAY_ITEMS:
+        raise ScanRefusal("array_length", "an array claims more items than any model has", key)
+    if count * item_bytes > cursor.left_bytes:
+        raise ScanRefusal("truncated", "the file ends inside an array", key)
+    if kind in {STRING, BOOL}:
+        return Value(kind, tuple(_item(cursor, kind, key) for _ in range(count)), is_array=True)
+    code = _SCALARS[kind].format[1:]
+    raw = cursor.take(count * item_bytes)
+    return Value(kind, struct.unpack(f"<{count}{code}", raw), is_array=True)
+
+
+def _item(cursor: Cursor, kind: int, key: bytes) -> Scalar:
+    if kind == STRING:
+        return _string(cursor, key)
+    form = _SCALARS.get(kind)
+    if form is None:
+        raise ScanRefusal("kv_type", "a metadata value has an unknown type", key)
+    value: int | float = form.unpack(cursor.take(form.size))[0]
+    if kind == BOOL:
+        if value not in {0, 1}:
+            raise ScanRefusal("bool_value", "a boolean is neither 0 nor 1", key)
+        return bool(value)
+    return value
+
+
+def _string(cursor: Cursor, key: bytes) -> str:
+    length = cursor.u64()
+    if length > STRING_BYTES:
+        raise ScanRefusal("string_length", "a string is too long", key)
+    raw = cursor.take(length)
+    if b"\0" in raw and key != b"tokenizer.ggml.tokens":
+        raise ScanRefusal("string_nul", "a string contains NUL", key)
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ScanRefusal("string_utf8", "a string is not UTF-8", key) from error

@@ -1,0 +1,116 @@
+"""What a scan says: a verdict, findings and the facts of a model, as values.
+
+Trust: operator side, gateway and scan jail; no I/O.
+Input: the JSON line of a scan job is untrusted (the job may have been taken over by the file):
+every field is typed, bounded and checked for printable text here before anyone sees it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+SCANNER: Final = "corral-structure 1 (gguf 0.19)"
+"""Name and version in every receipt; raise it when a rule changes."""
+REPORT_BYTES: Final = 1 << 20
+"""Longest report line of a scan job."""
+CONTROL_TOKENS: Final = 4096
+CONTROL_TOKEN_CHARS: Final = 128
+
+Severity = Literal["info", "flag", "reject"]
+Verdict = Literal["accept", "flag", "reject"]
+
+_Slug = Annotated[str, Meta(pattern=r"\A[a-z0-9_]{1,48}\Z")]
+_Text = Annotated[str, Meta(max_length=400)]
+_Count = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+
+
+class Finding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One thing that the scanner saw.
+
+    Attributes:
+        code: stable slug, e.g. `key_duplicate`.
+        where: escaped key or tensor name, or empty.
+    """
+
+    code: _Slug
+    severity: Severity
+    message: _Text
+    where: Annotated[str, Meta(max_length=160)] = ""
+
+
+class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the metadata says about a model, once its structure is sound.
+
+    Attributes:
+        kv_bytes_per_token: 16-bit K and V of all layers for one token of context.
+        control_tokens: texts of the tokens of type CONTROL; input must never contain them.
+        quantisation: the tensor type that most weights have.
+    """
+
+    architecture: Annotated[str, Meta(pattern=r"\A[a-z0-9][a-z0-9_.-]{0,63}\Z")]
+    context_train_tokens: Annotated[int, Meta(ge=1, le=1 << 31)]
+    block_count: Annotated[int, Meta(ge=1, le=4096)]
+    embedding_length: Annotated[int, Meta(ge=1, le=1 << 24)]
+    head_count: Annotated[int, Meta(ge=0, le=1 << 16)]
+    head_count_kv: Annotated[int, Meta(ge=0, le=1 << 16)]
+    kv_bytes_per_token: Annotated[int, Meta(ge=0, le=1 << 32)]
+    weights_bytes: _Count
+    parameters: _Count
+    vocabulary_tokens: Annotated[int, Meta(ge=0, le=1 << 24)]
+    quantisation: Annotated[str, Meta(pattern=r"\A[A-Z0-9_]{1,16}\Z")]
+    has_chat_template: bool
+    control_tokens: Annotated[
+        tuple[Annotated[str, Meta(max_length=CONTROL_TOKEN_CHARS)], ...],
+        Meta(max_length=CONTROL_TOKENS),
+    ]
+
+
+class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The result of one scan.
+
+    Attributes:
+        facts: None unless the structure is sound.
+        scanner: name and version of what scanned.
+    """
+
+    verdict: Verdict
+    findings: Annotated[tuple[Finding, ...], Meta(max_length=256)]
+    facts: Facts | None
+    scanner: Annotated[str, Meta(max_length=80)]
+
+
+_decoder: Final = msgspec.json.Decoder(Report)
+
+
+def make_report(findings: tuple[Finding, ...], facts: Facts | None, scanner: str) -> Report:
+    """Return the report whose verdict follows from its findings."""
+    return Report(_verdict(findings, facts), findings, facts, scanner)
+
+
+def encode_report(report: Report) -> bytes:
+    """Return the report as one line."""
+    return msgspec.json.encode(report) + b"\n"
+
+
+def parse_report(line: bytes) -> Report | None:
+    """Return the report in `line`, or None if it is not one that a sound scan job prints."""
+    try:
+        report = _decoder.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    texts = [report.scanner, *(t for f in report.findings for t in (f.message, f.where))]
+    if not all(text.isprintable() for text in texts):
+        return None
+    if report.verdict != _verdict(report.findings, report.facts):
+        return None
+    return report
+
+
+def _verdict(findings: tuple[Finding, ...], facts: Facts | None) -> Verdict:
+    severities = {finding.severity for finding in findings}
+    if facts is None or "reject" in severities:
+        return "reject"
+    return "flag" if "flag" in severities else "accept"

@@ -1,0 +1,119 @@
+"""Strict parser of GGUF tensor descriptions: names, shapes, types, and where their data lies.
+
+Trust: scan jail. Input: untrusted file; integers have arbitrary precision here, so no product and
+no padding can wrap. The data must fill the rest of the file exactly: nothing overlaps, nothing is
+missing and nothing is hidden behind it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
+
+from corral.admission.scan.cursor import Cursor, ScanRefusal
+from corral.admission.scan.metadata import UINT32, Metadata
+
+_NAME: Final = re.compile(rb"[A-Za-z0-9_.\-]+")
+_NAME_BYTES: Final = 63
+_ELEMENTS: Final = (1 << 63) - 1
+_ALIGNMENTS: Final = frozenset({32, 64, 128, 256, 512, 1024, 2048, 4096})
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One tensor.
+
+    Attributes:
+        shape: dimensions, fastest first.
+        kind: ggml type name, e.g. `Q4_1`.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    kind: str
+    elements: int
+    size_bytes: int
+
+
+def parse_tensors(cursor: Cursor, metadata: Metadata) -> tuple[Tensor, ...]:
+    """Read the tensor descriptions and check that their data is all there and nothing else.
+
+    Raises:
+        ScanRefusal: the first rule that the file breaks.
+    """
+    alignment = _alignment(metadata)
+    tensors: list[Tensor] = []
+    names: set[str] = set()
+    expected_offset = 0
+    for _ in range(metadata.tensor_count):
+        tensor, offset = _tensor(cursor)
+        raw = tensor.name.encode()
+        if tensor.name in names:
+            raise ScanRefusal("tensor_duplicate", "a tensor name occurs twice", raw)
+        if offset != expected_offset:
+            raise ScanRefusal("offset", "tensor data is not laid out one after the other", raw)
+        expected_offset = _padded(offset + tensor.size_bytes, alignment)
+        names.add(tensor.name)
+        tensors.append(tensor)
+    if tensors:
+        data_start = _padded(cursor.offset, alignment)
+        unpadded = data_start + offset + tensors[-1].size_bytes
+        _check_extent(cursor.size_bytes, unpadded, data_start + expected_offset)
+    return tuple(tensors)
+
+
+def _tensor(cursor: Cursor) -> tuple[Tensor, int]:
+    length = cursor.u64()
+    if not 1 <= length <= _NAME_BYTES:
+        raise ScanRefusal("tensor_name_length", "a tensor name is empty or too long")
+    raw = cursor.take(length)
+    if not _NAME.fullmatch(raw):
+        raise ScanRefusal("tensor_name_charset", "a tensor name has an unusual character", raw)
+    dimensions = cursor.u32()
+    if not 1 <= dimensions <= 4:
+        raise ScanRefusal("n_dims", "a tensor has not 1 to 4 dimensions", raw)
+    shape = tuple(cursor.u64() for _ in range(dimensions))
+    kind, offset = cursor.u32(), cursor.u64()
+    if any(side == 0 or side > _ELEMENTS for side in shape):
+        raise ScanRefusal("ne", "a tensor has an empty or impossible dimension", raw)
+    elements = 1
+    for side in shape:
+        elements *= side
+    if elements > _ELEMENTS:
+        raise ScanRefusal("ne_overflow", "a tensor has more elements than can be counted", raw)
+    try:
+        known = GGMLQuantizationType(kind)
+        block, block_bytes = GGML_QUANT_SIZES[known]
+    except (ValueError, KeyError) as error:
+        raise ScanRefusal("tensor_type", "a tensor has an unknown or removed type", raw) from error
+    if shape[0] % block:
+        raise ScanRefusal("block_size", "a tensor row is not a whole number of blocks", raw)
+    size_bytes = elements // block * block_bytes
+    if size_bytes > _ELEMENTS:
+        raise ScanRefusal("nbytes_overflow", "a tensor is larger than any file", raw)
+    return Tensor(raw.decode("ascii"), shape, known.name, elements, size_bytes), offset
+
+
+def _check_extent(size_bytes: int, unpadded: int, padded: int) -> None:
+    if unpadded > _ELEMENTS:
+        raise ScanRefusal("nbytes_overflow", "the tensors are larger than any file")
+    if size_bytes < unpadded:
+        raise ScanRefusal("data_extent", "the file ends before its tensor data does")
+    if size_bytes not in {unpadded, padded}:
+        raise ScanRefusal("trailing_bytes", "the file has bytes after its last tensor")
+
+
+def _alignment(metadata: Metadata) -> int:
+    value = metadata.values.get("general.alignment")
+    if value is None:
+        return 32
+    if value.is_array or value.kind != UINT32 or value.items[0] not in _ALIGNMENTS:
+        raise ScanRefusal("alignment", "the alignment is not a power of two from 32 to 4096")
+    return int(value.items[0])
+
+
+def _padded(offset: int, alignment: int) -> int:
+    return (offset + alignment - 1) // alignment * alignment

@@ -1,0 +1,34 @@
+"""The interface of the trial load: does the engine load this model and give one token?
+
+Trust: operator side. `engine.trial.EngineTrial` implements it; admission may not import the engine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from corral.core.ids import Digest
+
+
+@dataclass(frozen=True, slots=True)
+class TrialResult:
+    """What the trial showed.
+
+    Attributes:
+        ok: loaded and gave a token.
+        code: stable slug of the failure; empty when ok.
+        engine: engine name and version that was tried; empty if unknown.
+    """
+
+    ok: bool
+    code: str
+    engine: str = ""
+
+
+class TrialLoader(Protocol):
+    """Loads a quarantined blob in an engine jail."""
+
+    def load(self, digest: Digest) -> TrialResult:
+        """Load `HOME/quarantine/blobs/<digest>`, generate one token, stop."""
+        ...

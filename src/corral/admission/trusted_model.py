@@ -1,0 +1,198 @@
+"""The order of admission as types: what a model has passed is what its value can prove.
+
+Trust: operator side; pure decisions, no I/O. Input: values made by the other stages.
+
+    1 Fetched      bytes arrived; whatever the fetch job says about them is a claim
+    2 Quarantined  a private copy exists, and *we* hashed it
+    3 Verified     the digest is what the operator expected (or the operator expected nothing)
+    4 Scanned      the structure check in the jail accepted it
+    5 Trialled     the engine loaded it in its jail and gave a token
+    6 Admitted     a receipt about all this is signed; only this may enter the store
+
+Each type can be made only by the step before it: the constructors are sealed, so the wrong order
+cannot be written. A step that refuses returns `Denied`; it never raises.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, Literal, final
+
+from corral.admission.expectation import Expectation
+from corral.admission.scan.report import Facts, Finding, Report
+from corral.admission.trial import TrialResult
+from corral.core.ids import Digest
+
+Trust = Literal["untrusted", "verified", "trusted"]
+
+_SEAL: Final = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where the bytes came from, as claimed by the fetch job and the servers.
+
+    Attributes:
+        source: canonical form of what the operator asked for.
+        final_url: where the last redirect led; empty for local files.
+        wheel_sha256: digest of the wheel, checked by the fetch job; empty if there was none.
+        revision: commit that the hub named; empty if none.
+    """
+
+    source: str
+    final_url: str = ""
+    wheel_sha256: str = ""
+    revision: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """A stage refused the model.
+
+    Attributes:
+        code: stable slug for `CorralError`.
+        findings: what the scanner saw, if it was the scanner.
+    """
+
+    code: str
+    message: str
+    remedy: str = ""
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sealed:
+    seal: object = field(repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.seal is not _SEAL:
+            raise TypeError(f"{type(self).__name__} is made by the admission step before it")
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched(_Sealed):
+    """Step 1. Nothing is known about the bytes."""
+
+    provenance: Provenance
+
+    def quarantine(self, digest: Digest, size_bytes: int) -> Quarantined:
+        """Step 2: a private copy was made and hashed by us."""
+        return Quarantined(seal=_SEAL, fetched=self, digest=digest, size_bytes=size_bytes)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantined(_Sealed):
+    """Step 2. The digest is true; the content is unknown."""
+
+    fetched: Fetched
+    digest: Digest
+    size_bytes: int
+
+    def verify(self, expect: Expectation) -> Verified | Denied:
+        """Step 3: compare with what the operator expects; expecting nothing gives `untrusted`."""
+        if expect.sha256 is not None and expect.sha256 != self.digest:
+            return Denied(
+                "hash_mismatch",
+                f"the file has sha256 {self.digest}, expected {expect.sha256}",
+                "find out why the file changed before you trust the new digest",
+            )
+        claimed = self.fetched.provenance.wheel_sha256
+        if expect.wheel_sha256 is not None and expect.wheel_sha256 != claimed:
+            return Denied("hash_mismatch", "the wheel has another sha256 than the expected one")
+        pinned = expect.sha256 is not None or expect.wheel_sha256 is not None
+        return Verified(
+            seal=_SEAL, quarantined=self, trust="verified" if pinned else "untrusted", expect=expect
+        )
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified(_Sealed):
+    """Step 3. The bytes are the expected ones, and `trust` says how much that means."""
+
+    quarantined: Quarantined
+    trust: Trust
+    expect: Expectation
+
+    def scan(self, report: Report) -> Scanned | Denied:
+        """Step 4: only an `accept` with facts goes on; a flag needs a policy that does not exist.
+
+        Fail closed: a flagged model is refused like a rejected one.
+        """
+        if report.verdict == "accept" and report.facts is not None:
+            return Scanned(seal=_SEAL, verified=self, report=report, facts=report.facts)
+        return _denied_by_scan(report)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scanned(_Sealed):
+    """Step 4. The structure is sound and `facts` describe it."""
+
+    verified: Verified
+    report: Report
+    facts: Facts
+
+    def trial(self, result: TrialResult) -> Trialled | Denied:
+        """Step 5: the engine must have loaded it."""
+        if result.ok:
+            return Trialled(seal=_SEAL, scanned=self, engine=result.engine)
+        return Denied(
+            "trial_failed",
+            f"the engine could not load the model in its jail ({result.code})",
+            "the file may be damaged, too large for this machine, or made for another engine",
+        )
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trialled(_Sealed):
+    """Step 5. The engine loads it and answers."""
+
+    scanned: Scanned
+    engine: str
+
+    def admit(self, receipt_text: str, signature: bytes) -> Admitted:
+        """Step 6: a signed receipt exists."""
+        return Admitted(seal=_SEAL, trialled=self, receipt_text=receipt_text, signature=signature)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted(_Sealed):
+    """Step 6. May enter store and catalog."""
+
+    trialled: Trialled
+    receipt_text: str
+    signature: bytes
+
+    @property
+    def digest(self) -> Digest:
+        """The blob's name in the store."""
+        return self.trialled.scanned.verified.quarantined.digest
+
+
+def begin(provenance: Provenance) -> Fetched:
+    """Step 1: bytes have arrived in quarantine; this proves nothing about them."""
+    return Fetched(seal=_SEAL, provenance=provenance)
+
+
+_CODES: Final = {"magic": "not_gguf", "truncated": "truncated", "data_extent": "truncated"}
+
+
+def _denied_by_scan(report: Report) -> Denied:
+    worst = [f for f in report.findings if f.severity == "reject"] or [
+        f for f in report.findings if f.severity == "flag"
+    ]
+    if not worst:
+        return Denied("scan_failed", "the scan gave no facts about the model")
+    first = worst[0]
+    where = f" at {first.where}" if first.where else ""
+    return Denied(
+        _CODES.get(first.code, "scan_rejected"),
+        f"the scanner refused the file: {first.message}{where} ({first.code})",
+        "see every finding: corral scan PATH",
+        report.findings,
+    )

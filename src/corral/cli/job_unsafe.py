@@ -1,0 +1,50 @@
+"""A launcher of our own for one command: pull, scan and run need no server.
+
+Trust: operator side; starts the launcher and nothing else. The launcher kills all it started when
+the channel closes, which the kernel does for us even if we are killed.
+Input: trusted.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+from corral.core.home import Home
+from corral.ipc.client import LauncherClient
+from corral.ipc.socket import socket_pair
+from corral.launcher.command import job_command
+
+_END_SECONDS: Final = 30
+"""A launcher that has not cleaned up within this time is killed; its jails die with it."""
+
+
+@contextmanager
+def job_launcher(home: Home, settings: Mapping[str, object]) -> Iterator[LauncherClient]:
+    """Start a launcher, yield its client, and wait until nothing of it is left.
+
+    Args:
+        home: state folder.
+        settings: dotted settings over the configuration file.
+    """
+    ours, theirs = socket_pair()
+    with theirs:
+        process = subprocess.Popen(
+            job_command(home, settings, theirs.fileno()),
+            pass_fds=(theirs.fileno(),),
+            stdin=subprocess.DEVNULL,
+            # Ctrl-C is ours to answer: the launcher ends when the channel closes.
+            start_new_session=True,
+        )
+    client = LauncherClient(ours)
+    try:
+        yield client
+    finally:
+        client.close()
+        try:
+            process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,112 @@
+"""What a server left behind on the host: processes, mounts, cgroups and namespaces.
+
+Trust: operator side. Input: /proc of this host, trusted.
+
+A `Footprint` is taken while the server lives; `leftovers` looks for each thing of it afterwards.
+It reads only what the kernel says, so it also finds what the launcher forgot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from corral.cli.readback import cgroup_folders
+
+_PROC: Final = Path("/proc")
+_CONTROLLERS: Final = ("memory", "pids", "cpu", "devices", "freezer", "name=systemd")
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What belongs to a server at one moment.
+
+    Attributes:
+        processes: (pid, start time in clock ticks); the pair is unique while the host is up.
+        namespaces: such as `net:[4026531840]`, without those this process is in.
+        cgroups: folders, without those this process is in.
+    """
+
+    processes: frozenset[tuple[int, int]]
+    namespaces: frozenset[str]
+    cgroups: frozenset[Path]
+
+    def __or__(self, other: Footprint) -> Footprint:
+        """Return both together: a server is looked at more than once."""
+        return Footprint(
+            processes=self.processes | other.processes,
+            namespaces=self.namespaces | other.namespaces,
+            cgroups=self.cgroups | other.cgroups,
+        )
+
+
+def take_footprint(launcher_pid: int) -> Footprint:
+    """Return what belongs to the launcher and to everything it started."""
+    parents: dict[int, list[int]] = {}
+    for pid in _pids():
+        stat = _stat(pid)
+        if stat:
+            parents.setdefault(int(stat[1]), []).append(pid)
+    family = [launcher_pid]
+    for pid in family:
+        family += parents.get(pid, [])
+    own = _PROC / "self"
+    cgroups = {
+        folder
+        for pid in family
+        for controller in _CONTROLLERS
+        for folder, _ in cgroup_folders(_PROC / str(pid), own, controller)
+    }
+    ours = {f for c in _CONTROLLERS for f, _ in cgroup_folders(own, own, c)}
+    return Footprint(
+        processes=frozenset((p, started) for p in family if (started := _started(p)) is not None),
+        namespaces=frozenset(n for p in family for n in _namespaces(p)) - _namespaces("self"),
+        cgroups=frozenset(cgroups - ours),
+    )
+
+
+def leftovers(footprint: Footprint, home: Path) -> list[str]:
+    """Return one line for each thing that is still there; empty means clean.
+
+    Args:
+        footprint: what belonged to the server.
+        home: its state folder; a mount below it is a leftover too.
+    """
+    left = [f"process {pid}" for pid, started in footprint.processes if _started(pid) == started]
+    alive = {name for pid in _pids() for name in _namespaces(pid)}
+    left += [f"namespace {name}" for name in sorted(footprint.namespaces & alive)]
+    left += [f"cgroup {folder}" for folder in sorted(footprint.cgroups) if folder.exists()]
+    for line in (_PROC / "self" / "mountinfo").read_text().splitlines():
+        point = line.split()[4]
+        if Path(point).is_relative_to(home):
+            left.append(f"mount {point}")
+    return left
+
+
+def _pids() -> list[int]:
+    return [int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit()]
+
+
+def _stat(pid: int) -> list[str]:
+    """Return the fields of /proc/PID/stat after the name, or nothing if it is gone."""
+    try:
+        return (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def _started(pid: int) -> int | None:
+    stat = _stat(pid)
+    # A zombie holds no resource; it is its parent's to reap.
+    return int(stat[19]) if stat and stat[0] != "Z" else None
+
+
+def _namespaces(pid: int | str) -> frozenset[str]:
+    found = set()
+    try:
+        for entry in (_PROC / str(pid) / "ns").iterdir():
+            found.add(str(entry.readlink()))
+    except OSError:
+        pass
+    return frozenset(found)

@@ -1,0 +1,86 @@
+"""`corral`: registers the verbs and turns errors into words and exit codes.
+
+Trust: operator side. Input: the operator's command line.
+
+Exit codes: 0 done; 1 refused or failed; 2 wrong usage (`scan`: could not decide); 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from corral.cli import (
+    config,
+    doctor,
+    grant,
+    key,
+    logs,
+    models,
+    ps,
+    pull,
+    reload,
+    run,
+    scan,
+    stop,
+    tenant,
+    up,
+    usage,
+    version,
+)
+from corral.cli.terminal import print_error
+from corral.core.errors import CorralError
+
+app = typer.Typer(
+    name="corral",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="The server for GGUF models you do not trust, for users who do not trust each other.",
+    epilog="First steps: corral pull SOURCE, then corral run MODEL, or corral up.",
+)
+app.command("up")(up.up)
+app.command("pull")(pull.pull)
+app.command("scan")(scan.scan)
+app.command("run")(run.run)
+app.command("list")(models.list_models)
+app.command("show")(models.show)
+app.command("rm")(models.rm)
+app.command("ps")(ps.ps)
+app.command("stop")(stop.stop)
+app.command("reload")(reload.reload)
+app.command("logs")(logs.logs)
+app.add_typer(key.app, name="key")
+app.add_typer(tenant.app, name="tenant")
+app.add_typer(grant.app, name="grant")
+app.command("usage")(usage.usage)
+app.command("doctor")(doctor.doctor)
+app.add_typer(config.app, name="config")
+app.command("version")(version.version)
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    as_json = bool({"--json", "--print-json"} & set(sys.argv[1:]))
+    try:
+        app()
+    except CorralError as error:
+        print_error(error, as_json=as_json)
+    except PermissionError:
+        print_error(
+            CorralError(
+                "no_permission",
+                "this state folder belongs to another user",
+                remedy="run as the user who set it up, or name a folder of your own with --home",
+            ),
+            as_json=as_json,
+        )
+    except BrokenPipeError:
+        # Whoever read our output has gone (`corral logs | head`): nothing more to say.
+        sys.stderr.close()
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

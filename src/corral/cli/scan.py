@@ -1,0 +1,99 @@
+"""`corral scan`: look at a model file without loading it.
+
+Trust: operator side. Input: a hostile file; it is parsed in a jail, and the report that comes back
+is checked and printed without control characters.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from corral.cli.models import find_model
+from corral.cli.options import (
+    DegradedOption,
+    HomeOption,
+    JsonOption,
+    RuntimeOption,
+    TierOption,
+    effective_config,
+    sandbox_settings,
+)
+from corral.cli.progress import shown_progress
+from corral.cli.terminal import print_error, print_json, print_note, print_table
+from corral.core.errors import CorralError
+from corral.core.home import Home
+
+if TYPE_CHECKING:
+    from corral.admission.scan.report import Report
+
+_ORDER = {"info": 0, "flag": 1, "reject": 2}
+_STYLES = {"info": "dim", "flag": "yellow", "reject": "bold red"}
+
+
+def scan(
+    target: Annotated[
+        str, typer.Argument(metavar="PATH|NAME", help="A file, or the name of an admitted model.")
+    ],
+    fail_on: Annotated[
+        str, typer.Option("--fail-on", help="Least severity that makes exit code 1.")
+    ] = "flag",
+    tier: TierOption = None,
+    runtime: RuntimeOption = None,
+    allow_degraded: DegradedOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Parse a model file in a jail and report what is wrong or odd about it.
+
+    Exit code 0 clean, 1 findings at or over --fail-on, 2 could not decide.
+
+    Example: corral scan ./model.gguf --json
+    """
+    if fail_on not in _ORDER:
+        raise typer.BadParameter("must be info, flag or reject", param_hint="--fail-on")
+    settings = sandbox_settings(tier, runtime, allow_degraded)
+    try:
+        report = _scan(target, Home.locate(home), settings)
+    except CorralError as error:
+        print_error(error, as_json=as_json)
+        raise typer.Exit(2) from error
+    if as_json:
+        import msgspec
+
+        print_json(msgspec.to_builtins(report))
+    else:
+        _show(report)
+    if any(_ORDER[f.severity] >= _ORDER[fail_on] for f in report.findings):
+        raise typer.Exit(1)
+
+
+def _scan(target: str, home: Home, settings: dict[str, object]) -> Report:
+    from corral.admission.scan.runner import scan_file
+    from corral.cli.job_unsafe import job_launcher
+    from corral.tenancy.setup import prepare_home
+
+    config = effective_config(home, settings)
+    prepare_home(home)
+    path = Path(target)
+    if not path.exists() and home.database.exists():
+        # A name of an admitted model: its blob is what was scanned once already.
+        path = home.blob(find_model(home, target).digest)
+    with job_launcher(home, settings) as launcher, shown_progress() as progress:
+        return scan_file(path, home=home, config=config, launcher=launcher, progress=progress)
+
+
+def _show(report: Report) -> None:
+    from rich.text import Text
+
+    print_table(
+        ("SEVERITY", "CODE", "WHERE", "MESSAGE"),
+        (
+            (Text(f.severity, style=_STYLES[f.severity]), f.code, f.where or "-", f.message)
+            for f in sorted(report.findings, key=lambda f: -_ORDER[f.severity])
+        ),
+        empty="nothing found",
+    )
+    print_note(f"verdict: {report.verdict}")

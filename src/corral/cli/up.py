@@ -1,0 +1,194 @@
+"""`corral up`: set up what is missing, then serve.
+
+Trust: operator side; becomes the launcher. Input: the operator's command line and configuration.
+API keys are printed once, by the run that made them; they are in no argument, file or environment.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from corral.cli.options import (
+    DegradedOption,
+    HomeOption,
+    RuntimeOption,
+    TierOption,
+    effective_config,
+    sandbox_settings,
+)
+from corral.cli.terminal import notes, print_error, print_json, print_note
+from corral.core.config import Config
+from corral.core.errors import CorralError
+from corral.core.home import Home
+
+if TYPE_CHECKING:
+    from corral.tenancy.setup import FirstKeys
+
+
+def up(
+    host: Annotated[
+        str | None,
+        typer.Option("--host", help="IP address to listen on.", show_default="127.0.0.1"),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", help="TCP port; 0 takes a free one.", show_default="8443"),
+    ] = None,
+    tier: TierOption = None,
+    runtime: RuntimeOption = None,
+    allow_degraded: DegradedOption = None,
+    home: HomeOption = None,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--print-json", "--json", help="When ready, print one JSON line in place of the banner."
+        ),
+    ] = False,
+) -> None:
+    """Set up this state folder if it is new, then serve over TLS until SIGTERM or Ctrl-C.
+
+    The first run prints two API keys, once: one of tenant `default`, one of the operator.
+
+    Example: corral up --port 8443
+    """
+    place = Home.locate(home)
+    settings: dict[str, object] = sandbox_settings(tier, runtime, allow_degraded)
+    settings |= {
+        name: value
+        for name, value in (("listen.host", host), ("listen.port", port))
+        if value is not None
+    }
+    config = effective_config(place, settings)
+    first = prepare(place, config)
+
+    from corral.cli.up_unsafe import become_launcher
+    from corral.launcher.command import serve_command
+
+    become_launcher(
+        partial(serve_command, place, settings),
+        announce=partial(_announce, place, config, first, as_json, os.getpid()),
+        complain=partial(_complain, first, as_json),
+    )
+
+
+def prepare(home: Home, config: Config) -> FirstKeys | None:
+    """Make the state folder ready to serve, whatever an earlier run left unfinished.
+
+    Returns:
+        The first API keys if this call made them, else None.
+
+    Raises:
+        CorralError: the folder, the certificate or the address is not fit to serve.
+    """
+    from corral.admission.quarantine import sweep_quarantine
+    from corral.pki.authority import (
+        ensure_server_certificate,
+        load_or_check_operator_certificate,
+    )
+    from corral.tenancy.setup import initialise
+
+    if config.tls.cert_file:
+        load_or_check_operator_certificate(config.tls.cert_file, config.tls.key_file)
+    first = initialise(home)
+    try:
+        check_exposure(home, config)
+        if not config.tls.cert_file:
+            ensure_server_certificate(home, certificate_names(config))
+        sweep_quarantine(home)
+    except BaseException:
+        # These keys exist from now on and nobody will ever see them again.
+        _show_keys(first)
+        raise
+    return first
+
+
+def certificate_names(config: Config) -> tuple[str, ...]:
+    """Return the names that the own certificate must carry besides the loopback ones."""
+    address = ipaddress.ip_address(config.listen.host)
+    own = () if address.is_loopback or address.is_unspecified else (config.listen.host,)
+    return (*config.listen.names, *own)
+
+
+def check_exposure(home: Home, config: Config) -> None:
+    """Refuse to serve others than this machine without a single usable key.
+
+    TLS needs no check: there is no way to serve without it.
+
+    Raises:
+        CorralError: code `no_keys`.
+    """
+    if ipaddress.ip_address(config.listen.host).is_loopback:
+        return
+    from corral.state.database import open_database
+    from corral.tenancy.keys import list_keys
+
+    if not any(key.status() == "active" for key in list_keys(open_database(home.database))):
+        raise CorralError(
+            "no_keys",
+            f"{config.listen.host} can be reached by others, and there is no usable API key",
+            remedy="make one with: corral key create TENANT --name NAME",
+        )
+
+
+def base_url(config_host: str, names: tuple[str, ...], host: str, port: int) -> str:
+    """Return the URL that a client on this machine uses.
+
+    Args:
+        config_host: the address that was asked for.
+        names: names that the certificate carries besides the loopback ones.
+        host: the address that the server reports.
+        port: the port that the server reports.
+    """
+    address = ipaddress.ip_address(config_host)
+    shown = host
+    if address.is_unspecified:
+        shown = names[0] if names else "127.0.0.1"
+    return f"https://[{shown}]:{port}" if ":" in shown else f"https://{shown}:{port}"
+
+
+def _announce(
+    home: Home, config: Config, first: FirstKeys | None, as_json: bool, pid: int,
+    host: str, port: int,
+) -> None:  # fmt: skip
+    """Tell whoever started us that the server answers; runs in a child of the launcher."""
+    url = base_url(config.listen.host, config.listen.names, host, port)
+    ca_file = None if config.tls.cert_file else str(home.ca_cert)
+    if as_json:
+        document: dict[str, object] = {"url": url, "ca_file": ca_file}
+        if first:
+            document |= {"api_key": first.api_key, "admin_key": first.admin_key}
+        print_json({**document, "pid": pid})
+        return
+    _show_banner(url, ca_file, first)
+
+
+def _show_banner(url: str, ca_file: str | None, first: FirstKeys | None) -> None:
+    from rich.text import Text
+
+    line = Text("corral serves on ", style="bold")
+    line.append(url, style="bold cyan")
+    notes().print(line)
+    if ca_file:
+        print_note(f"  CA file    {ca_file}")
+    _show_keys(first)
+    trust = f"--cacert {ca_file} " if ca_file else ""
+    print_note(f'  try        curl {trust}{url}/v1/models -H "Authorization: Bearer $KEY"')
+    print_note("  stop       Ctrl-C, or: corral stop")
+
+
+def _complain(first: FirstKeys | None, as_json: bool, error: CorralError) -> None:
+    print_error(error, as_json=as_json)
+    _show_keys(first)
+
+
+def _show_keys(first: FirstKeys | None) -> None:
+    """Print the first keys for the person at the terminal."""
+    if first:
+        print_note(f"  API key    {first.api_key}   (tenant default)")
+        print_note(f"  admin key  {first.admin_key}")
+        print_note("  shown once: keep both now; more with corral key create")

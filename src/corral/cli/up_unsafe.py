@@ -1,0 +1,79 @@
+"""Turn this process into the launcher, and leave a child behind that tells when it is ready.
+
+Trust: operator side. The process id stays, so that whoever started `corral up` can signal it.
+Input: one JSON line of the launcher on a pipe, at most `_LINE_BYTES`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from typing import Final, NoReturn
+
+from corral.core.errors import CorralError
+
+_LINE_BYTES: Final = 16 * 1024
+
+Announce = Callable[[str, int], None]
+Complain = Callable[[CorralError], None]
+
+
+def become_launcher(
+    command: Callable[[int], list[str]], *, announce: Announce, complain: Complain
+) -> NoReturn:
+    """Replace this process by the launcher.
+
+    Args:
+        command: returns the launcher's argv for the descriptor it announces itself on.
+        announce: called in the child with (host, port) once the server answers.
+        complain: called in the child with what kept the server from starting.
+    """
+    ready, ready_write = os.pipe()
+    argv = command(ready_write)
+    child = os.fork()
+    if child == 0:
+        os.close(ready_write)
+        # A grandchild belongs to init: the launcher never has to know or reap it.
+        if os.fork() == 0:
+            _tell(ready, announce, complain)
+        os._exit(0)
+    os.close(ready)
+    os.waitpid(child, 0)
+    os.set_inheritable(ready_write, True)
+    os.execv(argv[0], argv)
+
+
+def _tell(ready: int, announce: Announce, complain: Complain) -> NoReturn:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    status = 1
+    try:
+        with os.fdopen(ready, "rb") as pipe:
+            line = pipe.readline(_LINE_BYTES)
+        state = parse_ready(line)
+        if isinstance(state, CorralError):
+            complain(state)
+        else:
+            announce(*state)
+            status = 0
+    finally:
+        os._exit(status)
+
+
+def parse_ready(line: bytes) -> tuple[str, int] | CorralError:
+    """Return (host, port) of a ready line, or what kept the server from starting."""
+    try:
+        document = json.loads(line)
+        if "error" in document:
+            error = document["error"]
+            return CorralError(
+                str(error["code"]), str(error["message"]), remedy=str(error["remedy"])
+            )
+        return str(document["host"]), int(document["port"])
+    except (ValueError, KeyError, TypeError):
+        return CorralError(
+            "start_failed",
+            "the server ended before it was ready",
+            remedy="see what it said with: corral logs; what the host lacks with: corral doctor",
+        )

@@ -1,0 +1,32 @@
+"""Every fixed numeric bound, with its unit and its reason.
+
+Trust: any zone. A bound that an operator may change lives in `core.config` instead.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+GIB: Final = 1024 * MIB
+
+FRAME_BYTES: Final = 4 * KIB
+"""Longest message between a client and the launcher: every request is a few typed fields."""
+FRAME_FDS: Final = 4
+"""Most descriptors one launcher message carries (a worker's stdin, stdout and stderr, plus one)."""
+WIRE_LINE_BYTES: Final = 1 * MIB
+"""Longest JSON line on an engine worker's stdin or stdout (architecture, section 3)."""
+WIRE_BACKLOG_LINES: Final = 256
+"""Chunks of one request that may wait in the gateway before that worker is no longer read."""
+TENANT_WORKERS: Final = 64
+"""Most workers of one launcher: bounds uids, cgroups and descriptors."""
+BODY_BYTES_MAX: Final = 16 * MIB
+"""Upper bound of the operator's own `limits.body_bytes`."""
+GGUF_METADATA_BYTES: Final = 512 * MIB
+"""Largest metadata part of a GGUF file that the scanner reads."""
+SCAN_SECONDS: Final = 60
+ENGINE_BASE_BYTES: Final = 384 * MIB
+"""Interpreter, engine code and compute buffers of a worker, over weights and KV cache."""
+DRAIN_SECONDS: Final = 10
+"""In-flight requests get this long to finish after SIGTERM."""

@@ -1,0 +1,4 @@
+"""Ways to run an engine inside a jail.
+
+Trust: jail.
+"""

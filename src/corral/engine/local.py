@@ -1,0 +1,198 @@
+"""One worker for the caller alone: a blocking client for `corral run` and the trial load.
+
+Trust: command line (operator's side). Input: a hostile worker's stdout through `Conversation`;
+its stderr is read and thrown away, so that a chatty engine cannot stall.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Final, Self
+
+from corral.core.errors import CorralError
+from corral.engine.conversation import Conversation
+from corral.engine.wire import (
+    Cancel,
+    Chunk,
+    End,
+    Failed,
+    Fatal,
+    FromWorker,
+    Generate,
+    Ready,
+    WireError,
+    encode_line,
+)
+from corral.ipc.client import LauncherClient
+from corral.ipc.messages import StartEngine, WorkerEnded
+
+_READ_BYTES: Final = 64 * 1024
+FIRST_CHUNK_S: Final = 300.0
+NEXT_CHUNK_S: Final = 60.0
+
+
+class LocalWorker:
+    """A jailed worker for one request at a time; a context manager that leaves nothing behind.
+
+    Attributes:
+        ready: what the worker said of itself when the model was loaded.
+    """
+
+    def __init__(
+        self, launcher: LauncherClient, start: StartEngine, load_timeout_s: float = 120
+    ) -> None:
+        self._launcher = launcher
+        self._start = start
+        self._load_timeout_s = load_timeout_s
+        self._conversation = Conversation()
+        self._selector = selectors.DefaultSelector()
+        self._fds: tuple[int, int, int] | None = None
+        self._worker_id = 0
+        self._inbox: list[FromWorker] = []
+        self.ready = Ready(engine="", load_ms=0)
+
+    def __enter__(self) -> Self:
+        """Start the worker and wait until its model is loaded.
+
+        Raises:
+            CorralError: `model_load_failed`, `model_load_timeout`, `worker_failed`,
+                `worker_out_of_memory`, or the launcher's own refusal.
+        """
+        started, self._fds = self._launcher.start(self._start)
+        self._worker_id = started.worker_id
+        stdin, stdout, stderr = self._fds
+        try:
+            os.set_blocking(stdin, False)
+            os.set_blocking(stderr, False)
+            self._selector.register(stdout, selectors.EVENT_READ)
+            self._selector.register(stderr, selectors.EVENT_READ)
+            self.ready = self._loaded()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Kill the worker."""
+        self.close()
+
+    def close(self) -> None:
+        """Kill the worker and close its pipes; harmless when repeated."""
+        if self._fds is None:
+            return
+        fds, self._fds = self._fds, None
+        self._selector.close()
+        for fd in fds:
+            os.close(fd)
+        try:
+            self._launcher.stop(self._worker_id)
+        except CorralError:
+            return  # it is gone already, and so is everything of it
+
+    def generate(self, request: Generate) -> Iterator[Chunk | End | Failed]:
+        """Send `request` and yield its answer: chunks, then one `End` or `Failed`.
+
+        Raises:
+            CorralError: `worker_failed`, `worker_timeout`, `worker_out_of_memory`.
+        """
+        self._conversation.opened(request)
+        self._write(encode_line(request))
+        deadline = time.monotonic() + FIRST_CHUNK_S
+        while True:
+            message = self._next(deadline, "worker_timeout")
+            if not isinstance(message, Chunk | End | Failed):
+                raise _failed()
+            if message.id == request.id:
+                yield message
+                if not isinstance(message, Chunk):
+                    return
+            deadline = time.monotonic() + NEXT_CHUNK_S
+
+    def cancel(self, request_id: int) -> None:
+        """Ask the worker to end a request early; its `End` still comes through `generate`."""
+        self._conversation.cancelled(request_id)
+        self._write(encode_line(Cancel(request_id)))
+
+    def _loaded(self) -> Ready:
+        first = self._next(time.monotonic() + self._load_timeout_s, "model_load_timeout")
+        if isinstance(first, Fatal):
+            raise CorralError("model_load_failed", "the engine cannot load this model")
+        if not isinstance(first, Ready):
+            raise _failed()
+        return first
+
+    def _pipes(self) -> tuple[int, int, int]:
+        if self._fds is None:
+            raise _failed()
+        return self._fds
+
+    def _write(self, line: bytes) -> None:
+        stdin = self._pipes()[0]
+        view = memoryview(line)
+        deadline = time.monotonic() + NEXT_CHUNK_S
+        while view:
+            try:
+                view = view[os.write(stdin, view) :]
+            except BlockingIOError:
+                self._poll(0.01)
+                if time.monotonic() > deadline:
+                    raise self._timeout("worker_timeout") from None
+            except OSError as error:
+                raise self._ended() from error
+
+    def _next(self, deadline: float, timeout_code: str) -> FromWorker:
+        while not self._inbox:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                raise self._timeout(timeout_code)
+            self._poll(left_s)
+        return self._inbox.pop(0)
+
+    def _poll(self, wait_s: float) -> None:
+        _, stdout, stderr = self._pipes()
+        for key, _ in self._selector.select(wait_s):
+            try:
+                data = os.read(key.fd, _READ_BYTES)
+            except BlockingIOError:
+                continue
+            if key.fd == stderr:
+                if not data:
+                    self._selector.unregister(stderr)
+            elif key.fd == stdout:
+                if not data:
+                    raise self._ended()
+                try:
+                    self._inbox += self._conversation.feed(data)
+                except WireError as error:
+                    raise _failed() from error
+
+    def _timeout(self, code: str) -> CorralError:
+        what = "loading the model" if code == "model_load_timeout" else "the answer"
+        return CorralError(code, f"the engine worker took too long for {what}; it was stopped")
+
+    def _ended(self) -> CorralError:
+        """Say why the worker has gone, as far as the launcher knows."""
+        self.close()
+        for event in self._launcher.events:
+            if isinstance(event, WorkerEnded) and event.worker_id == self._worker_id:
+                if event.status == "memory":
+                    return CorralError(
+                        "worker_out_of_memory",
+                        "the engine worker used more memory than it may",
+                        remedy="raise engine.memory_bytes or lower engine.context_tokens",
+                    )
+                return CorralError("worker_failed", f"the engine worker ended: {event.status}")
+        return _failed()
+
+
+def _failed() -> CorralError:
+    return CorralError("worker_failed", "the engine worker broke off; it was stopped")

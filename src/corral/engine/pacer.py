@@ -1,0 +1,77 @@
+"""Gathers the pieces of running answers and sends them by the clock, all requests together.
+
+Trust: jail zone. The first piece of an answer goes out at once; later ones wait for the next tick.
+A token for each event costs a wake-up of gateway and client each, on cores that the engine needs
+(docs/benchmarks.md), and tells a watcher of the wire each token's time (ADR 10).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from corral.engine.wire import Chunk, FromWorker, TokenLogprob
+
+
+@dataclass(slots=True)
+class _Held:
+    texts: list[str] = field(default_factory=list)
+    logprobs: list[TokenLogprob] = field(default_factory=list)
+
+    def chunk(self, request_id: int) -> Chunk:
+        return Chunk(request_id, "".join(self.texts), tuple(self.logprobs))
+
+
+class Pacer:
+    """Holds pieces until the next tick; safe from several threads.
+
+    Args:
+        send: writes messages in one go.
+        interval_s: time between ticks; 0 sends each piece at once.
+    """
+
+    def __init__(self, send: Callable[[list[FromWorker]], None], interval_s: float) -> None:
+        self._send = send
+        self._interval_s = interval_s
+        self._lock = threading.Lock()
+        self._held: dict[int, _Held] = {}
+        self._begun: set[int] = set()
+        self._something = threading.Event()
+        if interval_s:
+            threading.Thread(target=self._tick_forever, daemon=True).start()
+
+    def piece(self, request_id: int, text: str, logprobs: tuple[TokenLogprob, ...]) -> None:
+        """Take one piece of an answer."""
+        with self._lock:
+            if not self._interval_s or request_id not in self._begun:
+                self._begun.add(request_id)
+                self._send([Chunk(request_id, text, logprobs)])
+                return
+            held = self._held.setdefault(request_id, _Held())
+            held.texts.append(text)
+            held.logprobs += logprobs
+        self._something.set()
+
+    def finish(self, last: FromWorker, request_id: int) -> None:
+        """Send what is held of a request, then the message that ends it."""
+        with self._lock:
+            self._begun.discard(request_id)
+            held = self._held.pop(request_id, None)
+            self._send([held.chunk(request_id), last] if held else [last])
+
+    def tick(self) -> None:
+        """Send everything that is held."""
+        with self._lock:
+            self._something.clear()
+            if self._held:
+                held, self._held = self._held, {}
+                self._send([one.chunk(request_id) for request_id, one in held.items()])
+
+    def _tick_forever(self) -> None:
+        while True:
+            self._something.wait()
+            # By the clock, not by the piece: ticks of all requests and workers fall together.
+            time.sleep(self._interval_s - time.monotonic() % self._interval_s)
+            self.tick()

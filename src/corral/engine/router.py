@@ -1,0 +1,123 @@
+"""Who is sent to which worker: one worker for each (tenant, model digest, options), never shared.
+
+Trust: gateway [net]. Input: start requests that the pipeline built from an admitted entry.
+The key holds the tenant, so that no KV cache, prompt cache, slot or batch ever has two tenants'
+text. At most `max_workers` live at once; the longest idle one makes room, a busy one never does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from corral.core.config import Engine
+from corral.engine.launcher_link import LauncherLink
+from corral.engine.supervisor import RestartPolicy, Supervisor, Unavailable
+from corral.engine.wire import Message, Sampling
+from corral.engine.worker_link import Deadlines, Stream
+from corral.ipc.messages import StartEngine, WorkerEnded
+
+_IDLE_LOOK_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerKey:
+    """What a worker is for; requests that differ in any of it never meet in one worker."""
+
+    tenant: str
+    digest: str
+    context_tokens: int
+    parallel: int
+    threads: int
+    memory_bytes: int
+
+
+class Router:
+    """Every worker of this gateway.
+
+    Args:
+        launcher: where workers come from.
+        config: how many there may be and when idle ones are unloaded.
+        deadlines: how long a worker may be silent; None takes the load timeout of `config`.
+        policy: when a crashed worker is started again.
+    """
+
+    def __init__(
+        self,
+        launcher: LauncherLink,
+        config: Engine,
+        *,
+        deadlines: Deadlines | None = None,
+        policy: RestartPolicy | None = None,
+    ) -> None:
+        self._launcher = launcher
+        self._config = config
+        self._deadlines = deadlines or Deadlines(
+            load_s=config.load_timeout_s,
+            first_chunk_s=config.first_chunk_timeout_s,
+            next_chunk_s=config.chunk_timeout_s,
+        )
+        self._policy = policy or RestartPolicy()
+        self._supervisors: dict[WorkerKey, Supervisor] = {}
+        self._room = asyncio.Lock()
+        self._loop = asyncio.get_running_loop()
+        self._unloads: set[asyncio.Task[None]] = set()
+        self._ticker = self._loop.call_later(_IDLE_LOOK_S, self._look_for_idle)
+
+    async def open(
+        self,
+        start: StartEngine,
+        sampling: Sampling,
+        messages: tuple[Message, ...] | None,
+        prompt: str | None,
+    ) -> Stream | Unavailable:
+        """Send one request to the worker of its tenant, starting it if need be."""
+        key = WorkerKey(
+            start.tenant, start.digest, start.context_tokens, start.parallel, start.threads,
+            start.memory_bytes,
+        )  # fmt: skip
+        supervisor = self._supervisors.get(key)
+        if supervisor is None:
+            supervisor = self._supervisors[key] = Supervisor(
+                self._launcher,
+                start,
+                deadlines=self._deadlines,
+                policy=self._policy,
+                make_room=self._make_room,
+            )
+        return await supervisor.open(sampling, messages, prompt)
+
+    def worker_ended(self, event: WorkerEnded) -> None:
+        """Pass on the launcher's word that a worker has gone."""
+        for supervisor in self._supervisors.values():
+            supervisor.ended(event.worker_id, event.status, event.reason)
+
+    async def close(self) -> None:
+        """Stop every worker."""
+        self._ticker.cancel()
+        await asyncio.gather(*(one.unload() for one in self._supervisors.values()), *self._unloads)
+
+    async def _make_room(self, wanting: Supervisor) -> bool:
+        """Take a place for `wanting`, unloading the longest idle worker if all are taken."""
+        async with self._room:
+            while sum(one.live for one in self._supervisors.values()) >= self._config.max_workers:
+                idle = [one for one in self._supervisors.values() if one.unloadable]
+                if not idle:
+                    return False
+                await min(idle, key=lambda one: one.idle_since_s).unload()
+            wanting.live = True
+            return True
+
+    def _look_for_idle(self) -> None:
+        self._ticker = self._loop.call_later(_IDLE_LOOK_S, self._look_for_idle)
+        now = self._loop.time()
+        for key, supervisor in list(self._supervisors.items()):
+            if supervisor.forgettable:
+                del self._supervisors[key]
+            elif supervisor.unloadable and (
+                now - supervisor.idle_since_s >= self._config.idle_unload_s
+            ):
+                task = asyncio.create_task(supervisor.unload())
+                self._unloads.add(task)
+                task.add_done_callback(self._unloads.discard)

@@ -1,0 +1,277 @@
+"""The life of one worker: started on demand, kept warm, restarted with back-off, given up.
+
+Trust: gateway [net]. Input: a hostile worker through `WorkerLink`, events of the launcher.
+There is one supervisor for each (tenant, model digest, options); whatever its worker does, only
+requests of this tenant on this model feel it, and each of them gets a typed answer.
+
+    idle → starting → ready → idle               on demand, unloaded when nobody needs it
+    starting | ready → backing off → idle        after a crash: 0.5 s, doubled for each one more
+    backing off → given up → idle                5 crashes in 60 s: refused for 5 minutes
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from corral.core.errors import CorralError, IpcError
+from corral.engine.launcher_link import LauncherLink
+from corral.engine.wire import Fatal, Message, Ready, Sampling
+from corral.engine.worker_link import Deadlines, Stream, WorkerLink
+from corral.ipc.messages import OPERATOR_STOP, StartEngine
+from corral.telemetry.log import get_logger
+
+_log: Final = get_logger("engine.supervisor")
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """No worker can take the request now.
+
+    Attributes:
+        code: `worker_restarting`, `worker_failed`, `model_load_failed`, `model_load_timeout`,
+            `model_given_up`, `no_worker_free` or `worker_start_refused`.
+        retry_after_s: when it is worth asking again.
+    """
+
+    code: str
+    message: str
+    retry_after_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestartPolicy:
+    """When a crashing worker is started again."""
+
+    first_delay_s: float = 0.5
+    delay_max_s: float = 30
+    crashes_max: int = 5
+    window_s: float = 60
+    given_up_s: float = 300
+
+
+class Supervisor:
+    """Starts, watches and stops the worker of one key.
+
+    Args:
+        launcher: where workers come from.
+        start: the request that starts this worker.
+        deadlines: how long the worker may be silent.
+        policy: when it is started again.
+        make_room: asks the router for one of its places; False if there is none.
+
+    Attributes:
+        live: a place of the router is taken: a worker runs, starts or is being stopped.
+        users: requests that hold or wait for a slot.
+        idle_since_s: loop time of the last request's end.
+    """
+
+    def __init__(
+        self,
+        launcher: LauncherLink,
+        start: StartEngine,
+        *,
+        deadlines: Deadlines,
+        policy: RestartPolicy,
+        make_room: Callable[[Supervisor], Awaitable[bool]],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.live = False
+        self.users = 0
+        self.idle_since_s = self._loop.time()
+        self._launcher = launcher
+        self._start = start
+        self._deadlines = deadlines
+        self._policy = policy
+        self._make_room = make_room
+        self._slots = asyncio.Semaphore(start.parallel)
+        self._link: WorkerLink | None = None
+        self._worker_id = 0
+        self._starting: asyncio.Task[WorkerLink | Unavailable] | None = None
+        self._stopping: asyncio.Task[None] | None = None
+        self._crashes: deque[float] = deque(maxlen=policy.crashes_max)
+        self._blocked: Unavailable | None = None
+        self._blocked_until_s = 0.0
+
+    @property
+    def unloadable(self) -> bool:
+        """A worker runs and nobody needs it."""
+        return self._link is not None and self._link.usable and self.users == 0
+
+    @property
+    def forgettable(self) -> bool:
+        """Nothing runs, nobody waits, and no crash is held against it."""
+        if self.live or self.users or self._refusal() is not None:
+            return False
+        return not self._crashes or self._loop.time() - self._crashes[-1] > self._policy.window_s
+
+    async def open(
+        self, sampling: Sampling, messages: tuple[Message, ...] | None, prompt: str | None
+    ) -> Stream | Unavailable:
+        """Wait for a slot in first-come order, start the worker if need be, send the request."""
+        refusal = self._refusal()
+        if refusal is not None:
+            return refusal
+        self.users += 1
+        try:
+            await self._slots.acquire()
+        except BaseException:
+            self._leave()
+            raise
+        try:
+            link = await self._ready_link()
+        except BaseException:
+            self._release()
+            raise
+        if isinstance(link, Unavailable):
+            self._release()
+            return link
+        stream = link.submit(sampling, messages, prompt)
+        stream.when_over(lambda _: self._release())
+        return stream
+
+    def ended(self, worker_id: int, status: str, reason: str) -> None:
+        """Take the launcher's word that a worker has gone."""
+        if worker_id == self._worker_id:
+            _log.warning(
+                "worker_ended",
+                tenant=self._start.tenant, model=self._start.model, worker_id=worker_id,
+                status=status, reason=reason,
+            )  # fmt: skip
+            if self._link is not None:
+                self._link.close()
+                self._broken(worker_id, "worker_failed")
+            if reason == OPERATOR_STOP:
+                # The end of its pipes came first and was taken for a crash; it was none.
+                if self._crashes:
+                    self._crashes.pop()
+                self._blocked = None
+
+    async def unload(self) -> None:
+        """Stop the worker; requests that run get `Broken`."""
+        if self._link is not None:
+            link, self._link = self._link, None
+            link.close()
+            self._stopping = asyncio.create_task(self._stop(self._worker_id))
+        if self._stopping is not None:
+            await asyncio.shield(self._stopping)
+
+    def _refusal(self) -> Unavailable | None:
+        left_s = self._blocked_until_s - self._loop.time()
+        if self._blocked is None or left_s <= 0:
+            return None
+        return Unavailable(self._blocked.code, self._blocked.message, left_s)
+
+    def _release(self) -> None:
+        self._slots.release()
+        self._leave()
+
+    def _leave(self) -> None:
+        self.users -= 1
+        self.idle_since_s = self._loop.time()
+
+    async def _ready_link(self) -> WorkerLink | Unavailable:
+        if self._link is not None and self._link.usable:
+            return self._link
+        refusal = self._refusal()
+        if refusal is not None:
+            return refusal
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._start_worker())
+            self._starting.add_done_callback(self._started)
+        return await asyncio.shield(self._starting)
+
+    def _started(self, task: asyncio.Task[WorkerLink | Unavailable]) -> None:
+        self._starting = None
+        if not task.cancelled() and task.exception() is not None:
+            self.live = self._link is not None
+
+    async def _start_worker(self) -> WorkerLink | Unavailable:
+        if self._stopping is not None:
+            await asyncio.shield(self._stopping)
+        if not await self._make_room(self):
+            return Unavailable(
+                "no_worker_free", "every engine worker is busy with another model or tenant", 2
+            )
+        try:
+            started, pipes = await self._launcher.start(self._start)
+        except CorralError as error:
+            self.live = False
+            self._crashed(error.code)
+            return Unavailable(
+                "worker_start_refused", "the engine worker could not be started",
+                self._policy.first_delay_s,
+            )  # fmt: skip
+        self._worker_id = started.worker_id
+        link = WorkerLink(
+            pipes,
+            deadlines=self._deadlines,
+            on_broken=partial(self._broken, started.worker_id),
+        )
+        self._link = link
+        outcome = await link.loaded()
+        if isinstance(outcome, Ready):
+            _log.info(
+                "worker_ready",
+                tenant=self._start.tenant, model=self._start.model,
+                worker_id=started.worker_id, pid=started.pid, load_ms=outcome.load_ms,
+            )  # fmt: skip
+            return link
+        code = "model_load_failed"
+        if not isinstance(outcome, Fatal):
+            code = "model_load_timeout" if outcome.code == "worker_timeout" else "worker_failed"
+        _log.warning(
+            "worker_load_failed",
+            tenant=self._start.tenant, model=self._start.model, worker_id=started.worker_id,
+            code=code, bytes=link.stderr_bytes,
+        )  # fmt: skip
+        if self._link is link:
+            link.close()
+            self._broken(started.worker_id, code)
+        return Unavailable(
+            code, "the engine worker could not load this model", self._policy.first_delay_s
+        )
+
+    def _broken(self, worker_id: int, code: str) -> None:
+        if self._link is None or worker_id != self._worker_id:
+            return
+        self._link = None
+        self._crashed(code)
+        self._stopping = asyncio.create_task(self._stop(worker_id))
+
+    def _crashed(self, code: str) -> None:
+        now = self._loop.time()
+        self._crashes.append(now)
+        recent = sum(1 for at in self._crashes if now - at <= self._policy.window_s)
+        if recent >= self._policy.crashes_max:
+            delay_s = self._policy.given_up_s
+            self._crashes.clear()
+            self._blocked = Unavailable(
+                "model_given_up", "this model crashed again and again; it is left alone", delay_s
+            )
+        else:
+            delay_s = min(
+                self._policy.first_delay_s * 2.0 ** (recent - 1), self._policy.delay_max_s
+            )
+            self._blocked = Unavailable(
+                "worker_restarting", "the engine worker ended and is started again soon", delay_s
+            )
+        self._blocked_until_s = now + delay_s
+        _log.warning(
+            "worker_broken",
+            tenant=self._start.tenant, model=self._start.model, worker_id=self._worker_id,
+            code=code, count=recent, retry_after_s=delay_s,
+        )  # fmt: skip
+
+    async def _stop(self, worker_id: int) -> None:
+        try:
+            await self._launcher.stop(worker_id)
+        except IpcError:
+            _log.error("worker_stop_failed", worker_id=worker_id)
+        finally:
+            self.live = False
+            self._stopping = None

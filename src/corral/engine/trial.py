@@ -1,0 +1,43 @@
+"""The trial load of a quarantined model: load it in a jail, ask for one token, stop.
+
+Trust: command line (operator's side). Input: a hostile model in a hostile worker; only the
+outcome comes out, as a value of a fixed vocabulary.
+"""
+
+from __future__ import annotations
+
+from corral.admission.trial import TrialResult
+from corral.core.config import Config
+from corral.core.errors import CorralError
+from corral.core.ids import Digest
+from corral.engine.local import LocalWorker
+from corral.engine.sizing import trial_start
+from corral.engine.wire import End, Generate, Sampling
+from corral.ipc.client import LauncherClient
+
+
+class EngineTrial:
+    """The `TrialLoader` of admission, by a real engine worker."""
+
+    def __init__(self, launcher: LauncherClient, config: Config) -> None:
+        self._launcher = launcher
+        self._config = config
+
+    def load(self, digest: Digest) -> TrialResult:
+        """Load HOME/quarantine/blobs/`digest` in a jail and let it make one token.
+
+        Returns:
+            ok with an empty code, or the code of what failed: `model_load_failed`,
+            `model_load_timeout`, `worker_failed`, `worker_timeout`, `worker_out_of_memory`,
+            `trial_no_answer`, or the launcher's own refusal.
+        """
+        start = trial_start(digest, self._config)
+        request = Generate(id=1, sampling=Sampling(max_tokens=1, temperature=0.0), prompt="Hello")
+        try:
+            with LocalWorker(self._launcher, start, self._config.engine.load_timeout_s) as worker:
+                for message in worker.generate(request):
+                    if isinstance(message, End):
+                        return TrialResult(ok=True, code="", engine=worker.ready.engine)
+        except CorralError as error:
+            return TrialResult(ok=False, code=error.code)
+        return TrialResult(ok=False, code="trial_no_answer")

@@ -1,0 +1,188 @@
+"""JSON lines between the gateway and an engine worker: the schema of both directions.
+
+Trust: imported by the gateway [net] and by the worker [jail].
+Input: each side checks the other: one line is at most `WIRE_LINE_BYTES`, unknown fields and types
+are refused. A worker that breaks the schema is killed.
+
+A worker prints `Ready` (or `Fatal`) once, then answers each `Generate` with any number of `Chunk`
+and exactly one `End` or `Failed` of the same id. `Cancel` makes the end come soon.
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypeVar
+
+import msgspec
+
+from corral.core.limits import WIRE_LINE_BYTES
+
+
+class Message(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """One chat message, plain text."""
+
+    role: str
+    content: str
+
+
+class Sampling(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
+    """Sampling options; None leaves the engine's default.
+
+    Attributes:
+        logprobs: number of alternatives for each token; None for no log-probabilities.
+        stop: at most 16 stop sequences.
+    """
+
+    max_tokens: int
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    logprobs: int | None = None
+
+
+class Generate(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field="op", tag="gen"):
+    """Ask for one completion: of a chat (`messages`) or of a text (`prompt`), one of the two."""
+
+    id: int
+    sampling: Sampling
+    messages: tuple[Message, ...] | None = None
+    prompt: str | None = None
+
+
+class Cancel(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field="op", tag="cancel"):
+    """End a request early."""
+
+    id: int
+
+
+class TopLogprob(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """One alternative token."""
+
+    token: str
+    logprob: float
+    bytes: tuple[int, ...] | None = None
+
+
+class TokenLogprob(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """One chosen token with its alternatives."""
+
+    token: str
+    logprob: float
+    bytes: tuple[int, ...] | None = None
+    top_logprobs: tuple[TopLogprob, ...] = ()
+
+
+class Usage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Token counts of one request; `cached_tokens` is the reused part of the prompt."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = 0
+
+
+class Ready(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field="ev", tag="ready"):
+    """The model is loaded and requests are taken.
+
+    Attributes:
+        engine: engine name and version.
+        load_ms: time from process start to now.
+    """
+
+    engine: str
+    load_ms: int
+
+
+class Fatal(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field="ev", tag="fatal"):
+    """The model cannot be loaded; the worker exits."""
+
+    code: str
+
+
+class Chunk(
+    msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field="ev", tag="c",
+    omit_defaults=True,
+):  # fmt: skip
+    """A piece of the answer. The first chunk of a request may have empty text."""
+
+    id: int
+    text: str
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+class End(
+    msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field="ev", tag="end",
+    omit_defaults=True,
+):  # fmt: skip
+    """The answer is complete.
+
+    Attributes:
+        reason: `stop`, `length` or `cancelled`.
+    """
+
+    id: int
+    reason: str
+    usage: Usage
+
+
+class Failed(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field="ev", tag="fail"):
+    """The request cannot be answered.
+
+    Attributes:
+        code: `context_length_exceeded`, `bad_request` or `engine_error`.
+    """
+
+    id: int
+    code: str
+
+
+_T = TypeVar("_T")
+
+ToWorker = Generate | Cancel
+FromWorker = Ready | Fatal | Chunk | End | Failed
+
+_encoder: Final = msgspec.json.Encoder()
+_to_worker: Final[msgspec.json.Decoder[ToWorker]] = msgspec.json.Decoder(ToWorker)
+_from_worker: Final[msgspec.json.Decoder[FromWorker]] = msgspec.json.Decoder(FromWorker)
+
+
+class WireError(Exception):
+    """The other side broke the schema."""
+
+
+def encode_line(message: ToWorker | FromWorker) -> bytes:
+    """Return one line with its newline.
+
+    Raises:
+        WireError: the line would be longer than `WIRE_LINE_BYTES`.
+    """
+    line = _encoder.encode(message) + b"\n"
+    if len(line) > WIRE_LINE_BYTES:
+        raise WireError("line too long")
+    return line
+
+
+def decode_to_worker(line: bytes) -> ToWorker:
+    """Parse a line that the gateway sent.
+
+    Raises:
+        WireError: not of the schema.
+    """
+    return _decode(_to_worker, line)
+
+
+def decode_from_worker(line: bytes) -> FromWorker:
+    """Parse a line that a worker sent.
+
+    Raises:
+        WireError: not of the schema.
+    """
+    return _decode(_from_worker, line)
+
+
+def _decode(decoder: msgspec.json.Decoder[_T], line: bytes) -> _T:
+    try:
+        return decoder.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise WireError("line not of the schema") from error

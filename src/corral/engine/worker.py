@@ -1,0 +1,179 @@
+"""`corral-engine`: loads one model and answers requests over its own stdin and stdout.
+
+Trust: jail zone. It holds no secret but the prompts of its one tenant; everything outside treats
+its output as hostile. Input: `engine.wire` lines from the gateway, one model file.
+
+A fixed pool of threads (one for each parallel request) exists before the first request, so that no
+thread is ever made later.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Final
+
+from corral.core.limits import WIRE_LINE_BYTES
+from corral.engine.allocator_unsafe import limit_arenas, release_free_memory
+from corral.engine.drivers.interface import Engine, EngineOptions
+from corral.engine.drivers.xllamacpp import XllamacppEngine
+from corral.engine.pacer import Pacer
+from corral.engine.translate import Turn, request_body
+from corral.engine.wire import (
+    Cancel,
+    End,
+    Failed,
+    Fatal,
+    FromWorker,
+    Generate,
+    Ready,
+    Usage,
+    WireError,
+    decode_to_worker,
+    encode_line,
+)
+
+_STDIN: Final = 0
+_STDOUT: Final = 1
+_OPTIONS: Final = frozenset({
+    "--model", "--context-tokens", "--parallel", "--threads", "--event-interval-ms"
+})  # fmt: skip
+
+
+class Output:
+    """Writes whole lines to stdout from any thread."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._lock = threading.Lock()
+
+    def send(self, messages: list[FromWorker]) -> None:
+        """Write whole lines; it may block while the gateway does not read (back-pressure)."""
+        view = memoryview(b"".join([encode_line(message) for message in messages]))
+        with self._lock:
+            while view:
+                view = view[os.write(self._fd, view) :]
+
+
+class Worker:
+    """Multiplexes requests over a fixed pool of threads."""
+
+    def __init__(
+        self, engine: Engine, output: Output, parallel: int, *, interval_s: float = 0
+    ) -> None:
+        self._engine = engine
+        self._pacer = Pacer(output.send, interval_s)
+        self._waiting: queue.SimpleQueue[Generate] = queue.SimpleQueue()
+        self._cancelled: set[int] = set()
+        self._live: set[int] = set()
+        for _ in range(parallel):
+            threading.Thread(target=self._answer_forever, daemon=True).start()
+
+    def take(self, message: Generate | Cancel) -> None:
+        """Queue a request or mark one as cancelled."""
+        if isinstance(message, Cancel):
+            if message.id in self._live:
+                self._cancelled.add(message.id)
+            return
+        self._live.add(message.id)
+        self._waiting.put(message)
+
+    def _answer_forever(self) -> None:
+        while True:
+            request = self._waiting.get()
+            try:
+                last = self._answer(request)
+            except Exception:
+                last = Failed(request.id, "engine_error")
+            self._pacer.finish(last, request.id)
+            self._live.discard(request.id)
+            self._cancelled.discard(request.id)
+
+    def _answer(self, request: Generate) -> FromWorker:
+        if request.id in self._cancelled:
+            return End(request.id, "cancelled", Usage(0, 0))
+        turn = Turn(request.id, send=self._pacer.piece, cancelled=self._cancelled)
+        body = request_body(request)
+        if request.messages is not None:
+            self._engine.chat(body, turn.take)
+        else:
+            self._engine.complete(body, turn.take)
+        return turn.result()
+
+
+def read_lines(fd: int) -> Iterator[bytes]:
+    """Yield lines from a descriptor until end-of-file.
+
+    Raises:
+        WireError: a line is longer than `WIRE_LINE_BYTES`.
+    """
+    pending = bytearray()
+    while data := os.read(fd, 65536):
+        pending += data
+        *lines, rest = pending.split(b"\n")
+        pending = bytearray(rest)
+        if any(len(line) >= WIRE_LINE_BYTES for line in (*lines, rest)):
+            raise WireError("line too long")
+        yield from (bytes(line) for line in lines)
+
+
+def parse_options(argv: list[str]) -> EngineOptions:
+    """Read the launcher's `--name value` pairs; argparse would cost each worker a MiB.
+
+    Raises:
+        ValueError: an option is missing, unknown or no number.
+    """
+    values = dict(zip(argv[::2], argv[1::2], strict=True))
+    if set(values) != _OPTIONS:
+        raise ValueError(f"the worker takes {', '.join(sorted(_OPTIONS))}")
+    return EngineOptions(
+        model_path=values["--model"],
+        context_tokens=int(values["--context-tokens"]),
+        parallel=int(values["--parallel"]),
+        threads=int(values["--threads"]),
+        event_interval_ms=int(values["--event-interval-ms"]),
+    )
+
+
+def set_thread_policy(threads: int) -> None:
+    """Choose how the engine's threads wait for each other; libgomp reads it at the import.
+
+    Engines of several tenants share the cores. Threads that spin for long, as libgomp's do by
+    default, cost two busy engines most of their speed; threads that never spin cost a lone one
+    more than half. Short spins on a core of their own cost neither (docs/benchmarks.md).
+    """
+    os.environ["GOMP_SPINCOUNT"] = "2000"
+    if threads >= len(os.sched_getaffinity(0)):
+        # With fewer threads than cores, every engine would sit on the same first cores.
+        os.environ["OMP_PROC_BIND"] = "true"
+
+
+def main() -> None:
+    """Load the model named on the command line, then serve until stdin ends."""
+    began = time.monotonic()
+    options = parse_options(sys.argv[1:])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    output = Output(_STDOUT)
+    set_thread_policy(options.threads)
+    limit_arenas()
+    try:
+        engine: Engine = XllamacppEngine(options)
+    except Exception as error:
+        sys.stderr.write(f"load failed: {type(error).__name__}: {error}\n")
+        output.send([Fatal("load_failed")])
+        sys.exit(1)
+    release_free_memory()
+    worker = Worker(engine, output, options.parallel, interval_s=options.event_interval_ms / 1000)
+    output.send([Ready(engine.name, int((time.monotonic() - began) * 1000))])
+    for line in read_lines(_STDIN):
+        worker.take(decode_to_worker(line))
+    os._exit(0)  # engine threads may still compute; nobody waits for them
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""The answer on its way out: sanitised (stage 7) and shaped (stage 8), streamed or whole.
+
+Trust: gateway [net]. Input: a hostile worker's chunks, already schema-checked and bounded by
+`engine.conversation`; nothing of them goes out but text and numbers put into our own shapes.
+"""
+
+from __future__ import annotations
+
+from corral.engine.wire import Chunk, End, Failed, TokenLogprob, TopLogprob
+from corral.engine.worker_link import Broken, Item
+from corral.gateway.ask import Shape
+from corral.gateway.errors import ApiError, failed
+from corral.gateway.exchange import Exchange
+from corral.gateway.shapes.sse import DONE, error_event
+from corral.gateway.stages import Routed
+from corral.guard.output import OutputFilter
+from corral.guard.special_tokens import ControlTokens
+
+
+async def send_answer(routed: Routed, shape: Shape, exchange: Exchange) -> ApiError | None:
+    """Send the answer of a routed request.
+
+    Returns:
+        None if it was sent whole, else why not; the caller has been told either way.
+    """
+    if routed.ask.stream:
+        return await _send_stream(routed, shape, exchange)
+    return await _send_whole(routed, shape, exchange)
+
+
+async def _send_stream(routed: Routed, shape: Shape, exchange: Exchange) -> ApiError | None:
+    tokens = routed.sanitised.tokens
+    output = OutputFilter(tokens)
+    batch = await routed.stream.receive()
+    if isinstance(batch[0], Failed | Broken):
+        # Nothing has been sent yet: the caller gets a status code instead of an event.
+        error = failed(batch[0])
+        await exchange.refuse(error)
+        return error
+    await exchange.start_stream()
+    events = [shape.head()]
+    while True:
+        for item in batch:
+            if isinstance(item, Chunk):
+                text = output.feed(item.text)
+                logprobs = _clean(item.logprobs, tokens) if item.logprobs else ()
+                if text or logprobs:
+                    events.append(shape.delta(text, logprobs))
+            elif isinstance(item, End):
+                rest = output.flush()
+                if rest:
+                    events.append(shape.delta(rest, ()))
+                events += (shape.tail(item), DONE)
+                await exchange.write(b"".join(events), last=True)
+                return None
+            else:
+                error = failed(item)
+                events.append(error_event(error.body()))
+                await exchange.write(b"".join(events), last=True)
+                return error
+        if events:
+            await exchange.write(b"".join(events))
+            events.clear()
+        batch = await routed.stream.receive()
+
+
+async def _send_whole(routed: Routed, shape: Shape, exchange: Exchange) -> ApiError | None:
+    tokens = routed.sanitised.tokens
+    output = OutputFilter(tokens)
+    texts: list[str] = []
+    logprobs: list[TokenLogprob] = []
+    while True:
+        batch: list[Item] = await routed.stream.receive()
+        for item in batch:
+            if isinstance(item, Chunk):
+                texts.append(output.feed(item.text))
+                if item.logprobs:
+                    logprobs += _clean(item.logprobs, tokens)
+            elif isinstance(item, End):
+                texts.append(output.flush())
+                await exchange.answer(200, shape.whole("".join(texts), tuple(logprobs), item))
+                return None
+            else:
+                error = failed(item)
+                await exchange.refuse(error)
+                return error
+
+
+def _clean(logprobs: tuple[TokenLogprob, ...], tokens: ControlTokens) -> tuple[TokenLogprob, ...]:
+    return tuple(
+        TokenLogprob(
+            token=tokens.replace(one.token),
+            logprob=one.logprob,
+            bytes=one.bytes,
+            top_logprobs=tuple(
+                TopLogprob(token=tokens.replace(top.token), logprob=top.logprob, bytes=top.bytes)
+                for top in one.top_logprobs
+            ),
+        )
+        for one in logprobs
+    )

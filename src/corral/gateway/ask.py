@@ -1,0 +1,69 @@
+"""What a caller asks of a model, whatever dialect it was asked in.
+
+Trust: gateway [net]. Input: made by a dialect's parser from a checked schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from corral.engine.wire import End, Message, Sampling, TokenLogprob, Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """One completion to make: of `messages` or of `prompt`, one of the two.
+
+    Attributes:
+        stream: send the answer as it comes.
+        include_usage: end a stream with token counts.
+        obfuscate: pad each event of a stream.
+    """
+
+    model: str
+    sampling: Sampling
+    messages: tuple[Message, ...] | None = None
+    prompt: str | None = None
+    stream: bool = False
+    include_usage: bool = False
+    obfuscate: bool = True
+
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """Yield (field, text) of everything the model will read."""
+        if self.prompt is not None:
+            yield "prompt", self.prompt
+        for index, message in enumerate(self.messages or ()):
+            yield f"messages[{index}].content", message.content
+
+
+class Shape(Protocol):
+    """The answer to one request in its dialect's JSON."""
+
+    def head(self) -> bytes:
+        """Return the events that open a stream; may be empty."""
+
+    def delta(self, text: str, logprobs: tuple[TokenLogprob, ...]) -> bytes:
+        """Return the event of a piece of the answer."""
+
+    def tail(self, end: End) -> bytes:
+        """Return the events that end a stream, without `[DONE]`."""
+
+    def whole(self, text: str, logprobs: tuple[TokenLogprob, ...], end: End) -> bytes:
+        """Return the body of an answer that is not streamed."""
+
+
+def finish_reason(end: End) -> str:
+    """Return OpenAI's word for the end of an answer."""
+    return "length" if end.reason == "length" else "stop"
+
+
+def usage_fields(usage: Usage) -> dict[str, object]:
+    """Return OpenAI's `usage` object."""
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+    }

@@ -1,0 +1,141 @@
+"""Refusals in OpenAI's shape: {"error": {"message", "type", "param", "code"}}.
+
+Trust: gateway [net]. Messages are public: never a path, a secret, prompt text or engine output.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from corral.engine.supervisor import Unavailable
+from corral.engine.wire import Failed
+from corral.engine.worker_link import Broken
+from corral.guard.text import Denial
+from corral.tenancy.limits import Refusal
+
+_BAD_REQUEST: Final = "invalid_request_error"
+_SERVER: Final = "server_error"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiError:
+    """One refusal.
+
+    Attributes:
+        status: HTTP status code.
+        code: stable slug.
+        message: for the caller.
+        kind: OpenAI's `type`.
+        param: the request's field that is wrong.
+        retry_after_s: sent as `Retry-After`, rounded up.
+    """
+
+    status: int
+    code: str
+    message: str
+    kind: str = _BAD_REQUEST
+    param: str | None = None
+    retry_after_s: float | None = None
+
+    def body(self) -> bytes:
+        """Return the JSON body."""
+        return msgspec.json.encode(
+            {
+                "error": {
+                    "message": self.message,
+                    "type": self.kind,
+                    "param": self.param,
+                    "code": self.code,
+                }
+            }
+        )
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Return the headers that belong to this refusal."""
+        found: list[tuple[bytes, bytes]] = []
+        if self.retry_after_s is not None:
+            found.append((b"retry-after", b"%d" % max(1, -int(-self.retry_after_s // 1))))
+        if self.status == 401:
+            found.append((b"www-authenticate", b'Bearer realm="corral"'))
+        return found
+
+
+def bad_request(code: str, message: str, param: str | None = None) -> ApiError:
+    """Return a 400: the request is wrong and will be wrong again."""
+    return ApiError(400, code, message, param=param)
+
+
+UNAUTHENTICATED: Final = ApiError(
+    401, "invalid_api_key", "no valid API key was given", "authentication_error"
+)
+NOT_FOUND: Final = ApiError(404, "not_found", "there is nothing at this address")
+METHOD_NOT_ALLOWED: Final = ApiError(
+    405, "method_not_allowed", "this address does not take this method"
+)
+TOO_MANY_UPLOADS: Final = ApiError(
+    503, "too_many_uploads", "the server is reading as many requests as it may", _SERVER,
+    retry_after_s=1,
+)  # fmt: skip
+TOO_LARGE: Final = ApiError(413, "request_too_large", "the request body is over its limit")
+INTERNAL: Final = ApiError(
+    500, "internal_error", "something went wrong here; the log knows more", _SERVER
+)
+TIMED_OUT: Final = ApiError(
+    504, "request_timeout", "the answer took longer than a request may take", _SERVER
+)
+LEDGER_UNHEALTHY: Final = ApiError(
+    503, "usage_unavailable", "usage cannot be recorded now", _SERVER, retry_after_s=5
+)
+
+
+CATALOG_UNAVAILABLE: Final = ApiError(
+    503, "catalog_unavailable", "the list of models cannot be read now", _SERVER, retry_after_s=5
+)
+
+
+def model_not_found(model: str) -> ApiError:
+    """Return the one answer for unknown and for forbidden models."""
+    shown = model if model.isascii() and model.isprintable() else "named"
+    return ApiError(
+        404, "model_not_found", f"the model '{shown}' does not exist or you may not use it",
+        param="model",
+    )  # fmt: skip
+
+
+def over_limit(refusal: Refusal) -> ApiError:
+    """Return the 429 of a tenant's limit."""
+    return ApiError(
+        429, refusal.code, refusal.message, "rate_limit_error",
+        retry_after_s=refusal.retry_after_s,
+    )  # fmt: skip
+
+
+def denied(denial: Denial, param: str) -> ApiError:
+    """Return the 400 of a guard."""
+    return bad_request(denial.code, denial.message, param)
+
+
+def unavailable(reason: Unavailable) -> ApiError:
+    """Return the 503 of a worker that cannot be had now."""
+    return ApiError(503, reason.code, reason.message, _SERVER, retry_after_s=reason.retry_after_s)
+
+
+def failed(outcome: Failed | Broken) -> ApiError:
+    """Return what an unfinished answer means for the caller."""
+    if outcome.code == "context_length_exceeded":
+        return bad_request(
+            outcome.code, "the prompt is longer than the model's context", "messages"
+        )
+    if outcome.code == "bad_request":
+        return bad_request("engine_refused", "the engine refuses this request")
+    if outcome.code == "engine_error":
+        return ApiError(502, "engine_error", "the engine could not answer", _SERVER)
+    if outcome.code == "worker_timeout":
+        return ApiError(504, "worker_timeout", "the engine worker fell silent", _SERVER)
+    return ApiError(
+        502, outcome.code, "the engine worker ended before the answer did", _SERVER,
+        retry_after_s=1,
+    )  # fmt: skip

@@ -1,0 +1,98 @@
+"""One HTTP request and its response, over ASGI.
+
+Trust: gateway [net]. Input: a hostile client; headers were bounded by `http_guard`, the body is
+bounded here again.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Final
+
+from starlette.types import Receive, Scope, Send
+
+from corral.gateway.errors import ApiError
+
+_JSON: Final = (b"content-type", b"application/json")
+_EVENT_STREAM: Final = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+)
+
+
+class Exchange:
+    """Reads the request, writes the response.
+
+    Attributes:
+        request_id: names the request in the log and in `x-request-id`; always our own.
+        started: the response's status has been sent.
+        gone: the client has gone.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.request_id = f"req_{secrets.token_hex(12)}"
+        self.started = False
+        self.gone = False
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+
+    def bearer_token(self) -> str:
+        """Return the token of the `Authorization` header; empty if there is not exactly one."""
+        values = [value for name, value in self._scope["headers"] if name == b"authorization"]
+        if len(values) != 1:
+            return ""
+        scheme, _, token = values[0].partition(b" ")
+        if scheme.lower() != b"bearer" or not token.isascii():
+            return ""
+        return str(token.strip(), "ascii")
+
+    async def body(self, limit_bytes: int) -> bytes | None:
+        """Return the request's body, or None if it is longer than `limit_bytes` or cut off."""
+        parts: list[bytes] = []
+        size_bytes = 0
+        while True:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                self.gone = True
+                return None
+            part = message.get("body", b"")
+            size_bytes += len(part)
+            if size_bytes > limit_bytes:
+                return None
+            parts.append(part)
+            if not message.get("more_body", False):
+                return b"".join(parts)
+
+    async def client_gone(self) -> None:
+        """Wait until the client closes the connection; call it only after `body`."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.gone = True
+
+    async def answer(
+        self, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]] = ()
+    ) -> None:
+        """Send a whole JSON response."""
+        await self._start(status, [_JSON, (b"content-length", b"%d" % len(body)), *headers])
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def refuse(self, error: ApiError, *, close: bool = False) -> None:
+        """Send a refusal as a whole response; `close` ends the connection, unread body and all."""
+        ending = [(b"connection", b"close")] if close else []
+        await self.answer(error.status, error.body(), [*error.headers(), *ending])
+
+    async def start_stream(self) -> None:
+        """Begin a stream of events."""
+        await self._start(200, list(_EVENT_STREAM))
+
+    async def write(self, events: bytes, *, last: bool = False) -> None:
+        """Send events in one write; waits while the client does not read."""
+        await self._send({"type": "http.response.body", "body": events, "more_body": not last})
+
+    async def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        self.started = True
+        headers.append((b"x-request-id", self.request_id.encode()))
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})

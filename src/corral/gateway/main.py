@@ -1,0 +1,158 @@
+"""The gateway process: takes its sockets and secrets from the launcher, then serves.
+
+Trust: net. Runs in its own jail: empty network namespace, empty environment, nothing writable but
+/state and /tmp. Input: descriptor 3 is the listening socket, 4 the channel to the launcher.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Final
+
+import uvloop
+
+from corral.admission.catalog import Catalog
+from corral.core.config import parse_config
+from corral.core.errors import CorralError
+from corral.engine.launcher_link import Event, LauncherLink
+from corral.engine.router import Router
+from corral.gateway.app import build_app
+from corral.gateway.http_guard import Front, allowed_hosts
+from corral.gateway.pipeline import Services, upload_places
+from corral.gateway.server import GatewayServer
+from corral.gateway.tls import ServerTls
+from corral.ipc.messages import Drain, Reload, WorkerEnded
+from corral.telemetry.log import configure_logging, get_logger
+from corral.tenancy.keyring import Keyring
+from corral.tenancy.ledger import Ledger
+from corral.tenancy.limits import TenantLimits
+
+_log: Final = get_logger("gateway.main")
+
+LISTENER_FD: Final = 3
+CHANNEL_FD: Final = 4
+STATE: Final = Path("/state")
+
+
+class Gateway:
+    """The composition root: everything the gateway is made of, and what events do to it."""
+
+    def __init__(self, *, listener: socket.socket, channel: socket.socket, state: Path) -> None:
+        self._listener = listener
+        self._database = state / "corral.db"
+        self._link = LauncherLink(channel, on_event=self._event, on_closed=self._launcher_gone)
+        self._server: GatewayServer | None = None
+        self._tls: ServerTls | None = None
+        self._router: Router | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._drain_s: int | None = None
+
+    async def run(self) -> None:
+        """Serve until the launcher says `Drain` or goes away.
+
+        Raises:
+            CorralError: a secret or the configuration cannot be used.
+        """
+        link = self._link
+        config = parse_config(json.loads(await link.open_secret("config")))
+        pepper = await link.open_secret("pepper")
+        public_key = await link.open_secret("receipt_public_key")
+        self._tls = ServerTls(await link.open_secret("tls_cert"), await link.open_secret("tls_key"))
+        keyring = Keyring(self._database, pepper)
+        ledger = Ledger(self._database)
+        self._router = Router(link, config.engine)
+        services = Services(
+            config=config,
+            keyring=keyring,
+            catalog=Catalog(self._database, public_key),
+            limits=TenantLimits(config.limits),
+            ledger=ledger,
+            uploads=upload_places(config.limits.body_bytes),
+            router=self._router,
+        )
+        self._server = server = GatewayServer(
+            build_app(services, ready=self._ready),
+            front=Front(hosts=allowed_hosts(config.listen), body_bytes=config.limits.body_bytes),
+            tls=self._tls.context,
+            on_ready=lambda: self._spawn(link.gateway_ready()),
+        )
+        if self._drain_s is not None:
+            server.drain(self._drain_s)
+        try:
+            await server.serve(sockets=[self._listener])
+        finally:
+            await self._router.close()
+            ledger.close()
+            keyring.close()
+            link.close()
+
+    def _ready(self) -> bool:
+        return self._server is not None and self._server.started and self._drain_s is None
+
+    def _event(self, event: Event) -> None:
+        if isinstance(event, WorkerEnded):
+            if self._router is not None:
+                self._router.worker_ended(event)
+        elif isinstance(event, Reload):
+            self._spawn(self._reload())
+        elif isinstance(event, Drain):
+            _log.info("draining", deadline_s=event.deadline_s)
+            self._drain_s = event.deadline_s
+            if self._server is not None:
+                self._server.drain(event.deadline_s)
+
+    async def _reload(self) -> None:
+        if self._tls is None:
+            return
+        try:
+            cert = await self._link.open_secret("tls_cert")
+            self._tls.reload(cert, await self._link.open_secret("tls_key"))
+        except CorralError as error:
+            _log.error("tls_reload_failed", code=error.code)
+        else:
+            _log.info("tls_reloaded")
+
+    def _launcher_gone(self) -> None:
+        """Without the launcher there are no workers and no supervision: stop."""
+        if self._server is not None:
+            self._server.drain(1)
+            self._server.force_exit = True
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._spawned)
+
+    def _spawned(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            _log.error("task_failed", exc_info=task.exception())
+
+
+async def serve(*, listener: socket.socket, channel: socket.socket, state: Path) -> None:
+    """Run one gateway to its end."""
+    await Gateway(listener=listener, channel=channel, state=state).run()
+
+
+def main() -> int:
+    """Run the gateway on the inherited descriptors; return the exit code."""
+    configure_logging()
+    listener = socket.socket(fileno=LISTENER_FD)
+    channel = socket.socket(fileno=CHANNEL_FD)
+    listener.setblocking(False)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(listener=listener, channel=channel, state=STATE))
+    except CorralError as error:
+        _log.error("gateway_failed", code=error.code)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

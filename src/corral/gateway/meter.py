@@ -1,0 +1,69 @@
+"""What one request used, settled exactly once whatever became of it.
+
+Trust: gateway [net]. Input: token counts of a worker, bounded by `engine.conversation`.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from corral.engine.wire import End, Failed, Usage
+from corral.engine.worker_link import Broken, Stream
+from corral.gateway.stages import Leased
+from corral.telemetry.log import get_logger
+from corral.tenancy.ledger import Ledger, UsageRecord
+
+_log: Final = get_logger("gateway.meter")
+
+
+class Meter:
+    """Follows one leased request to its usage record.
+
+    Attributes:
+        status: `ok`, `cancelled` or an error's code; set by the pipeline.
+    """
+
+    def __init__(self, leased: Leased, ledger: Ledger, request_id: str) -> None:
+        self.status = "cancelled"
+        authorised = leased.authorised
+        self._principal = authorised.authenticated.principal
+        self._model = authorised.entry.name
+        self._ledger = ledger
+        self._request_id = request_id
+        self._started_s = time.monotonic()
+
+    def settle(self, stream: Stream | None) -> None:
+        """Record the usage: now, or when a cancelled stream has come to its end."""
+        if stream is None:
+            self._record(Usage(prompt_tokens=0, completion_tokens=0))
+        else:
+            stream.when_over(lambda outcome: self._over(stream, outcome))
+
+    def _over(self, stream: Stream, outcome: End | Failed | Broken) -> None:
+        if isinstance(outcome, End):
+            self._record(outcome.usage)
+        else:
+            # The worker cannot say any more what it did: the chunks we saw are what we know.
+            self._record(Usage(prompt_tokens=0, completion_tokens=stream.chunks))
+
+    def _record(self, usage: Usage) -> None:
+        duration_ms = int((time.monotonic() - self._started_s) * 1000)
+        self._ledger.settle(
+            UsageRecord(
+                tenant=self._principal.tenant,
+                key_id=self._principal.key_id,
+                model=self._model,
+                prompt_tokens=usage.prompt_tokens,
+                completion_tokens=usage.completion_tokens,
+                cached_tokens=usage.cached_tokens,
+                status=self.status,
+                duration_ms=duration_ms,
+            )
+        )
+        _log.info(
+            "request_settled",
+            request_id=self._request_id, tenant=self._principal.tenant, model=self._model,
+            key_prefix=self._principal.key_prefix, status=self.status, duration_ms=duration_ms,
+            prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens,
+        )  # fmt: skip

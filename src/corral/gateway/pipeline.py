@@ -1,0 +1,172 @@
+"""The way of a request, from its first byte to its usage record.
+
+    1 parse          strict schema, bounded size and depth               gateway.schemas
+    2 authenticate   a live key, compared in constant time               tenancy.keyring
+    3 authorise      the tenant may use the model, else "not found"      tenancy, admission.catalog
+    4 lease          rate, concurrency, the tenant's own queue           tenancy.limits
+    5 sanitise in    valid text, no control-token text                   guard
+    6 route          this tenant's own worker, started on demand         engine.router
+    7 sanitise out   control-token text replaced across chunk borders    guard.output
+    8 shape          OpenAI's JSON; events padded                        gateway.shapes
+    9 settle         usage recorded, place given back, always            tenancy.ledger
+
+Trust: gateway [net]. Input: hostile requests and hostile workers. Each step takes the type that
+only the step before can make (`gateway.stages`), so none can be skipped. A client that goes away,
+or a request over its deadline, cancels whatever step is being done; step 9 is done all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.types import Receive, Scope, Send
+
+from corral.admission.catalog import Catalog
+from corral.core.config import Config
+from corral.core.limits import MIB
+from corral.engine.router import Router
+from corral.engine.worker_link import Stream
+from corral.gateway.answer import send_answer
+from corral.gateway.dialect import Dialect
+from corral.gateway.errors import (
+    TIMED_OUT,
+    TOO_LARGE,
+    TOO_MANY_UPLOADS,
+    UNAUTHENTICATED,
+    ApiError,
+)
+from corral.gateway.exchange import Exchange
+from corral.gateway.meter import Meter
+from corral.gateway.shapes.sse import error_event
+from corral.gateway.stages import Authorised, parse
+from corral.tenancy.keyring import Keyring
+from corral.tenancy.ledger import Ledger
+from corral.tenancy.limits import TenantLimits
+
+_FAREWELL_S: Final = 5.0
+_UPLOADS_BYTES: Final = 256 * MIB
+"""Bodies being read, all together: a quarter of the gateway's memory limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What the pipeline works with; made once by the composition root."""
+
+    config: Config
+    keyring: Keyring
+    catalog: Catalog
+    limits: TenantLimits
+    ledger: Ledger
+    router: Router
+    uploads: asyncio.Semaphore
+
+
+def upload_places(body_bytes: int) -> asyncio.Semaphore:
+    """Return how many bodies of at most `body_bytes` may be read at the same time."""
+    return asyncio.Semaphore(max(8, _UPLOADS_BYTES // body_bytes))
+
+
+class Pipeline:
+    """The ASGI endpoint of one dialect."""
+
+    def __init__(self, dialect: Dialect, services: Services) -> None:
+        self._dialect = dialect
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; gives up when the client goes or the deadline passes."""
+        exchange = Exchange(scope, receive, send)
+        services = self._services
+        # Step 2 proves it; this look ahead keeps strangers from filling memory with bodies.
+        if services.keyring.authenticate(exchange.bearer_token()) is None:
+            await exchange.refuse(UNAUTHENTICATED, close=True)
+            return
+        if services.uploads.locked():
+            await exchange.refuse(TOO_MANY_UPLOADS, close=True)
+            return
+        async with services.uploads:
+            body = await exchange.body(services.config.limits.body_bytes)
+        if body is None:
+            if not exchange.gone:
+                await exchange.refuse(TOO_LARGE)
+            return
+        work = asyncio.create_task(self._answer(exchange, body))
+        watch = asyncio.create_task(exchange.client_gone())
+        try:
+            await asyncio.wait(
+                {work, watch},
+                timeout=self._services.config.limits.request_timeout_s,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            timed_out = not work.done() and not watch.done()
+            work.cancel()
+            watch.cancel()
+            await asyncio.wait({work, watch})
+        if not work.cancelled():
+            work.result()
+        elif timed_out:
+            async with asyncio.timeout(_FAREWELL_S):  # a client that does not read is cut off
+                await _give_up(exchange)
+
+    async def _answer(self, exchange: Exchange, body: bytes) -> None:
+        authorised = self._admit(exchange, body)
+        if isinstance(authorised, ApiError):
+            await exchange.refuse(authorised)
+            return
+        services = self._services
+        # 4 lease
+        leased = await authorised.lease(services.limits, services.ledger)
+        if isinstance(leased, ApiError):
+            await exchange.refuse(leased)
+            return
+        meter = Meter(leased, services.ledger, exchange.request_id)
+        stream: Stream | None = None
+        try:
+            # 5 sanitise in
+            sanitised = leased.sanitise()
+            if isinstance(sanitised, ApiError):
+                meter.status = sanitised.code
+                await exchange.refuse(sanitised)
+                return
+            # 6 route
+            routed = await sanitised.route(services.router, services.config)
+            if isinstance(routed, ApiError):
+                meter.status = routed.code
+                await exchange.refuse(routed)
+                return
+            stream = routed.stream
+            # 7 sanitise out, 8 shape
+            fingerprint = f"fp_{authorised.entry.digest[:12]}"
+            error = await send_answer(
+                routed, self._dialect.shape(routed.ask, fingerprint), exchange
+            )
+            meter.status = error.code if error else "ok"
+        finally:
+            # 9 settle
+            leased.lease.release()
+            if stream is not None:
+                stream.abandon()
+            meter.settle(stream)
+
+    def _admit(self, exchange: Exchange, body: bytes) -> Authorised | ApiError:
+        services = self._services
+        # 1 parse
+        parsed = parse(body, self._dialect, services.config)
+        if isinstance(parsed, ApiError):
+            return parsed
+        # 2 authenticate
+        authenticated = parsed.authenticate(exchange.bearer_token(), services.keyring)
+        if isinstance(authenticated, ApiError):
+            return authenticated
+        # 3 authorise
+        return authenticated.authorise(services.catalog)
+
+
+async def _give_up(exchange: Exchange) -> None:
+    if exchange.started:
+        await exchange.write(error_event(TIMED_OUT.body()), last=True)
+    else:
+        await exchange.refuse(TIMED_OUT)

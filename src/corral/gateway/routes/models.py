@@ -1,0 +1,75 @@
+"""GET /v1/models and /v1/models/{model}: what this key may use, and nothing else.
+
+Trust: gateway [net]. Input: hostile requests; unknown and forbidden models look the same.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from corral.admission.catalog import CatalogEntry
+from corral.core.errors import CorralError
+from corral.gateway.errors import CATALOG_UNAVAILABLE, UNAUTHENTICATED, model_not_found
+from corral.gateway.exchange import Exchange
+from corral.gateway.pipeline import Services
+
+
+class ModelList:
+    """GET /v1/models."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer with every admitted model that the key may use."""
+        exchange = Exchange(scope, receive, send)
+        principal = self._services.keyring.authenticate(exchange.bearer_token())
+        if principal is None:
+            await exchange.refuse(UNAUTHENTICATED)
+            return
+        self._services.ledger.touch(principal.key_id)
+        try:
+            entries = self._services.catalog.entries()
+        except (CorralError, sqlite3.Error, OSError):
+            await exchange.refuse(CATALOG_UNAVAILABLE)
+            return
+        data = [_model(e) for name, e in sorted(entries.items()) if principal.may_use(name)]
+        await exchange.answer(200, msgspec.json.encode({"object": "list", "data": data}))
+
+
+class ModelDetail:
+    """GET /v1/models/{model}."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer with one admitted model that the key may use."""
+        exchange = Exchange(scope, receive, send)
+        principal = self._services.keyring.authenticate(exchange.bearer_token())
+        if principal is None:
+            await exchange.refuse(UNAUTHENTICATED)
+            return
+        self._services.ledger.touch(principal.key_id)
+        name = scope["path_params"]["model"]
+        try:
+            entry = self._services.catalog.lookup(name)
+        except (CorralError, sqlite3.Error, OSError):
+            await exchange.refuse(CATALOG_UNAVAILABLE)
+            return
+        if entry is None or not principal.may_use(name):
+            await exchange.refuse(model_not_found(name))
+            return
+        await exchange.answer(200, msgspec.json.encode(_model(entry)))
+
+
+def _model(entry: CatalogEntry) -> dict[str, object]:
+    return {
+        "id": entry.name,
+        "object": "model",
+        "created": int(entry.admitted_at.timestamp()),
+        "owned_by": "corral",
+    }

@@ -1,0 +1,97 @@
+"""POST /v1/chat/completions: what may be sent.
+
+Trust: gateway [net]. Input: hostile JSON. An assistant message that the official client sends back
+as it got it (with `refusal: null` and the like) is taken; tools, images and audio are not.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from corral.engine.wire import Message
+from corral.gateway.ask import Ask
+from corral.gateway.errors import ApiError, bad_request
+from corral.gateway.schemas.fields import (
+    SamplingFields,
+    Tokens,
+    decode,
+    sampling,
+    stream_options,
+)
+
+
+class TextPart(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """One text part of a message."""
+
+    type: Literal["text"]
+    text: str
+
+
+class ResponseFormat(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Only plain text."""
+
+    type: Literal["text"]
+
+
+class ChatMessage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """One message of the conversation."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | Annotated[tuple[TextPart, ...], msgspec.Meta(max_length=1024)]
+    refusal: None = None
+    annotations: Annotated[tuple[None, ...], msgspec.Meta(max_length=0)] | None = None
+    audio: None = None
+    function_call: None = None
+    tool_calls: None = None
+
+
+class ChatRequest(SamplingFields, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """The body."""
+
+    messages: Annotated[tuple[ChatMessage, ...], msgspec.Meta(min_length=1, max_length=4096)]
+    max_completion_tokens: Tokens | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, msgspec.Meta(ge=0, le=20)] | None = None
+    response_format: ResponseFormat | None = None
+
+
+_decoder: Final = msgspec.json.Decoder(ChatRequest)
+
+
+def parse_chat(body: bytes, *, max_tokens: int) -> Ask | ApiError:
+    """Return what a chat request asks, or why it is refused."""
+    request = decode(_decoder, body)
+    if isinstance(request, ApiError):
+        return request
+    if request.top_logprobs is not None and not request.logprobs:
+        return bad_request(
+            "invalid_parameter", "top_logprobs needs logprobs to be true", "top_logprobs"
+        )
+    options = sampling(
+        request,
+        asked_tokens=request.max_completion_tokens or request.max_tokens,
+        max_tokens=max_tokens,
+        logprobs=(request.top_logprobs or 0) if request.logprobs else None,
+    )
+    if isinstance(options, ApiError):
+        return options
+    include_usage, obfuscate = stream_options(request)
+    return Ask(
+        model=request.model,
+        sampling=options,
+        messages=tuple(_plain(message) for message in request.messages),
+        stream=bool(request.stream),
+        include_usage=include_usage,
+        obfuscate=obfuscate,
+    )
+
+
+def _plain(message: ChatMessage) -> Message:
+    content = message.content
+    if not isinstance(content, str):
+        content = "".join(part.text for part in content)
+    # Chat templates know `system`; `developer` is OpenAI's newer word for it.
+    role = "system" if message.role == "developer" else message.role
+    return Message(role=role, content=content)

@@ -1,0 +1,121 @@
+"""Fields that chat and text completions have in common, and how a wrong one is named.
+
+Trust: gateway [net]. Input: hostile JSON, bounded by the body's size; depth is bounded by the
+schema, since nothing untyped is decoded. Spec: OpenAI API reference, chat and completions.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final, TypeVar
+
+import msgspec
+
+from corral.engine.wire import Sampling
+from corral.gateway.errors import ApiError, bad_request
+
+_T = TypeVar("_T")
+
+STOPS_MAX: Final = 16
+_UNKNOWN_FIELD: Final = re.compile(
+    r"Object contains unknown field `([^`]{1,64})`(?: - at `\$(.*)`)?"
+)
+_AT: Final = re.compile(r" - at `\$\.?([^`]{1,128})`")
+_MISSING: Final = re.compile(r"Object missing required field `([^`]{1,64})`")
+_SEED_MODULUS: Final = 0xFFFF_FFFF
+"""The engine takes 32 bits and reads the highest value as `random`; it is never reached."""
+
+Stop = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+Penalty = Annotated[float, msgspec.Meta(ge=-2, le=2)]
+Tokens = Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
+Label = Annotated[str, msgspec.Meta(max_length=512)]
+
+
+class StreamOptions(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """How a stream is sent."""
+
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+
+
+class SamplingFields(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """What both endpoints take; `user` and `metadata` are taken and ignored."""
+
+    model: Annotated[str, msgspec.Meta(min_length=1, max_length=96)]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: Tokens | None = None
+    temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    seed: Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)] | None = None
+    stop: Stop | Annotated[tuple[Stop, ...], msgspec.Meta(max_length=STOPS_MAX)] | None = None
+    frequency_penalty: Penalty | None = None
+    presence_penalty: Penalty | None = None
+    n: Annotated[int, msgspec.Meta(ge=1, le=1)] | None = None
+    user: Label | None = None
+    metadata: Annotated[dict[Label, Label], msgspec.Meta(max_length=16)] | None = None
+
+
+def decode(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T | ApiError:
+    """Decode a body, or say which field is wrong."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        return _wrong_field(str(error))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return bad_request("invalid_json", "the body is not valid JSON in UTF-8")
+
+
+def sampling(
+    fields: SamplingFields, *, asked_tokens: int | None, max_tokens: int, logprobs: int | None
+) -> Sampling | ApiError:
+    """Return the engine's sampling options, or why they are refused.
+
+    Args:
+        fields: what the caller sent.
+        asked_tokens: the caller's own bound of the answer.
+        max_tokens: the server's ceiling, used where the caller gave none.
+        logprobs: alternatives for each token; None for no log-probabilities.
+    """
+    if asked_tokens is not None and asked_tokens > max_tokens:
+        return bad_request(
+            "max_tokens_too_large",
+            f"max_tokens is {asked_tokens}; this server gives at most {max_tokens}",
+            "max_tokens",
+        )
+    if fields.stream_options is not None and not fields.stream:
+        return bad_request(
+            "invalid_parameter", "stream_options needs stream to be true", "stream_options"
+        )
+    stop = (fields.stop,) if isinstance(fields.stop, str) else fields.stop or ()
+    return Sampling(
+        max_tokens=asked_tokens or max_tokens,
+        temperature=fields.temperature,
+        top_p=fields.top_p,
+        seed=None if fields.seed is None else fields.seed % _SEED_MODULUS,
+        stop=stop,
+        frequency_penalty=fields.frequency_penalty,
+        presence_penalty=fields.presence_penalty,
+        logprobs=logprobs,
+    )
+
+
+def stream_options(fields: SamplingFields) -> tuple[bool, bool]:
+    """Return (include usage, obfuscate)."""
+    options = fields.stream_options or StreamOptions()
+    return bool(options.include_usage), options.include_obfuscation is not False
+
+
+def _wrong_field(text: str) -> ApiError:
+    unknown = _UNKNOWN_FIELD.match(text)
+    if unknown:
+        param = f"{unknown[2] or ''}.{unknown[1]}".lstrip(".")
+        return bad_request("unknown_parameter", f"the parameter '{param}' is not supported", param)
+    missing = _MISSING.match(text)
+    if missing:
+        return bad_request(
+            "missing_parameter", f"the parameter '{missing[1]}' is required", missing[1]
+        )
+    at = _AT.search(text)
+    message = text if len(text) <= 256 and text.isprintable() else "a parameter is not valid"
+    return bad_request("invalid_parameter", message, at[1] if at else None)

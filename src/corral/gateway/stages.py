@@ -1,0 +1,177 @@
+"""The stages of a request as types: what a request has passed is what its value can prove.
+
+Trust: gateway [net]. Input: hostile requests. Each type can be made only by the stage before it
+(the constructors are sealed), so no stage can be skipped or swapped. A stage that refuses returns
+an `ApiError`; what it cannot decide it refuses.
+
+    Parsed → Authenticated → Authorised → Leased → Sanitised → Routed
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass, field
+from typing import Final, final
+
+from corral.admission.catalog import Catalog, CatalogEntry
+from corral.core.config import Config
+from corral.core.errors import CorralError
+from corral.engine.router import Router
+from corral.engine.sizing import engine_start
+from corral.engine.supervisor import Unavailable
+from corral.engine.worker_link import Stream
+from corral.gateway.ask import Ask
+from corral.gateway.dialect import Dialect
+from corral.gateway.errors import (
+    CATALOG_UNAVAILABLE,
+    LEDGER_UNHEALTHY,
+    UNAUTHENTICATED,
+    ApiError,
+    bad_request,
+    denied,
+    model_not_found,
+    over_limit,
+    unavailable,
+)
+from corral.guard.special_tokens import ControlTokens, control_tokens
+from corral.guard.text import check_text
+from corral.tenancy.keyring import Keyring
+from corral.tenancy.ledger import Ledger
+from corral.tenancy.limits import Lease, Refusal, TenantLimits
+from corral.tenancy.principal import Principal
+
+_SEAL: Final = object()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sealed:
+    seal: object = field(repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.seal is not _SEAL:
+            raise TypeError(f"{type(self).__name__} is made by the stage before it")
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parsed(_Sealed):
+    """Stage 1. The body is of the schema; who sent it is unknown."""
+
+    ask: Ask
+    dialect: Dialect
+
+    def authenticate(self, token: str, keyring: Keyring) -> Authenticated | ApiError:
+        """Stage 2: the bearer token is a live key of a tenant."""
+        principal = keyring.authenticate(token)
+        if principal is None:
+            return UNAUTHENTICATED
+        return Authenticated(seal=_SEAL, parsed=self, principal=principal)
+
+
+def parse(body: bytes, dialect: Dialect, config: Config) -> Parsed | ApiError:
+    """Stage 1: the body is of the dialect's schema and within the server's ceilings."""
+    ask = dialect.parse(body, max_tokens=config.limits.max_tokens)
+    if isinstance(ask, ApiError):
+        return ask
+    return Parsed(seal=_SEAL, ask=ask, dialect=dialect)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authenticated(_Sealed):
+    """Stage 2. We know whose request it is."""
+
+    parsed: Parsed
+    principal: Principal
+
+    def authorise(self, catalog: Catalog) -> Authorised | ApiError:
+        """Stage 3: the tenant was granted the model; unknown and forbidden look the same."""
+        name = self.parsed.ask.model
+        try:
+            entry = catalog.lookup(name)
+        except (CorralError, sqlite3.Error, OSError):
+            return CATALOG_UNAVAILABLE
+        if entry is None or not self.principal.may_use(name):
+            return model_not_found(name)
+        if self.parsed.dialect.needs_template and not entry.receipt.has_chat_template:
+            return bad_request(
+                "no_chat_template", "this model has no chat template; use /v1/completions", "model"
+            )
+        return Authorised(seal=_SEAL, authenticated=self, entry=entry)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authorised(_Sealed):
+    """Stage 3. This tenant may use this model."""
+
+    authenticated: Authenticated
+    entry: CatalogEntry
+
+    async def lease(self, limits: TenantLimits, ledger: Ledger) -> Leased | ApiError:
+        """Stage 4: within the tenant's rate and concurrency; may wait in the tenant's queue."""
+        if not ledger.healthy:
+            return LEDGER_UNHEALTHY
+        lease = await limits.acquire(self.authenticated.principal.tenant)
+        if isinstance(lease, Refusal):
+            return over_limit(lease)
+        return Leased(seal=_SEAL, authorised=self, lease=lease)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leased(_Sealed):
+    """Stage 4. The request has its place; whoever holds this must release the lease."""
+
+    authorised: Authorised
+    lease: Lease
+
+    def sanitise(self) -> Sanitised | ApiError:
+        """Stage 5: every text is fit for a model and forges none of its control tokens."""
+        tokens = control_tokens(self.authorised.entry.receipt.control_tokens)
+        ask = self.authorised.authenticated.parsed.ask
+        for param, text in ask.texts():
+            denial = check_text(text) or tokens.check(text)
+            if denial is not None:
+                return denied(denial, param)
+        for stop in ask.sampling.stop:
+            denial = check_text(stop)
+            if denial is not None:
+                return denied(denial, "stop")
+        return Sanitised(seal=_SEAL, leased=self, tokens=tokens)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sanitised(_Sealed):
+    """Stage 5. The text may be given to the model."""
+
+    leased: Leased
+    tokens: ControlTokens
+
+    async def route(self, router: Router, config: Config) -> Routed | ApiError:
+        """Stage 6: sent to the worker of this tenant, model and options."""
+        authorised = self.leased.authorised
+        entry = authorised.entry
+        ask = authorised.authenticated.parsed.ask
+        start = engine_start(
+            tenant=authorised.authenticated.principal.tenant,
+            model=entry.name,
+            digest=entry.digest,
+            estimate=entry.receipt,
+            config=config,
+        )
+        stream = await router.open(start, ask.sampling, ask.messages, ask.prompt)
+        if isinstance(stream, Unavailable):
+            return unavailable(stream)
+        return Routed(seal=_SEAL, sanitised=self, ask=ask, stream=stream)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routed(_Sealed):
+    """Stage 6. The answer is on its way; stages 7 and 8 are in `gateway.answer`."""
+
+    sanitised: Sanitised
+    ask: Ask
+    stream: Stream

@@ -1,0 +1,84 @@
+"""The text of a model's control tokens, as tenants may not send it and models may not show it.
+
+Trust: gateway [net]. Input: untrusted text; the token list of a signed receipt, made from an
+untrusted model file; admission bounds their number, their length is bounded here.
+
+llama.cpp parses special tokens in prompts: a tenant who writes `<|im_end|>` in a message ends that
+message and forges the next role. **Decision:** such text is refused with `special_token` instead
+of being rewritten. Rewriting (a zero-width space, full-width brackets) changes what the model
+reads without the caller knowing, and broke for user-defined tokens when measured; refusing is
+visible and cannot be bypassed by a later normalisation. Stop sequences may name control tokens:
+they are compared with the output and never tokenised into the prompt.
+
+In the output the text of a control token is replaced by U+FFFD. So an answer can go back into the
+next request of a conversation, and a model cannot forge a turn in somebody else's parser. A
+replacement, unlike a deletion, cannot put two halves together to a new token.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
+
+from corral.guard.text import Denial
+
+REPLACEMENT: Final = "\ufffd"
+_TOKEN_CHARACTERS_MIN: Final = 2
+"""One character alone is ordinary text in any vocabulary."""
+_TOKEN_CHARACTERS_MAX: Final = 256
+
+
+class ControlTokens:
+    """The control tokens of one model, ready to be looked for.
+
+    Attributes:
+        longest: characters of the longest one; 0 if there are none.
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        # A token over the bound is still caught by its beginning.
+        usable = {t[:_TOKEN_CHARACTERS_MAX] for t in texts if len(t) >= _TOKEN_CHARACTERS_MIN}
+        cut = sorted(usable, key=len, reverse=True)
+        self.longest = max((len(t) for t in cut), default=0)
+        self._pattern = re.compile("|".join(map(re.escape, cut))) if cut else None
+        firsts = "".join(sorted({re.escape(t[0]) for t in cut}))
+        self._first = re.compile(f"[{firsts}]") if cut else None
+        self._prefixes = frozenset(t[:n] for t in cut for n in range(1, len(t)))
+
+    def check(self, text: str) -> Denial | None:
+        """Return why `text` is refused as input, or None."""
+        if self._pattern is None or self._pattern.search(text) is None:
+            return None
+        return Denial(
+            "special_token",
+            "the text holds the text of one of the model's control tokens; they are not allowed "
+            "in messages and prompts",
+        )
+
+    def replace(self, text: str) -> str:
+        """Return `text` with every control token replaced."""
+        if self._pattern is None:
+            return text
+        return self._pattern.sub(REPLACEMENT, text)
+
+    def held_from(self, text: str) -> int:
+        """Return where the longest end of `text` begins that could become a control token."""
+        if self._first is None:
+            return len(text)
+        start = max(0, len(text) - self.longest + 1)
+        for found in self._first.finditer(text, start):
+            if text[found.start() :] in self._prefixes:
+                return found.start()
+        return len(text)
+
+    def harmless(self, text: str) -> bool:
+        """No control token can be or begin in `text`; the common case, decided fast."""
+        return self._first is None or self._first.search(text) is None
+
+
+@lru_cache(maxsize=64)
+def control_tokens(texts: tuple[str, ...]) -> ControlTokens:
+    """Return the control tokens of a receipt; kept, because compiling large lists takes time."""
+    return ControlTokens(texts)

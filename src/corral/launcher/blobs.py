@@ -1,0 +1,62 @@
+"""Open a model or a candidate read-only, or refuse: the launcher hands out descriptors, not paths.
+
+Trust: trusted base. Input: names that passed `core.ids`; the files' contents are never read here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from typing import Final
+
+from corral.core.errors import SandboxError
+from corral.core.ids import parse_digest
+from corral.launcher.stage import QUARANTINE, STORE
+
+_CANDIDATE: Final = re.compile(r"(?:[0-9a-zA-Z_-]{1,80}/)?[0-9a-zA-Z][0-9a-zA-Z._-]{0,200}")
+FOLDER: Final = re.compile(r"[0-9a-zA-Z_-]{1,80}")
+
+
+def open_blob(digest: str, *, quarantined: bool) -> int:
+    """Return a descriptor of a model.
+
+    Raises:
+        SandboxError: codes `model_missing`, `model_unsafe`.
+        CorralError: code `bad_digest`.
+    """
+    name = parse_digest(digest)
+    path = QUARANTINE / "blobs" / name if quarantined else STORE / name
+    return open_read_only(str(path))
+
+
+def open_candidate(name: str) -> int:
+    """Return a descriptor of a file in quarantine.
+
+    Raises:
+        SandboxError: codes `model_missing`, `model_unsafe`.
+    """
+    if not _CANDIDATE.fullmatch(name) or ".." in name:
+        raise SandboxError("model_missing", "there is no such file in quarantine")
+    return open_read_only(str(QUARANTINE / name))
+
+
+def open_read_only(path: str) -> int:
+    """Open a regular file that nobody but the operator (or we) can write.
+
+    Raises:
+        SandboxError: codes `model_missing`, `model_unsafe`.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise SandboxError("model_missing", "the model file cannot be opened") from error
+    facts = os.fstat(fd)
+    if (
+        not stat.S_ISREG(facts.st_mode)
+        or facts.st_mode & 0o022
+        or facts.st_uid not in {0, os.geteuid()}
+    ):
+        os.close(fd)
+        raise SandboxError("model_unsafe", "the model file is not one that only corral can write")
+    return fd

@@ -1,0 +1,85 @@
+"""The closed request table: who may ask the launcher for what, and when.
+
+Trust: trusted base. Input: decoded messages of `ipc.messages`. Like OpenSSH's monitor, each entry
+is permitted to certain channels only, some only once; everything else is refused, and a frame that
+is malformed ends its channel.
+
+    request       gateway  job  operator   once
+    StartEngine      x      x                     the gateway: admitted models only
+    StartScan               x
+    StartFetch              x
+    StopWorker       x      x      x              gateway and job: their own workers only
+    NextWorker       x      x      x
+    OpenSecret       x
+    GatewayReady     x                       x
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from corral.core.errors import CorralError
+from corral.ipc.messages import (
+    GatewayReady,
+    Message,
+    NextWorker,
+    OpenSecret,
+    Refused,
+    StartEngine,
+    StartFetch,
+    StartScan,
+    StopWorker,
+)
+from corral.launcher.requests import Requests
+from corral.launcher.session import Reply, Role, Session
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of the table."""
+
+    call: Callable[[Requests, Session, int, Any], Reply]
+    permit: frozenset[Role]
+    once: bool = False
+
+
+_ALL: Final = frozenset(Role)
+_STARTERS: Final = frozenset({Role.GATEWAY, Role.JOB})
+
+TABLE: Final[dict[type, Entry]] = {
+    StartEngine: Entry(lambda r, s, _, m: r.start_engine(s, m), _STARTERS),
+    StartScan: Entry(lambda r, s, _, m: r.start_scan(s, m), frozenset({Role.JOB})),
+    StartFetch: Entry(lambda r, s, _, m: r.start_fetch(s, m), frozenset({Role.JOB})),
+    StopWorker: Entry(lambda r, s, i, m: r.stop_worker(s, i, m), _ALL),
+    NextWorker: Entry(lambda r, _s, _, m: r.next_worker(m), _ALL),
+    OpenSecret: Entry(lambda r, _s, _, m: r.open_secret(m), frozenset({Role.GATEWAY})),
+    GatewayReady: Entry(
+        lambda r, _s, _, _m: r.gateway_ready(), frozenset({Role.GATEWAY}), once=True
+    ),
+}  # fmt: skip
+
+
+def dispatch(requests: Requests, session: Session, request_id: int, message: Message) -> Reply:
+    """Carry out one request, or refuse it.
+
+    Args:
+        requests: carries out what is permitted.
+        session: the channel's standing; changed when a once-only request is used.
+        request_id: the client's, for answers that come later.
+        message: a decoded message, of any type.
+    """
+    entry = TABLE.get(type(message))
+    if entry is None or session.role not in entry.permit:
+        return Reply(Refused("not_permitted", "this request is not permitted here", ""))
+    if entry.once:
+        if type(message) in session.used:
+            return Reply(Refused("not_permitted", "this request is permitted once", ""))
+        session.used.add(type(message))
+    try:
+        return entry.call(requests, session, request_id, message)
+    except CorralError as error:
+        return Reply(Refused(error.code, error.message, error.remedy))
+    except OSError:
+        return Reply(Refused("launcher_failed", "the launcher could not carry this out", ""))

@@ -1,0 +1,178 @@
+"""Start, stop and bury jails: joins policy, particulars, runtime, ids and control groups.
+
+Trust: trusted base. Input: typed requests that `launcher.requests` has checked.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from corral.ipc.messages import OPERATOR_STOP
+from corral.launcher.events import EventLog
+from corral.launcher.host import Host
+from corral.launcher.host_pid import host_pid_of
+from corral.launcher.jails import Jail, JailTable
+from corral.launcher.spawn_unsafe import Stdio, remove_bundle, start_bundle
+from corral.launcher.stage import IMAGES, hide_file, show_file
+from corral.sandbox.oci import Bind, Start, compile_bundle
+from corral.sandbox.outcome import Outcome, Status, classify_exit
+
+
+@dataclass(frozen=True, slots=True)
+class JailRequest:
+    """One start, checked.
+
+    Attributes:
+        file_fd: opened file that the jail may read; -1 for none. Closed by `Pen.start`.
+        file_option: how the program is told: `--model` or `--candidate`.
+        memory_bytes: 0 for the profile's own.
+    """
+
+    kind: str
+    args: tuple[str, ...] = ()
+    title_suffix: str = ""
+    memory_bytes: int = 0
+    cpus: float = 1.0
+    file_fd: int = -1
+    file_option: str = ""
+    binds: tuple[Bind, ...] = ()
+
+
+class Pen:
+    """All jails of one launcher share its host facts and its numbering."""
+
+    def __init__(self, host: Host, jails: JailTable, host_proc: int, log: EventLog) -> None:
+        self.host = host
+        self._jails = jails
+        self._host_proc = host_proc
+        self._log = log
+        self._token = os.urandom(4).hex()
+
+    def start(self, request: JailRequest, *, owner: int) -> tuple[Jail, tuple[int, int, int]]:
+        """Start a jail; return it with our ends of its stdin, stdout and stderr.
+
+        Raises:
+            SandboxError: codes `jail_failed`, `too_many_workers`; nothing is left.
+        """
+        pipes: list[int] = []
+        try:
+            worker_id = self._jails.reserve()
+            for _ in range(3):
+                pipes += os.pipe()
+            stdin, to_stdin, from_stdout, stdout, from_stderr, stderr = pipes
+            jail = self._start(request, worker_id, owner, Stdio(stdin, stdout, stderr), ())
+        except BaseException:
+            _close(pipes)
+            raise
+        finally:
+            if request.file_fd >= 0:
+                os.close(request.file_fd)
+        _close((stdin, stdout, stderr))
+        return jail, (to_stdin, from_stdout, from_stderr)
+
+    def start_gateway(
+        self, *, listener: int, channel: int, log: int, state: Path, owner: int
+    ) -> Jail:
+        """Start the gateway: descriptor 3 is the listener, 4 the channel to us."""
+        self.give_to("gateway", state, *state.iterdir())
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            request = JailRequest(
+                kind="gateway", cpus=float(os.cpu_count() or 1),
+                binds=(Bind(str(state), "/state", writable=True),),
+            )  # fmt: skip
+            stdio = Stdio(null, log, log)
+            return self._start(request, self._jails.reserve(), owner, stdio, (listener, channel))
+        finally:
+            os.close(null)
+
+    def give_to(self, kind: str, *paths: Path) -> None:
+        """Make files the property of the jails of one kind."""
+        uid = self.host.uid_for(kind, 0)
+        for path in paths:
+            os.chown(path, uid, uid, follow_symlinks=False)
+
+    def kill(self, jail: Jail) -> None:
+        """Send SIGKILL; the pid cannot have been reused, because only we reap it."""
+        jail.stopped_by_us = True
+        os.kill(jail.pid, signal.SIGKILL)
+
+    def expire(self, jail: Jail) -> None:
+        """Kill a jail whose time is over."""
+        jail.timed_out = True
+        os.kill(jail.pid, signal.SIGKILL)
+
+    def bury(self, jail: Jail, wait_status: int) -> Outcome:
+        """Remove what is left of a jail whose first process was just reaped."""
+        host = self.host
+        outcome = classify_exit(
+            wait_status,
+            stopped_by_us=jail.stopped_by_us,
+            timed_out=jail.timed_out,
+            out_of_memory=bool(jail.cgroup_path) and host.cgroups.out_of_memory(jail.cgroup_path),
+        )
+        if jail.stopped_by_operator and outcome.status is Status.KILLED:
+            outcome = Outcome(Status.KILLED, OPERATOR_STOP)
+        remove_bundle(host.runtime_for(jail.kind), jail.name, host.cgroups, jail.cgroup_path)
+        hide_file(jail.name)
+        return outcome
+
+    @staticmethod
+    def resident_bytes(jail: Jail) -> int:
+        """Return the resident set of a jail's first process."""
+        try:
+            pages = int(Path(f"/proc/{jail.pid}/statm").read_text().split()[1])
+        except (OSError, ValueError, IndexError):
+            return 0
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def _start(
+        self, request: JailRequest, worker_id: int, owner: int, stdio: Stdio, fds: Sequence[int]
+    ) -> Jail:
+        host, kind = self.host, request.kind
+        policy, runtime = host.policies[kind], host.runtime_for(kind)
+        # gVisor of 2022 makes an abstract socket of this name, which all launchers' jobs share.
+        name = f"{kind}-{worker_id}-{self._token}"
+        cgroup_path = f"{host.cgroup_base}/{name}" if host.cgroup_base else ""
+        args, binds, extra = request.args, request.binds, list(fds)
+        if request.file_fd >= 0:
+            inside = "/proc/self/fd/3"
+            if runtime.passes_fds:
+                extra.append(request.file_fd)
+            else:
+                inside = f"/{request.file_option.removeprefix('--')}"
+                binds = (*binds, Bind(show_file(name, request.file_fd), inside))
+            args = (*args, request.file_option, inside)
+        memory = request.memory_bytes or policy.memory_bytes
+        document = compile_bundle(
+            policy,
+            Start(
+                rootfs=str(IMAGES / kind), title_suffix=request.title_suffix,
+                args=(*args, *(f"--degraded={d}" for d in host.degraded)),
+                host_uid=host.uid_for(kind, worker_id), cgroup_path=cgroup_path,
+                memory_bytes=memory, cpus=request.cpus, binds=binds,
+                gvisor=runtime.tier == "gvisor",
+            ),
+        )  # fmt: skip
+        try:
+            pid = start_bundle(
+                runtime, name, document, stdio, extra, host.cgroups, cgroup_path, self._log
+            )
+        except BaseException:
+            hide_file(name)
+            raise
+        return Jail(
+            worker_id=worker_id, kind=kind, name=name, pid=pid,
+            host_pid=host_pid_of(self._host_proc, pid), owner=owner, cgroup_path=cgroup_path,
+            deadline=time.monotonic() + policy.deadline_s if policy.deadline_s else None,
+        )  # fmt: skip
+
+
+def _close(fds: Sequence[int]) -> None:
+    for fd in fds:
+        os.close(fd)

@@ -1,0 +1,170 @@
+"""What each permitted request does.
+
+Trust: trusted base. Input: decoded messages; every name in them is checked before it is used.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from corral.core.config import Config
+from corral.core.errors import SandboxError
+from corral.core.home import Home
+from corral.core.ids import parse_model_name, parse_tenant_name
+from corral.core.limits import ENGINE_BASE_BYTES
+from corral.ipc.messages import (
+    Done,
+    NextWorker,
+    NoMore,
+    OpenSecret,
+    Refused,
+    Secret,
+    Started,
+    StartEngine,
+    StartFetch,
+    StartScan,
+    StopWorker,
+    WorkerStatus,
+)
+from corral.launcher.blobs import FOLDER, open_blob, open_candidate
+from corral.launcher.events import EventLog
+from corral.launcher.jails import JailTable
+from corral.launcher.pen import JailRequest, Pen
+from corral.launcher.session import Reply, Role, Session
+from corral.launcher.stage import QUARANTINE
+from corral.sandbox.oci import Bind
+
+
+class Requests:
+    """Carries out the request table for one launcher."""
+
+    def __init__(
+        self, *, home: Home, config: Config, pen: Pen, jails: JailTable, log: EventLog,
+        on_gateway_ready: Callable[[], None],
+    ) -> None:  # fmt: skip
+        self._home = home
+        self._config = config
+        self._pen = pen
+        self._jails = jails
+        self._log = log
+        self._on_gateway_ready = on_gateway_ready
+
+    def start_engine(self, session: Session, message: StartEngine) -> Reply:
+        """Start an engine worker on one model."""
+        tenant, model = parse_tenant_name(message.tenant), parse_model_name(message.model)
+        if message.quarantined and session.role is not Role.JOB:
+            raise SandboxError("not_permitted", "a model in quarantine is loaded by admission only")
+        engine = self._config.engine
+        if not (
+            128 <= message.context_tokens <= 1 << 20
+            and 1 <= message.parallel <= 64
+            and 1 <= message.threads <= 512
+            and message.event_interval_ms <= 1000
+            and ENGINE_BASE_BYTES // 2 <= message.memory_bytes <= engine.memory_max_bytes
+        ):
+            raise SandboxError(
+                "bad_engine_option", "an engine option is out of the operator's range",
+                remedy="see engine.* in: corral config show",
+            )  # fmt: skip
+        fd = open_blob(message.digest, quarantined=message.quarantined)
+        return self._start(
+            session,
+            JailRequest(
+                kind="engine", title_suffix=f"{tenant}/{model}", memory_bytes=message.memory_bytes,
+                args=("--context-tokens", str(message.context_tokens),
+                      "--parallel", str(message.parallel), "--threads", str(message.threads),
+                      "--event-interval-ms", str(message.event_interval_ms)),
+                file_fd=fd, file_option="--model",
+                cpus=float(os.cpu_count() or 1),
+            ),
+            tenant=tenant, model=model, digest=message.digest,
+        )  # fmt: skip
+
+    def start_scan(self, session: Session, message: StartScan) -> Reply:
+        """Start a scan of one file in quarantine."""
+        fd = open_candidate(message.name)
+        return self._start(
+            session,
+            JailRequest(kind="scan", file_fd=fd, file_option="--candidate"),
+        )
+
+    def start_fetch(self, session: Session, message: StartFetch) -> Reply:
+        """Start a download into one folder of the quarantine."""
+        if not FOLDER.fullmatch(message.folder):
+            raise SandboxError("bad_folder", "that is no name of a quarantine folder")
+        folder = QUARANTINE / message.folder
+        folder.mkdir(mode=0o700, exist_ok=True)
+        self._pen.give_to("fetch", folder)
+        return self._start(
+            session,
+            JailRequest(kind="fetch", binds=(Bind(str(folder), "/quarantine", writable=True),)),
+        )
+
+    def stop_worker(self, session: Session, request_id: int, message: StopWorker) -> Reply:
+        """Kill a worker; the answer comes when nothing of it is left."""
+        jail = self._jails.find(message.worker_id)
+        foreign = jail is not None and session.role is not Role.OPERATOR
+        if jail is None or (foreign and jail.owner != session.identity) or jail.kind == "gateway":
+            return Reply(Refused("no_such_worker", "there is no such worker", ""))
+        jail.waiters.append((session.identity, request_id))
+        jail.stopped_by_operator |= session.role is Role.OPERATOR
+        self._pen.kill(jail)
+        return Reply(None)
+
+    def next_worker(self, message: NextWorker) -> Reply:
+        """Describe one live jail."""
+        jail = self._jails.after(message.after)
+        if jail is None:
+            return Reply(NoMore())
+        runtime = self._pen.host.runtime_for(jail.kind)
+        return Reply(
+            WorkerStatus(
+                worker_id=jail.worker_id, kind=jail.kind, tenant=jail.tenant, model=jail.model,
+                digest=jail.digest, pid=jail.host_pid, runtime=runtime.name, tier=runtime.tier,
+                rss_bytes=self._pen.resident_bytes(jail), started_s=jail.started_s,
+            )
+        )  # fmt: skip
+
+    def open_secret(self, message: OpenSecret) -> Reply:
+        """Open one of the gateway's own files; the paths are ours, never the gateway's."""
+        tls = self._config.tls
+        paths = {
+            "tls_cert": Path(tls.cert_file) if tls.cert_file else self._home.server_cert,
+            "tls_key": Path(tls.key_file) if tls.key_file else self._home.server_key,
+            "pepper": self._home.pepper,
+            "receipt_public_key": self._home.receipt_public_key,
+        }
+        if message.kind == "config":
+            fd = os.memfd_create("config", os.MFD_CLOEXEC)
+            os.write(fd, json.dumps(asdict(self._config)).encode())
+            os.lseek(fd, 0, os.SEEK_SET)
+            return Reply(Secret(), (fd,))
+        path = paths.get(message.kind)
+        if path is None:
+            return Reply(Refused("not_permitted", "there is no such secret", ""))
+        return Reply(Secret(), (os.open(path, os.O_RDONLY | os.O_CLOEXEC),))
+
+    def gateway_ready(self) -> Reply:
+        """Note that the server answers now."""
+        self._on_gateway_ready()
+        return Reply(Done())
+
+    def _start(
+        self, session: Session, request: JailRequest, *, tenant: str = "", model: str = "",
+        digest: str = "",
+    ) -> Reply:  # fmt: skip
+        began = time.monotonic()
+        jail, fds = self._pen.start(request, owner=session.identity)
+        jail.tenant, jail.model, jail.digest = tenant, model, digest
+        self._jails.add(jail)
+        self._log.write(
+            "jail_started", kind=jail.kind, worker_id=jail.worker_id, tenant=tenant, model=model,
+            start_ms=int((time.monotonic() - began) * 1000),
+        )  # fmt: skip
+        runtime = self._pen.host.runtime_for(jail.kind)
+        return Reply(Started(jail.worker_id, jail.host_pid, runtime.name, runtime.tier), fds)

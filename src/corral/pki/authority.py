@@ -1,0 +1,164 @@
+"""Corral's own certificate authority and the server certificate it issues.
+
+Trust: operator side. Must never replace a CA silently: clients trust it by its file.
+Input: names from the configuration, checked; files of the state folder, checked on each start.
+
+Order of writes: key first, then certificate, so that a crash between leaves a key without a
+matching certificate, which the next run completes. A certificate without its key was never left
+by a crash: someone took the key away, so nothing is overwritten.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from corral.core.errors import CorralError
+from corral.core.home import Home
+from corral.pki.atomic import write_atomically
+from corral.pki.issue import issue_authority, issue_server, parse_server_names
+from corral.pki.operator import load_or_check_operator_certificate
+
+__all__ = ("ensure_authority", "ensure_server_certificate", "load_or_check_operator_certificate")
+
+RENEW_DAYS: Final = 30
+
+
+def ensure_authority(home: Home, *, now: datetime | None = None) -> None:
+    """Make the CA if it is missing or half made; renew its certificate (same key) in time.
+
+    Args:
+        home: its `tls` folder exists.
+        now: the present, for tests.
+
+    Raises:
+        CorralError: codes `ca_key_missing`, `ca_unreadable`, `state_write_failed`.
+    """
+    moment = now or datetime.now(UTC)
+    certificate = _read_certificate(home.ca_cert)
+    fresh = certificate is not None and _is_fresh(certificate, moment)
+    if not home.ca_key.exists():
+        if fresh:
+            return  # the operator keeps the key elsewhere; it is missed only when it must sign
+        if certificate is not None:
+            raise _ca_key_missing()
+        _write_key(home.ca_key, ec.generate_private_key(ec.SECP256R1()))
+    key = _read_key(home.ca_key)
+    if certificate is None or not fresh or certificate.public_key() != key.public_key():
+        write_atomically(home.ca_cert, _pem(issue_authority(key, moment)), mode=0o644)
+
+
+def ensure_server_certificate(
+    home: Home, names: tuple[str, ...], *, now: datetime | None = None
+) -> bool:
+    """Make a server certificate for `OWN_NAMES` and `names`, unless a good one is there.
+
+    A new one is made when names changed, the CA changed, key and certificate do not match, or
+    less than `RENEW_DAYS` remain.
+
+    Args:
+        home: `ensure_authority` was called for it.
+        names: DNS names and IP addresses.
+        now: the present, for tests.
+
+    Returns:
+        Whether a new certificate was written.
+
+    Raises:
+        CorralError: codes `bad_server_name`, `ca_key_missing`, `ca_unreadable`,
+            `state_write_failed`.
+    """
+    moment = now or datetime.now(UTC)
+    wanted = parse_server_names(names)
+    authority = _read_certificate(home.ca_cert)
+    if authority is None:
+        raise CorralError("ca_unreadable", "the CA certificate is missing", remedy="corral up")
+    if _serves(home, authority, wanted, moment):
+        return False
+    if not home.ca_key.exists():
+        raise _ca_key_missing()
+    key = ec.generate_private_key(ec.SECP256R1())
+    leaf = issue_server(key, authority, _read_key(home.ca_key), wanted, moment)
+    _write_key(home.server_key, key)
+    write_atomically(home.server_cert, _pem(leaf) + _pem(authority), mode=0o644)
+    return True
+
+
+def _serves(
+    home: Home, authority: x509.Certificate, wanted: list[x509.GeneralName], moment: datetime
+) -> bool:
+    try:
+        certificate = _read_certificate(home.server_cert)
+        if certificate is None or not home.server_key.exists():
+            return False
+        key = _read_key(home.server_key)
+        certificate.verify_directly_issued_by(authority)
+        held = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (CorralError, ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
+        return False  # whatever is wrong with it, a new one replaces it
+    return (
+        list(held) == wanted
+        and certificate.public_key() == key.public_key()
+        and _is_fresh(certificate, moment)
+    )
+
+
+def _is_fresh(certificate: x509.Certificate, moment: datetime) -> bool:
+    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    return begins <= moment and moment + timedelta(days=RENEW_DAYS) <= ends
+
+
+def _read_certificate(path: Path) -> x509.Certificate | None:
+    """Return the first certificate of a file, None if there is no file."""
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise _unreadable() from error
+
+
+def _read_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    except (OSError, ValueError, TypeError) as error:
+        raise _unreadable() from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise _unreadable()
+    return key
+
+
+def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    write_atomically(path, pem, mode=0o600)
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def _unreadable() -> CorralError:
+    return CorralError(
+        "ca_unreadable",
+        "a certificate or key of the own CA cannot be read",
+        remedy="restore the state folder's tls from a backup, or move it away to start a new CA",
+    )
+
+
+def _ca_key_missing() -> CorralError:
+    return CorralError(
+        "ca_key_missing",
+        "a certificate must be issued, but the CA's private key is not there",
+        remedy="put tls/ca.key back, or move tls/ca.crt away to start a new CA that clients must "
+        "trust anew",
+    )

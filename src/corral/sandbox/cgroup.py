@@ -1,0 +1,161 @@
+"""Control groups of the launcher's jails, version 1, 2 or hybrid: where they are, what they count.
+
+Trust: trusted base. Input: files of the kernel under /sys/fs/cgroup. Runtimes that manage cgroups
+themselves get only the path (`cgroupsPath`); for gVisor of 2022 (`--ignore-cgroups`) the launcher
+makes the group here and starts the runtime inside it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path("/sys/fs/cgroup")
+_NEEDED_V1: Final = ("memory", "pids", "cpu")
+_NEEDED_V2: Final = frozenset({"memory", "pids", "cpu"})
+_REMOVE_TRIES: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class CgroupLimits:
+    """Limits of one jail: bytes, tasks, cores."""
+
+    memory_bytes: int
+    pids: int
+    cpus: float
+
+
+@dataclass(frozen=True, slots=True)
+class CgroupHost:
+    """How this host offers cgroups.
+
+    Attributes:
+        version: 1 or 2; 0 if the needed controllers cannot be used.
+        root: mount point of the hierarchies.
+    """
+
+    version: int
+    root: Path = ROOT
+
+    def folders(self, path: str) -> list[Path]:
+        """Return the folders of one group in every hierarchy that exists, named as `/a/b`."""
+        relative = path.lstrip("/")
+        if self.version == 2:
+            return [self.root / relative]
+        if self.version == 0:
+            return []
+        return [p / relative for p in sorted(self.root.iterdir()) if p.is_dir()]
+
+    def create(self, path: str, limits: CgroupLimits) -> None:
+        """Make a group with its limits, for a runtime that does not.
+
+        Raises:
+            OSError: the kernel refused; nothing may be started.
+        """
+        if self.version == 2:
+            self._enable_v2(path)
+        for folder in self.folders(path):
+            folder.mkdir(parents=True, exist_ok=True)
+        for name, value in self._settings(limits):
+            controller = self.root if self.version == 2 else self.root / name.split(".")[0]
+            (controller / path.lstrip("/") / name).write_text(value)
+
+    def enter(self, path: str) -> None:
+        """Move the calling process into a group, e.g. just before it starts a runtime."""
+        for folder in self.folders(path):
+            if (folder / "cgroup.procs").exists() and not (folder / "cpuset.cpus").exists():
+                (folder / "cgroup.procs").write_text("0")
+
+    def out_of_memory(self, path: str) -> bool:
+        """Return whether the kernel has killed in this group because of its memory limit."""
+        if self.version == 2:
+            file = self.root / path.lstrip("/") / "memory.events"
+        else:
+            file = self.root / "memory" / path.lstrip("/") / "memory.oom_control"
+        try:
+            counters = dict(line.split() for line in file.read_text().splitlines())
+        except (OSError, ValueError):
+            return False
+        return int(counters.get("oom_kill", "0")) > 0
+
+    def kill_all(self, path: str) -> None:
+        """SIGKILL every process of the group and of the groups below it."""
+        for folder in self.folders(path):
+            for procs in folder.glob("**/cgroup.procs"):
+                for pid in _read_pids(procs):
+                    try:
+                        os.kill(pid, 9)
+                    except ProcessLookupError:
+                        continue
+
+    def remove(self, path: str) -> None:
+        """Remove the group and the groups below it; processes in it must have ended."""
+        for folder in self.folders(path):
+            if not folder.is_dir():
+                continue
+            below = sorted((p for p in folder.glob("**") if p.is_dir()), reverse=True)
+            for one in below:
+                _rmdir(one)
+
+    def _enable_v2(self, path: str) -> None:
+        for parent in reversed((self.root / path.lstrip("/")).parents):
+            control = parent / "cgroup.subtree_control"
+            if self.root in (parent, *parent.parents):
+                parent.mkdir(exist_ok=True)
+                control.write_text(" ".join(f"+{c}" for c in sorted(_NEEDED_V2)))
+
+    def _settings(self, limits: CgroupLimits) -> list[tuple[str, str]]:
+        quota = int(limits.cpus * 100_000)
+        if self.version == 2:
+            return [
+                ("memory.max", str(limits.memory_bytes)),
+                ("memory.oom.group", "1"),
+                ("pids.max", str(limits.pids)),
+                ("cpu.max", f"{quota} 100000"),
+            ]
+        return [
+            ("memory.limit_in_bytes", str(limits.memory_bytes)),
+            ("pids.max", str(limits.pids)),
+            ("cpu.cfs_period_us", "100000"),
+            ("cpu.cfs_quota_us", str(quota)),
+        ]
+
+
+def find_cgroups(root: Path = ROOT) -> CgroupHost:
+    """Return how the host offers cgroups to this user; version 0 if they cannot be used."""
+    try:
+        offered = (root / "cgroup.controllers").read_text().split()
+    except OSError:
+        offered = []
+    if set(offered) >= _NEEDED_V2 and os.access(root / "cgroup.subtree_control", os.W_OK):
+        return CgroupHost(2, root)
+    if all((root / c).is_dir() and os.access(root / c, os.W_OK) for c in _NEEDED_V1):
+        return CgroupHost(1, root)
+    return CgroupHost(0, root)
+
+
+def is_hybrid(root: Path = ROOT) -> bool:
+    """Return whether version 2 is mounted beside version 1, which crun 1.8 refuses."""
+    return (root / "unified").is_dir() and (root / "memory").is_dir()
+
+
+def _read_pids(file: Path) -> list[int]:
+    try:
+        return [int(line) for line in file.read_text().split()]
+    except (OSError, ValueError):
+        return []
+
+
+def _rmdir(folder: Path) -> None:
+    for _ in range(_REMOVE_TRIES):
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            return
+        except OSError:
+            time.sleep(0.01)  # the kernel removes members shortly after their processes ended
+        else:
+            return

@@ -1,0 +1,178 @@
+"""Compile a `Policy` and one start's particulars to an OCI runtime-spec document; pure.
+
+Trust: trusted base. Input: trusted. Golden-tested: tests/unit/sandbox/golden/*.json.
+Spec: https://github.com/opencontainers/runtime-spec (1.0.2).
+"""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from typing import Any, Final
+
+from corral.sandbox.policy import Policy, SyscallRule
+
+PYTHON: Final = "/opt/python/bin/"
+"""Folder of the interpreter in every image; a link per process kind gives `ps` its name."""
+_ARCHITECTURES: Final = {"x86_64": "SCMP_ARCH_X86_64", "aarch64": "SCMP_ARCH_AARCH64"}
+_CAPABILITY_SETS: Final = ("bounding", "effective", "permitted", "inheritable", "ambient")
+_BIND: Final = ("bind", "nosuid", "nodev", "noexec")
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """One file or folder of the launcher's private tree that the jail sees."""
+
+    source: str
+    destination: str
+    writable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The particulars of one start.
+
+    Attributes:
+        rootfs: the image's folder, absolute.
+        args: arguments after the interpreter and the jail entry.
+        title_suffix: shown in `ps` after the title; e.g. `default/SmolLM2`.
+        host_uid: id (user and group) on the host that the jail's id 0 maps to.
+        cgroup_path: path below each cgroup hierarchy; empty where the host grants none.
+        memory_bytes: cgroup limit and RLIMIT_DATA.
+        cpus: most processor time, in cores.
+        gvisor: the runtime is runsc, whose seccomp knows no error number but EPERM.
+    """
+
+    rootfs: str
+    args: tuple[str, ...]
+    title_suffix: str
+    host_uid: int
+    cgroup_path: str
+    memory_bytes: int
+    cpus: float
+    binds: tuple[Bind, ...] = ()
+    gvisor: bool = False
+
+
+def compile_bundle(policy: Policy, start: Start, *, machine: str = "") -> dict[str, Any]:
+    """Return the `config.json` of a jail.
+
+    Args:
+        policy: what this kind of jail may do.
+        start: this start's particulars.
+        machine: `x86_64` or `aarch64`; default: this host's.
+    """
+    program = PYTHON + policy.title
+    argv = [program, "-I", "-B", "-m", "corral.jail.entry_unsafe", policy.module, *start.args]
+    if start.title_suffix:
+        argv.append(f"--title={start.title_suffix}")
+    if not policy.writes_files:
+        argv.append("--lock=files")
+    rlimits = dict(policy.rlimits)
+    if start.memory_bytes:
+        rlimits["RLIMIT_DATA"] = start.memory_bytes
+    linux: dict[str, Any] = {
+        "namespaces": [{"type": name} for name in policy.namespaces],
+        "uidMappings": [{"containerID": 0, "hostID": start.host_uid, "size": 1}],
+        "gidMappings": [{"containerID": 0, "hostID": start.host_uid, "size": 1}],
+        "seccomp": compile_seccomp(
+            policy.syscalls, machine or platform.machine(), gvisor=start.gvisor
+        ),
+        "maskedPaths": ["/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
+                        "/proc/sched_debug", "/proc/scsi", "/proc/acpi", "/sys/firmware"],
+        "readonlyPaths": ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus"],
+    }  # fmt: skip
+    if start.cgroup_path:
+        linux["cgroupsPath"] = start.cgroup_path
+        linux["resources"] = {
+            "devices": [{"allow": False, "access": "rwm"}],
+            "memory": {"limit": start.memory_bytes},
+            "pids": {"limit": policy.pids},
+            "cpu": {"period": 100_000, "quota": int(start.cpus * 100_000)},
+        }
+    return {
+        "ociVersion": "1.0.2",
+        "hostname": "jail",
+        "process": {
+            "terminal": False,
+            "user": {"uid": 0, "gid": 0},
+            "args": argv,
+            "env": [],
+            "cwd": "/",
+            "noNewPrivileges": True,
+            "capabilities": {name: [] for name in _CAPABILITY_SETS},
+            "rlimits": [
+                {"type": name, "soft": value, "hard": value}
+                for name, value in sorted(rlimits.items())
+            ],
+        },
+        "root": {"path": start.rootfs, "readonly": True},
+        "mounts": _mounts(policy, start),
+        "linux": linux,
+    }
+
+
+def compile_seccomp(
+    rules: tuple[SyscallRule, ...], machine: str, *, gvisor: bool = False
+) -> dict[str, Any]:
+    """Return the seccomp section: default EPERM, the rules allow.
+
+    Rules that give another error number become allowances under gVisor: the calls reach only the
+    sentry, which answers ENOSYS by itself.
+
+    Raises:
+        KeyError: there is no profile for this machine's architecture.
+    """
+    return {
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "defaultErrnoRet": 1,
+        "architectures": [_ARCHITECTURES[machine]],
+        "syscalls": [_syscall(rule, gvisor=gvisor) for rule in rules],
+    }
+
+
+def _syscall(rule: SyscallRule, *, gvisor: bool) -> dict[str, Any]:
+    entry: dict[str, Any] = {"names": list(rule.names), "action": "SCMP_ACT_ALLOW"}
+    if rule.errno and not gvisor:
+        entry["action"] = "SCMP_ACT_ERRNO"
+        entry["errnoRet"] = rule.errno
+    if rule.args:
+        entry["args"] = [
+            {"index": a.index, "value": a.value, "valueTwo": a.value_two, "op": a.op}
+            for a in rule.args
+        ]
+    return entry
+
+
+def _mounts(policy: Policy, start: Start) -> list[dict[str, Any]]:
+    mounts: list[dict[str, Any]] = [
+        {
+            "destination": "/proc",
+            "type": "proc",
+            "source": "proc",
+            "options": ["nosuid", "noexec", "nodev", "subset=pid", "hidepid=invisible"],
+        },
+        {
+            "destination": "/dev",
+            "type": "tmpfs",
+            "source": "tmpfs",
+            "options": ["nosuid", "noexec", "size=65536", "mode=755"],
+        },
+        {
+            "destination": "/tmp",  # noqa: S108 - inside the jail, private to it
+            "type": "tmpfs",
+            "source": "tmpfs",
+            "options": ["nosuid", "noexec", "nodev", f"size={policy.tmp_bytes}", "mode=700"],
+        },
+    ]
+    host_files = [Bind(path, path) for path in policy.host_files]
+    return mounts + [_bind(bind) for bind in (*host_files, *start.binds)]
+
+
+def _bind(bind: Bind) -> dict[str, Any]:
+    return {
+        "destination": bind.destination,
+        "type": "bind",
+        "source": bind.source,
+        "options": [*_BIND, "rw" if bind.writable else "ro"],
+    }

@@ -1,0 +1,113 @@
+"""Every table, as SQLAlchemy Core; times are Unix seconds in UTC unless a name says otherwise.
+
+Trust: gateway [net] and operator side. Never stores prompt text, completion text or an API key.
+
+`revision` holds one number that triggers raise at each change of a tenant, key, grant or model:
+`state.change` reads it, so that readers in memory notice a change whoever made it. Usage rows and
+`keys.last_used_at` do not raise it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
+
+metadata: Final = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+tenants: Final = Table(
+    "tenants",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("created_at", Integer, nullable=False),
+    Column("frozen_at", Integer),
+    sqlite_strict=True,
+)
+
+keys: Final = Table(
+    "keys",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("prefix", Text, nullable=False, unique=True),
+    Column("hash", LargeBinary, nullable=False),
+    Column("tenant", Text, ForeignKey("tenants.name"), nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("created_at", Integer, nullable=False),
+    Column("expires_at", Integer),
+    Column("revoked_at", Integer),
+    Column("last_used_at", Integer),
+    CheckConstraint("length(hash) = 32", name="hash_length"),
+    CheckConstraint("role IN ('tenant', 'admin')", name="role"),
+    sqlite_strict=True,
+    sqlite_autoincrement=True,  # an id is never given twice: usage rows name keys by id
+)
+
+grants: Final = Table(
+    "grants",
+    metadata,
+    Column("tenant", Text, ForeignKey("tenants.name"), primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("created_at", Integer, nullable=False),
+    sqlite_strict=True,
+)
+
+models: Final = Table(
+    "models",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("digest", Text, nullable=False, index=True),
+    Column("size_bytes", Integer, nullable=False),
+    Column("trust", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("admitted_at", Integer, nullable=False),
+    Column("receipt", Text, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+    CheckConstraint("length(digest) = 64", name="digest_length"),
+    CheckConstraint("trust IN ('untrusted', 'verified', 'trusted')", name="trust"),
+    sqlite_strict=True,
+)
+
+usage: Final = Table(
+    "usage",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("ts_ms", Integer, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("key_id", Integer, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("prompt_tokens", Integer, nullable=False),
+    Column("completion_tokens", Integer, nullable=False),
+    Column("cached_tokens", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("duration_ms", Integer, nullable=False),
+    Index("ix_usage_tenant_ts_ms", "tenant", "ts_ms"),
+    sqlite_strict=True,
+)
+
+revision: Final = Table(
+    "revision",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("value", Integer, nullable=False),
+    CheckConstraint("id = 1", name="single_row"),
+    sqlite_strict=True,
+)

@@ -1,0 +1,225 @@
+"""Make a state folder ready: folders, secrets, certificates, database, first tenants and keys.
+
+Trust: operator side, often root. Must never take over a folder that is not corral's, and never
+replace a secret that something already depends on.
+Input: the operator's choice of folder, checked.
+
+The steps, in this order; each does nothing when it is done already, so an interrupted run is
+completed by the next:
+ 1 folders with their modes   2 pepper   3 receipt key pair   4 CA and server certificate
+ 5 database and schema        6 first tenants, grants and keys, in one transaction
+The keys come last: they are either shown to the caller or do not exist (only a crash between that
+commit and the showing loses them; `corral key create` makes others).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Engine, select
+from sqlalchemy.dialects.sqlite import insert
+
+from corral.core.errors import CorralError
+from corral.core.home import Home
+from corral.core.ids import TenantName
+from corral.pki.atomic import write_atomically
+from corral.pki.authority import ensure_authority, ensure_server_certificate
+from corral.pki.receipt_key import ensure_receipt_key
+from corral.state.database import open_database, reading, writing
+from corral.state.tables import keys, models, tenants
+from corral.tenancy.grants import insert_grant
+from corral.tenancy.keys import insert_key
+from corral.tenancy.principal import EVERY_MODEL
+from corral.tenancy.token import PEPPER_BYTES, load_pepper
+
+DEFAULT_TENANT: Final = TenantName("default")
+ADMIN_TENANT: Final = TenantName("admin")
+
+_PASSABLE: Final = 0o711
+_PRIVATE: Final = 0o700
+
+
+@dataclass(frozen=True, slots=True)
+class FirstKeys:
+    """The tokens of a fresh installation, shown once; kept out of `repr`.
+
+    Attributes:
+        api_key: of tenant `default`, which may use every admitted model.
+        admin_key: of tenant `admin`, which may operate the server and use no model.
+    """
+
+    api_key: str = field(repr=False)
+    admin_key: str = field(repr=False)
+
+
+def initialise(home: Home) -> FirstKeys | None:
+    """Make or complete the state folder; safe to call at every start and from two processes.
+
+    Args:
+        home: the folder need not exist.
+
+    Returns:
+        The first keys if this run made them, else None.
+
+    Raises:
+        CorralError: codes `home_unusable`, `home_not_empty`, `home_unsafe`, `pepper_missing`,
+            `bad_pepper`, `receipt_key_missing`, and those of `pki` and `state`.
+    """
+    with _prepared(home) as engine:
+        return _first_keys(engine, load_pepper(home.pepper))
+
+
+def prepare_home(home: Home) -> None:
+    """Do steps 1 to 5 only: enough to admit models; the first keys wait for who can show them.
+
+    Raises:
+        CorralError: as `initialise`.
+    """
+    with _prepared(home):
+        return
+
+
+@contextmanager
+def _prepared(home: Home) -> Iterator[Engine]:
+    _make_root(home)
+    with _only_one(home):
+        _make_folders(home)
+        engine = open_database(home.database) if home.database.exists() else None
+        _ensure_pepper(home, engine)
+        _ensure_receipt_key(home, engine)
+        ensure_authority(home)
+        if not home.server_cert.exists():
+            ensure_server_certificate(home, ())
+        yield engine or open_database(home.database)
+
+
+def _folders(home: Home) -> tuple[tuple[Path, int], ...]:
+    # Passable: jails reach their bind mounts through these with an unprivileged uid, and clients
+    # on this host read ca.crt; without the listing right, nobody can look around.
+    return (
+        (home.root, _PASSABLE),
+        (home.state, _PRIVATE),
+        (home.secrets, _PRIVATE),
+        (home.tls, _PASSABLE),
+        (home.blobs.parent, _PASSABLE),
+        (home.blobs, _PASSABLE),
+        (home.quarantine, _PRIVATE),
+        (home.images, _PASSABLE),
+        (home.run, _PRIVATE),
+        (home.log_file.parent, _PRIVATE),
+    )
+
+
+def _make_root(home: Home) -> None:
+    try:
+        home.root.mkdir(mode=_PASSABLE, parents=True, exist_ok=True)
+        entries = {entry.name for entry in home.root.iterdir()}
+    except OSError as error:
+        raise CorralError(
+            "home_unusable",
+            "the state folder cannot be made or read",
+            remedy="choose another: --home DIR",
+        ) from error
+    # The folder's mode is about to change: never that of a folder which is something else's.
+    known = {path.name for path, _ in _folders(home)} | {"store", home.config_file.name}
+    if entries and not entries & known:
+        raise CorralError(
+            "home_not_empty",
+            "the state folder holds other things and nothing of corral's",
+            remedy="choose an empty or a new folder: --home DIR",
+        )
+
+
+@contextmanager
+def _only_one(home: Home) -> Iterator[None]:
+    # The lock is on the folder itself, so that it needs no file and ends with the process.
+    fd = os.open(home.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _make_folders(home: Home) -> None:
+    for path, mode in _folders(home):
+        try:
+            path.mkdir(mode=mode, exist_ok=True)
+            found = path.lstat()
+            if not stat.S_ISDIR(found.st_mode):
+                raise _unsafe(path)
+            # Another owner could change everything below; only root may hand `state` to the
+            # gateway's uid and still run here.
+            handed = path == home.state and os.geteuid() == 0
+            if found.st_uid != os.geteuid() and not handed:
+                raise _unsafe(path)
+            if stat.S_IMODE(found.st_mode) != mode:
+                path.chmod(mode)
+        except OSError as error:
+            raise _unsafe(path) from error
+
+
+def _ensure_pepper(home: Home, engine: Engine | None) -> None:
+    if home.pepper.exists():
+        load_pepper(home.pepper)
+        return
+    if engine is not None:
+        with reading(engine) as connection:
+            if connection.execute(select(keys.c.id).limit(1)).first():
+                raise CorralError(
+                    "pepper_missing",
+                    "there are API keys, but the pepper that checks them is gone",
+                    remedy="restore the state folder's secrets/pepper from a backup",
+                )
+    write_atomically(home.pepper, secrets.token_bytes(PEPPER_BYTES), mode=0o600)
+
+
+def _ensure_receipt_key(home: Home, engine: Engine | None) -> None:
+    if not home.receipt_key.exists() and engine is not None:
+        with reading(engine) as connection:
+            if connection.execute(select(models.c.name).limit(1)).first():
+                raise CorralError(
+                    "receipt_key_missing",
+                    "there are admitted models, but the key that signed their receipts is gone",
+                    remedy="restore the state folder's secrets/receipt.key from a backup",
+                )
+    ensure_receipt_key(home)
+
+
+def _first_keys(engine: Engine, pepper: bytes) -> FirstKeys | None:
+    with reading(engine) as connection:
+        if connection.execute(
+            select(tenants.c.name).where(tenants.c.name == DEFAULT_TENANT)
+        ).first():
+            return None
+    now = int(time.time())
+    with writing(engine) as connection:
+        for tenant in (DEFAULT_TENANT, ADMIN_TENANT):
+            connection.execute(
+                insert(tenants).values(name=tenant, created_at=now).on_conflict_do_nothing()
+            )
+        insert_grant(connection, DEFAULT_TENANT, EVERY_MODEL)
+        api_key, _ = insert_key(
+            connection, pepper, tenant=DEFAULT_TENANT, name="first key", role="tenant"
+        )
+        admin_key, _ = insert_key(
+            connection, pepper, tenant=ADMIN_TENANT, name="first admin key", role="admin"
+        )
+    return FirstKeys(api_key=api_key, admin_key=admin_key)
+
+
+def _unsafe(path: Path) -> CorralError:
+    return CorralError(
+        "home_unsafe",
+        f"{path.name!r} in the state folder is not a folder of the user who runs this",
+        remedy="run as the folder's owner, or choose another folder: --home DIR",
+    )

@@ -1,0 +1,82 @@
+"""Fixtures that several kinds of tests share: a state folder with the admitted demo model."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.server import (
+    MODEL_SHA256,
+    MODEL_SOURCE,
+    RunningServer,
+    copy_home,
+    corral,
+    start_server,
+)
+
+
+@pytest.fixture(scope="session")
+def model_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stopped installation with the demo model admitted and the images built; copy, don't use."""
+    home = tmp_path_factory.mktemp("template") / "home"
+    corral(home, "pull", MODEL_SOURCE, "--sha256", MODEL_SHA256)
+    server = start_server(home)
+    assert server.stop() == 0
+    return home
+
+
+@pytest.fixture
+def home(model_home: Path, tmp_path: Path) -> Path:
+    """A fresh copy of `model_home`."""
+    return copy_home(model_home, tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def shared_server(
+    model_home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningServer]:
+    """One server for tests that only ask it things."""
+    server = start_server(copy_home(model_home, tmp_path_factory.mktemp("shared") / "home"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def server_factory(home: Path) -> Iterator[Callable[..., RunningServer]]:
+    """Start servers on `home`; each is ended after the test."""
+    started: list[RunningServer] = []
+
+    def start(*args: str) -> RunningServer:
+        started.append(start_server(home, *args))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture
+def needs_root() -> None:
+    """Skip where the test cannot act as root; CI always can."""
+    if os.geteuid() != 0:
+        if os.environ.get("CI") == "true":
+            pytest.fail("CI must run as root")
+        pytest.skip("needs root")
+
+
+@pytest.fixture(scope="session")
+def needs_runtime() -> Callable[[str], None]:
+    """Return a check that skips where an OCI runtime is missing; CI has all of them."""
+
+    def check(name: str) -> None:
+        if shutil.which(name):
+            return
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"CI must have {name}")
+        pytest.skip(f"{name} is not installed")
+
+    return check

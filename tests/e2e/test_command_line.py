@@ -1,0 +1,121 @@
+"""The verbs that start jails, as a person calls them: scan, run, list, show, rm, up."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.server import CORRAL, MODEL, MODEL_SHA256, copy_home, corral, corral_json
+
+
+@pytest.fixture(scope="module")
+def place(model_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("verbs") / "home"
+    copy_home(model_home, home)
+    return home
+
+
+def test_list_and_show_tell_the_same_model(place: Path) -> None:
+    (entry,) = corral_json(place, "list")
+    assert (entry["name"], entry["sha256"]) == (MODEL, MODEL_SHA256)
+    shown = corral_json(place, "show", MODEL)
+    assert shown["receipt"]["digest"] == MODEL_SHA256
+    assert shown["receipt"]["architecture"] == "llama"
+    assert "verified" in corral(place, "list").stdout
+    assert MODEL_SHA256 in corral(place, "show", MODEL).stdout
+
+
+def test_run_answers_once_as_json(place: Path) -> None:
+    answer = corral_json(place, "run", MODEL, "Say hello.", "--max-tokens", "8", "--seed", "1")
+    assert answer["usage"]["completion_tokens"] <= 8
+    assert answer["text"]
+    assert answer["tokens_per_s"] > 0
+
+
+def test_run_reads_its_prompt_from_a_pipe(place: Path) -> None:
+    done = subprocess.run(
+        [str(CORRAL), "run", MODEL, "--max-tokens", "4", "--home", str(place)],
+        input="Hello", capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip()
+
+
+def test_run_is_a_chat_on_a_terminal(place: Path) -> None:
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [str(CORRAL), "run", MODEL, "--max-tokens", "6", "--verbose", "--home", str(place)],
+        stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+        env=os.environ | {"TERM": "dumb"},
+    ) as chat:  # fmt: skip
+        os.close(theirs)
+        shown = read_until(ours, b">>> ")
+        os.write(ours, b"Hi!\n")
+        shown += read_until(ours, b"tokens/s")
+        shown += read_until(ours, b">>> ")
+        os.write(ours, b"/bye\n")
+        assert chat.wait(60) == 0
+    os.close(ours)
+    assert b"Ctrl-C stops an answer" in shown
+
+
+def read_until(terminal: int, wanted: bytes) -> bytes:
+    seen = b""
+    while wanted not in seen:
+        seen += os.read(terminal, 4096)
+    return seen
+
+
+def test_scan_exit_codes(place: Path, tmp_path: Path) -> None:
+    assert corral_json(place, "scan", MODEL)["verdict"] == "accept"
+    wrong = tmp_path / "not.gguf"
+    wrong.write_bytes(b"not a model" * 100)
+    refused = corral(place, "scan", str(wrong), "--json", check=False)
+    report = json.loads(refused.stdout)
+    assert (refused.returncode, report["verdict"]) == (1, "reject")
+    assert {"code", "severity", "message"} <= set(report["findings"][0])
+    undecided = corral(place, "scan", str(tmp_path / "absent.gguf"), "--json", check=False)
+    assert undecided.returncode == 2
+    assert "error" in json.loads(undecided.stdout)
+
+
+def test_a_refused_pull_says_why_and_leaves_nothing(place: Path, tmp_path: Path) -> None:
+    wrong = tmp_path / "not.gguf"
+    wrong.write_bytes(b"not a model" * 100)
+    done = corral(place, "pull", str(wrong), "--json", check=False)
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["error"]["code"]
+    assert "Traceback" not in done.stderr
+    assert len(corral_json(place, "list")) == 1
+
+
+def test_keys_are_printed_by_up_also_after_a_pull(tmp_path: Path, model_home: Path) -> None:
+    blob = model_home / "store" / "sha256" / MODEL_SHA256
+    home = tmp_path / "home"
+    pulled = corral_json(home, "pull", str(blob), "--name", "m", "--sha256", MODEL_SHA256)
+    assert pulled["name"] == "m"
+    for has_keys in (True, False):
+        with subprocess.Popen(
+            [str(CORRAL), "up", "--home", str(home), "--port", "0", "--print-json"],
+            stdout=subprocess.PIPE, text=True,
+        ) as server:  # fmt: skip
+            assert server.stdout is not None
+            ready = json.loads(server.stdout.readline())
+            assert ready["pid"] == server.pid
+            assert ("api_key" in ready, "admin_key" in ready) == (has_keys, has_keys)
+            assert corral(home, "stop").returncode == 0
+            assert server.wait(30) == 0
+
+
+def test_rm_takes_the_file_along(model_home: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    copy_home(model_home, home)
+    corral(home, "rm", MODEL)
+    assert corral_json(home, "list") == []
+    assert list((home / "store" / "sha256").iterdir()) == []
+    again = corral(home, "rm", MODEL, "--json", check=False)
+    assert json.loads(again.stdout)["error"]["code"] == "no_such_model"

@@ -1,0 +1,170 @@
+"""The official `openai` client against the real server, engine and model, over TLS."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+
+import openai
+import pytest
+
+from tests.support.server import MODEL, RunningServer, wait_until
+
+STORY = [{"role": "user", "content": "Tell me a story about a horse."}]
+
+
+def ask(server: RunningServer, **options):
+    defaults = {"model": MODEL, "messages": STORY, "max_tokens": 16, "temperature": 0}
+    return server.openai().chat.completions.create(**(defaults | options))
+
+
+def test_answers_a_chat_with_usage(shared_server):
+    answer = ask(shared_server)
+    assert answer.choices[0].message.role == "assistant"
+    assert len(answer.choices[0].message.content) > 10
+    assert answer.choices[0].finish_reason == "length"
+    assert answer.usage.completion_tokens == 16
+    assert answer.usage.total_tokens == answer.usage.prompt_tokens + 16
+
+
+def test_stream_and_whole_answer_agree(shared_server):
+    whole = ask(shared_server)
+    chunks = list(ask(shared_server, stream=True, stream_options={"include_usage": True}))
+    text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+    assert text == whole.choices[0].message.content
+    assert chunks[0].choices[0].delta.role == "assistant"
+    assert chunks[-1].choices == []
+    assert chunks[-1].usage.completion_tokens == whole.usage.completion_tokens
+    assert chunks[-1].usage.prompt_tokens == whole.usage.prompt_tokens
+    assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] == "length"
+
+
+def test_stream_without_usage_has_none(shared_server):
+    assert all(c.usage is None for c in ask(shared_server, stream=True, max_tokens=4))
+
+
+def test_same_seed_gives_same_text_and_another_seed_another(shared_server):
+    def draw(seed):
+        return (
+            ask(shared_server, temperature=1.5, seed=seed, max_tokens=24).choices[0].message.content
+        )
+
+    assert draw(7) == draw(7)
+    assert len({draw(seed) for seed in (1, 2, 3, 4)}) > 1
+
+
+def test_stop_sequence_ends_the_answer_and_is_not_part_of_it(shared_server):
+    whole = ask(shared_server, max_tokens=40).choices[0].message.content
+    word = whole.split()[5]
+    stopped = ask(shared_server, max_tokens=40, stop=[word])
+    assert word not in stopped.choices[0].message.content
+    assert whole.startswith(stopped.choices[0].message.content)
+    assert stopped.choices[0].finish_reason == "stop"
+
+
+def test_logprobs_of_chat_and_completion(shared_server):
+    chat = ask(shared_server, logprobs=True, top_logprobs=3, max_tokens=4)
+    tokens = chat.choices[0].logprobs.content
+    assert len(tokens) == 4
+    assert all(len(t.top_logprobs) == 3 and t.logprob <= 0 for t in tokens)
+    assert "".join(t.token for t in tokens) == chat.choices[0].message.content
+    text = shared_server.openai().completions.create(
+        model=MODEL, prompt="Once upon a time", max_tokens=4, logprobs=2, temperature=0
+    )
+    assert len(text.choices[0].logprobs.tokens) == 4
+
+
+def test_text_completion_streams(shared_server):
+    client = shared_server.openai()
+    options = {"model": MODEL, "prompt": "Once upon a time", "max_tokens": 12, "temperature": 0}
+    whole = client.completions.create(**options).choices[0].text
+    pieces = client.completions.create(**options, stream=True)
+    assert "".join(c.choices[0].text for c in pieces if c.choices) == whole
+
+
+def test_lists_and_describes_models(shared_server):
+    client = shared_server.openai()
+    assert [m.id for m in client.models.list()] == [MODEL]
+    assert client.models.retrieve(MODEL).id == MODEL
+
+
+@pytest.mark.claim("HTTP-04")
+@pytest.mark.parametrize(
+    ("options", "status", "code"),
+    [
+        ({"max_tokens": 100_000}, 400, "max_tokens_too_large"),
+        ({"temperature": 9}, 400, "invalid_parameter"),
+        ({"model": "no-such-model"}, 404, "model_not_found"),
+        ({"extra_body": {"id_slot": 0}}, 400, "unknown_parameter"),
+        ({"extra_body": {"cache_prompt": True}}, 400, "unknown_parameter"),
+        ({"extra_body": {"n_cache_reuse": 1}}, 400, "unknown_parameter"),
+        ({"extra_body": {"lora": []}}, 400, "unknown_parameter"),
+        ({"messages": [{"role": "user", "content": "x " * 9_000}]}, 400, "context_length_exceeded"),
+    ],
+)  # fmt: skip
+def test_bad_requests_are_refused_in_openai_shape(shared_server, options, status, code):
+    with pytest.raises(openai.APIStatusError) as caught:
+        ask(shared_server, **options)
+    assert (caught.value.status_code, caught.value.code) == (status, code)
+    assert caught.value.body["message"]
+
+
+@pytest.mark.claim("KEY-02")
+@pytest.mark.parametrize("key", ["sk-corral-aaaaaaaa-" + "0" * 64, "nonsense", "sk-"])
+def test_wrong_keys_are_refused(shared_server, key):
+    with pytest.raises(openai.AuthenticationError):
+        shared_server.openai(key).models.list()
+
+
+@pytest.mark.claim("BLS-07")
+@pytest.mark.parametrize("stream", [True, False])
+def test_disconnect_frees_the_slot_within_a_second(shared_server, stream):
+    """Fill every slot with long answers, leave, and see whether a new request is answered."""
+
+    def leave_early():
+        client = shared_server.openai().with_options(timeout=1.0)
+        try:
+            reply = client.chat.completions.create(
+                model=MODEL, messages=STORY, max_tokens=1000, stream=stream, temperature=0,
+                extra_body={"frequency_penalty": 0.5},
+            )  # fmt: skip
+            if stream:
+                next(iter(reply))
+                reply.close()
+        except openai.APITimeoutError:
+            return
+
+    def settled():
+        return shared_server.log().count('"status":"cancelled"')
+
+    ask(shared_server, max_tokens=1)
+    before = settled()
+    gone = [threading.Thread(target=leave_early) for _ in range(4)]
+    for one in gone:
+        one.start()
+    for one in gone:
+        one.join()
+    left = time.monotonic()
+    # The gateway settles a cancelled request when the worker has given its slot back.
+    assert wait_until(lambda: settled() - before >= 4, seconds=5), shared_server.log()[-2000:]
+    assert time.monotonic() - left < 1.5
+
+
+def test_a_stranger_cannot_make_the_server_read_a_body(shared_server):
+    """401 comes before a byte of the body is read, and the connection is closed."""
+    host, _, port = shared_server.url.removeprefix("https://").rpartition(":")
+    head = (
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer sk-no\r\n"
+        b"Content-Type: application/json\r\nContent-Length: 1000000\r\n\r\n"
+    )
+    with (
+        socket.create_connection((host, int(port)), timeout=5) as plain,
+        shared_server.tls().wrap_socket(plain, server_hostname="localhost") as sock,
+    ):
+        sock.sendall(head)
+        answer = b""
+        while piece := sock.recv(4096):
+            answer += piece
+    assert answer.startswith(b"HTTP/1.1 401")
+    assert b"invalid_api_key" in answer

@@ -1,0 +1,94 @@
+"""A program in the gateway's place that does what `/state/orders` says, one line for each start."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from pathlib import Path
+
+from corral.core.errors import CorralError
+from corral.ipc.client import LauncherClient
+from corral.ipc.messages import (
+    Done,
+    Drain,
+    GatewayReady,
+    NextWorker,
+    OpenSecret,
+    Secret,
+    StartEngine,
+    WorkerStatus,
+)
+
+STATE = Path("/state")
+
+
+def note(text: str) -> None:
+    with (STATE / "notes").open("a") as notes:
+        notes.write(text + "\n")
+
+
+def take_order() -> str:
+    orders = (STATE / "orders").read_text().splitlines()
+    if len(orders) > 1:
+        (STATE / "orders").write_text("\n".join(orders[1:]))
+    return orders[0]
+
+
+def look_around(client: LauncherClient) -> None:
+    """Ask for what a gateway may and may not have, and note the answers."""
+    for kind in ("pepper", "config", "receipt_key"):
+        try:
+            _, (fd,) = client.request(OpenSecret(kind), Secret)
+            note(f"{kind} {len(os.read(fd, 1 << 20)) > 0}")
+        except CorralError as error:
+            note(f"{kind} {error.code}")
+    for quarantined in (True, False):
+        digest = "0" * 64
+        try:
+            client.start(StartEngine("t", "m", digest, quarantined, 512, 1, 1, 400 << 20))
+        except CorralError as error:
+            note(f"quarantined={quarantined} {error.code}")
+    status, _ = client.request(NextWorker(0), WorkerStatus)
+    try:
+        client.stop(status.worker_id)
+    except CorralError as error:
+        note(f"stop {status.kind} {error.code}")
+    listener = socket.socket(fileno=3)
+    note(f"listener {listener.getsockname()[0]}")
+    try:
+        socket.create_connection(listener.getsockname(), timeout=2)
+    except OSError as error:
+        note(f"connect {type(error).__name__}")
+
+
+def main() -> None:
+    order = take_order()
+    note(f"start {order}")
+    channel = socket.socket(fileno=4)
+    client = LauncherClient(channel)
+    if order == "exit":
+        os._exit(3)
+    if order == "silent":
+        time.sleep(600)
+    if order == "garbage":
+        channel.send(b"\xff")
+        time.sleep(600)
+    client.request(GatewayReady(), Done)
+    if order == "ready-exit":
+        os._exit(3)
+    if order == "look":
+        look_around(client)
+    if order == "engine":
+        digest = (STATE / "digest").read_text()
+        started, _ = client.start(StartEngine("t", "m", digest, False, 512, 1, 1, 400 << 20))
+        note(f"engine {started.worker_id}")
+    note("ready")
+    while True:
+        event, _, _ = client._receive()
+        note(repr(event))
+        if isinstance(event, Drain) and order != "stubborn":
+            channel.close()
+            if order == "slow-exit":
+                time.sleep(600)
+            os._exit(0)

@@ -1,0 +1,110 @@
+"""The genuine worker, turned hostile by a word in a prompt: `ATTACK:<name>`.
+
+Standard library and corral only: it runs in the engine image, in the worker's place.
+"""
+
+import os
+import time
+
+from corral.engine import genuine
+from corral.engine.wire import Chunk, End, Usage, encode_line
+
+
+def write_all(data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(1, view) :]
+
+
+def garbage(_: int) -> None:
+    for _round in range(1000):
+        write_all(os.urandom(512) + b"\n")
+
+
+def endless_line(_: int) -> None:
+    block = b"x" * 65536
+    for _round in range(10 * 1024 * 1024 * 1024 // len(block)):  # 10 GiB
+        write_all(block)
+
+
+def endless_frames(request_id: int) -> None:
+    line = encode_line(Chunk(request_id, "x" * 100))
+    while True:
+        write_all(line * 100)
+
+
+def wrong_ids(_: int) -> None:
+    write_all(encode_line(Chunk(987654321, "stolen")))
+
+
+def foreign_end(request_id: int) -> None:
+    write_all(encode_line(End(request_id + 1, "stop", Usage(1, 1))))
+
+
+def after_end(request_id: int) -> None:
+    write_all(encode_line(End(request_id, "stop", Usage(1, 0))))
+    write_all(encode_line(Chunk(request_id, "more")))
+
+
+def huge_usage(request_id: int) -> None:
+    write_all(encode_line(End(request_id, "stop", Usage(1 << 40, 1 << 40))))
+
+
+def leave(_: int) -> None:
+    os._exit(7)
+
+
+def half_line(_: int) -> None:
+    write_all(b'{"ev":"c","id":1,"te')
+    os._exit(0)
+
+
+def silence(_: int) -> None:
+    time.sleep(3600)
+
+
+def close_stdout(_: int) -> None:
+    os.close(1)
+    time.sleep(3600)
+
+
+def eat_memory(_: int) -> None:
+    hoard = []
+    while True:
+        hoard.append(bytearray(16 << 20))
+        for offset in range(0, 16 << 20, 4096):
+            hoard[-1][offset] = 1
+
+
+def eat_cpu(_: int) -> None:
+    import threading
+
+    for _thread in range(8):
+        threading.Thread(target=lambda: [None for _ in iter(int, 1)], daemon=True).start()
+    time.sleep(3600)
+
+
+def flood_stderr(_: int) -> None:
+    while True:
+        os.write(2, b"e" * 65536)
+
+
+ATTACKS = {f.__name__: f for f in (
+    garbage, endless_line, endless_frames, wrong_ids, foreign_end, after_end, huge_usage, leave,
+    half_line, silence, close_stdout, eat_memory, eat_cpu, flood_stderr,
+)}  # fmt: skip
+
+
+class HostileWorker(genuine.Worker):
+    """Attacks when the prompt says so."""
+
+    def take(self, message):  # type: ignore[no-untyped-def]
+        for said in getattr(message, "messages", None) or ():
+            if said.content.startswith("ATTACK:"):
+                ATTACKS[said.content.removeprefix("ATTACK:")](message.id)
+        super().take(message)
+
+
+def main() -> None:
+    genuine.Worker = HostileWorker  # type: ignore[misc]
+    genuine.main()

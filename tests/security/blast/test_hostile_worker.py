@@ -1,0 +1,137 @@
+"""A worker turned hostile costs only its own requests: the gateway and other tenants go on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import openai
+import psutil
+import pytest
+
+from tests.support.jail_job import replace_worker
+from tests.support.server import MODEL, RunningServer, copy_home, start_server, wait_until
+
+PROGRAM = Path(__file__).with_name("hostile_worker.py")
+ATTACKS = [
+    "garbage", "endless_line", "endless_frames", "wrong_ids", "foreign_end", "after_end",
+    "huge_usage", "leave", "half_line", "silence", "close_stdout", "eat_memory", "eat_cpu",
+    "flood_stderr",
+]  # fmt: skip
+TYPED = {"worker_failed", "worker_timeout", "worker_restarting", "no_worker_free"}
+
+
+@pytest.fixture(scope="module")
+def server(model_home, tmp_path_factory):
+    home = copy_home(model_home, tmp_path_factory.mktemp("hostile") / "home")
+    replace_worker(home, PROGRAM)
+    (home / "corral.toml").write_text(
+        "[engine]\nfirst_chunk_timeout_s = 6\nchunk_timeout_s = 5\nmemory_bytes = 700000000\n"
+    )
+    running = start_server(home)
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def victim_key(server):
+    return server.add_tenant("victim")
+
+
+def ask(server: RunningServer, content: str, key: str | None = None, **options):
+    return server.openai(key).chat.completions.create(
+        model=MODEL, messages=[{"role": "user", "content": content}],
+        **({"max_tokens": 8, "temperature": 0} | options),
+    )  # fmt: skip
+
+
+def gateway_process(server: RunningServer) -> psutil.Process:
+    everyone = psutil.Process(server.pid).children(recursive=True)
+    return next(p for p in everyone if "corral-gateway" in " ".join(p.cmdline()))
+
+
+class Bystander:
+    """Another tenant's streams, all the time the attack runs."""
+
+    def __init__(self, server: RunningServer, key: str) -> None:
+        self.failures: list[str] = []
+        self.texts: set[str] = set()
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(server, key))
+
+    def _run(self, server, key):
+        while not self._end.is_set():
+            try:
+                stream = ask(server, "Count to ten.", key, max_tokens=24, stream=True)
+                self.texts.add(
+                    "".join(c.choices[0].delta.content or "" for c in stream if c.choices)
+                )
+            except openai.OpenAIError as error:
+                self.failures.append(repr(error))
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._end.set()
+        self._thread.join(120)
+
+
+@pytest.mark.claim("BLS-01")
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_attack_costs_only_its_own_request(server, victim_key, attack):
+    attacker = server.add_tenant(f"attacker-{attack.replace('_', '-')}")
+    calm = ask(server, "Count to ten.", victim_key, max_tokens=24).choices[0].message.content
+    assert ask(server, "Hello", attacker).choices
+    gateway = gateway_process(server)
+    memory = gateway.memory_info().rss
+    with Bystander(server, victim_key) as bystander:
+        with pytest.raises(openai.OpenAIError) as caught:
+            for chunk in ask(server, f"ATTACK:{attack}", attacker, stream=True, max_tokens=32):
+                assert chunk.choices is not None
+        assert getattr(caught.value, "code", None) in TYPED, (attack, caught.value)
+        time.sleep(0.5)
+    assert bystander.failures == []
+    assert bystander.texts == {calm}
+    assert gateway.is_running()
+    assert gateway.memory_info().rss - memory < 64 << 20
+    assert wait_until(lambda: can_work(server, attacker), seconds=20)
+
+
+def can_work(server: RunningServer, key: str | None = None) -> bool:
+    """The attacked tenant gets a fresh worker after its back-off."""
+    try:
+        return bool(ask(server, "Hello", key, max_tokens=2).choices)
+    except openai.APIStatusError as error:
+        assert error.code in TYPED, error
+        return False
+
+
+@pytest.mark.claim("BLS-02")
+def test_stopped_worker_is_noticed_and_replaced(server, victim_key):
+    """SIGSTOP from outside: a PID 1 ignores its own."""
+    assert wait_until(lambda: can_work(server), seconds=60)
+    pid = server.worker_of("default")["pid"]
+    with Bystander(server, victim_key) as bystander:
+        os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(openai.OpenAIError) as caught:
+            ask(server, "Hello", max_tokens=4)
+        assert caught.value.code in TYPED
+    assert bystander.failures == []
+    assert wait_until(lambda: not psutil.pid_exists(pid), seconds=10)
+
+
+@pytest.mark.claim("BLS-03")
+def test_memory_over_the_limit_kills_that_worker_only(server, victim_key):
+    assert wait_until(lambda: can_work(server), seconds=60)
+    victim_pid = server.worker_of("victim")["pid"]
+    attacker_pid = server.worker_of("default")["pid"]
+    with pytest.raises(openai.OpenAIError):
+        list(ask(server, "ATTACK:eat_memory", stream=True))
+    assert wait_until(lambda: not psutil.pid_exists(attacker_pid), seconds=10)
+    assert server.worker_of("victim")["pid"] == victim_pid
+    assert ask(server, "Count to ten.", victim_key).choices

@@ -1,0 +1,140 @@
+"""The laws of the repository: names, sizes, docstrings, what only `*_unsafe.py` may do."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted((ROOT / "src" / "corral").rglob("*.py"))
+PROGRAMS = [
+    path
+    for path in SOURCES
+    if "migrations" not in path.parts and path.read_text(encoding="utf-8").strip()
+]
+TRUSTED = ("launcher", "sandbox", "ipc", "core")
+
+FILE_LINES_MAX = 400
+TRUSTED_LINES_MAX = 2800
+"""Code lines of the trusted base, without blank lines, comments and docstrings: ADR 4."""
+BANNED_FILES = re.compile(r"^(utils?|common|helpers?|managers?|misc|stuff)(_unsafe)?\.py$")
+BANNED_NAMES = re.compile(r"^_*(handle_|process_|do_it|manager$)")
+UNSAFE_MODULES = {"ctypes", "subprocess", "importlib", "multiprocessing", "pty"}
+HARMLESS_PARTS = {("importlib", "metadata"), ("importlib", "resources")}
+"""Reading a package's own version or files runs nobody's code."""
+UNSAFE_CALLS = re.compile(
+    r"^os\.(fork|forkpty|exec\w*|spawn\w*|posix_spawn\w*|system|popen|set\w*[ug]id\w*|setgroups)$"
+)
+
+
+def ids(paths: list[Path]) -> list[str]:
+    return [str(path.relative_to(ROOT / "src")) for path in paths]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=ids(SOURCES))
+def test_no_file_is_too_long(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= FILE_LINES_MAX
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=ids(SOURCES))
+def test_names_say_what_a_thing_is(path: Path) -> None:
+    assert not BANNED_FILES.match(path.name)
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            assert not BANNED_NAMES.match(node.name.lower()), node.name
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=ids(PROGRAMS))
+def test_module_docstring_states_its_trust_zone(path: Path) -> None:
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    assert docstring, "no module docstring"
+    if path != ROOT / "src" / "corral" / "__init__.py":
+        assert "Trust:" in docstring
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=ids(PROGRAMS))
+def test_only_unsafe_files_start_processes_or_call_c(path: Path) -> None:
+    if path.name.endswith("_unsafe.py"):
+        return
+    found = list(unsafe_uses(ast.parse(path.read_text(encoding="utf-8"))))
+    assert not found, f"{', '.join(found)}: only in *_unsafe.py"
+
+
+def test_the_unsafe_finder_finds() -> None:
+    source = (
+        "import ctypes\nfrom subprocess import run\nimport os\nos.fork()\nos.execv('a', [])\n"
+        "__import__('x')\nfrom os import posix_spawn\nimport importlib.util\nexec('1')\n"
+        "from importlib import import_module\n"
+    )
+    assert len(list(unsafe_uses(ast.parse(source)))) == 9
+    assert not list(unsafe_uses(ast.parse("from importlib.metadata import version\nimport os")))
+
+
+def unsafe_uses(tree: ast.AST) -> list[str]:
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [a.name for a in node.names if is_unsafe_module(a.name)]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found += [n for n in names if is_unsafe_module(n) or UNSAFE_CALLS.match(n)]
+        elif isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            if UNSAFE_CALLS.match(name) or name in {"__import__", "exec", "eval"}:
+                found.append(name)
+    return found
+
+
+def is_unsafe_module(name: str) -> bool:
+    parts = tuple(name.split("."))
+    return parts[0] in UNSAFE_MODULES and parts[:2] not in HARMLESS_PARTS
+
+
+def test_trusted_base_is_standard_library_only() -> None:
+    allowed = set(sys.stdlib_module_names) | {"corral"}
+    for path in trusted_files():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            for name in names:
+                assert name.split(".")[0] in allowed, f"{path}: {name}"
+                if name.startswith("corral."):
+                    assert name.split(".")[1] in TRUSTED, f"{path}: {name}"
+
+
+def test_trusted_base_is_small() -> None:
+    total = sum(code_lines(path) for path in trusted_files())
+    assert total <= TRUSTED_LINES_MAX, f"{total} lines of code"
+
+
+def trusted_files() -> list[Path]:
+    return [p for p in SOURCES if p.relative_to(ROOT / "src" / "corral").parts[0] in TRUSTED]
+
+
+def code_lines(path: Path) -> int:
+    """Count lines that hold code: no blank line, comment or docstring."""
+    text = path.read_text(encoding="utf-8")
+    prose: set[int] = set()
+    for node in ast.walk(ast.parse(text)):
+        if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Constant):
+            continue
+        if isinstance(node.value.value, str):
+            prose.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    return sum(
+        1
+        for number, line in enumerate(text.splitlines(), 1)
+        if line.strip() and not line.lstrip().startswith("#") and number not in prose
+    )
+
+
+def test_no_unfinished_work() -> None:
+    marks = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|NotImplementedError")
+    for path in SOURCES:
+        assert not marks.search(path.read_text(encoding="utf-8")), path

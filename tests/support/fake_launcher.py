@@ -1,0 +1,154 @@
+"""A launcher that implements the production interface: frames over a socket, real processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Self
+
+from corral.ipc.messages import (
+    Done,
+    GatewayReady,
+    Message,
+    NextWorker,
+    NoMore,
+    OpenSecret,
+    Refused,
+    Secret,
+    Started,
+    StartEngine,
+    StopWorker,
+    WorkerEnded,
+    decode_message,
+    encode_message,
+)
+from corral.ipc.socket import receive_frame, send_frame, socket_pair
+
+WORKER = Path(__file__).with_name("fake_worker.py")
+
+
+class FakeLauncher:
+    """Answers requests on a thread; workers are `fake_worker.py` in the mode of their model name.
+
+    Attributes:
+        client: the other end of the channel.
+        modes: worker mode by model name; a list is used up one start at a time, the last stays.
+        secrets: content of `OpenSecret`.
+        started: every `StartEngine` that came.
+        live: running workers by id.
+    """
+
+    def __init__(self, modes: dict[str, str | list[str]] | None = None) -> None:
+        self.modes = modes or {}
+        self.secrets: dict[str, bytes] = {}
+        self.started: list[StartEngine] = []
+        self.stopped: list[int] = []
+        self.live: dict[int, subprocess.Popen[bytes]] = {}
+        self.ready = threading.Event()
+        self.client, self._sock = socket_pair()
+        self._sock.settimeout(0.02)
+        self._next_id = 1
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def vanish(self) -> None:
+        self._closing = True
+        self._thread.join(10)
+        self._sock.close()
+
+    def close(self) -> None:
+        self.vanish()
+        for worker_id in list(self.live):
+            self._end(worker_id)
+        if self.client.fileno() >= 0:
+            self.client.close()
+
+    def send_event(self, event: Message) -> None:
+        send_frame(self._sock, encode_message(event, 0))
+
+    def _run(self) -> None:
+        while not self._closing:
+            try:
+                frame, _ = receive_frame(self._sock)
+            except TimeoutError:
+                self._reap()
+                continue
+            except OSError:
+                return
+            if not frame:
+                return
+            decoded = decode_message(frame)
+            assert decoded is not None
+            message, request_id = decoded
+            reply, fds = self._answer(message)
+            send_frame(self._sock, encode_message(reply, request_id), fds)
+            for fd in fds:
+                os.close(fd)
+
+    def _answer(self, message: Message) -> tuple[Message, list[int]]:
+        match message:
+            case StartEngine():
+                return self._start(message)
+            case StopWorker(worker_id):
+                if worker_id not in self.live:
+                    return Refused("no_such_worker", "no such worker", ""), []
+                self._end(worker_id)
+                self.stopped.append(worker_id)
+                self.send_event(WorkerEnded(worker_id, "killed", "asked"))
+                return Done(), []
+            case OpenSecret(kind):
+                if kind not in self.secrets:
+                    return Refused("no_such_secret", "no such secret", ""), []
+                reader, writer = os.pipe()
+                os.write(writer, self.secrets[kind])
+                os.close(writer)
+                return Secret(), [reader]
+            case GatewayReady():
+                self.ready.set()
+                return Done(), []
+            case NextWorker():
+                return NoMore(), []
+        return Refused("not_permitted", "not permitted", ""), []
+
+    def _start(self, message: StartEngine) -> tuple[Message, list[int]]:
+        mode = self.modes.get(message.model, "echo")
+        if isinstance(mode, list):
+            mode = mode.pop(0) if len(mode) > 1 else mode[0]
+        self.started.append(message)
+        if mode == "refuse":
+            return Refused("setup_error", "no", ""), []
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(WORKER), mode],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={},
+        )  # fmt: skip
+        worker_id = self._next_id
+        self._next_id += 1
+        self.live[worker_id] = process
+        fds = []
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            assert pipe is not None
+            fds.append(os.dup(pipe.fileno()))
+            pipe.close()
+        return Started(worker_id, process.pid, "fake", "namespaces"), fds
+
+    def _reap(self) -> None:
+        for worker_id, process in list(self.live.items()):
+            if process.poll() is not None:
+                self._end(worker_id)
+                status = "signaled" if process.returncode < 0 else "exited"
+                self.send_event(WorkerEnded(worker_id, status, str(process.returncode)))
+
+    def _end(self, worker_id: int) -> None:
+        process = self.live.pop(worker_id)
+        process.kill()
+        process.wait(10)

@@ -1,0 +1,338 @@
+"""Pulls from end to end: real wire, job programs and database; only the jails are missing."""
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from corral.admission.catalog import Catalog, CatalogEntry, remove_entry
+from corral.admission.expectation import Expectation
+from corral.admission.fetch.wire import Arrived, encode
+from corral.admission.lock import pull_lock
+from corral.admission.pull import pull_model
+from corral.admission.quarantine import sweep_quarantine
+from corral.admission.source import HttpsSource, source_folder
+from corral.admission.trial import TrialResult
+from corral.core.config import Config, Fetch
+from corral.core.errors import CorralError
+from corral.core.home import Home
+from corral.core.ids import Digest
+from corral.ipc.client import LauncherClient
+from tests.support.bare_jobs import bare_jobs
+from tests.support.download_server import DownloadServer, Page, download_server
+from tests.support.gguf_file import F32, GgufFile, scalar
+
+BODY = GgufFile().encode()
+SHA = Digest(hashlib.sha256(BODY).hexdigest())
+
+
+class Trial:
+    """A trial load whose outcome the test sets, and which looks at what is there."""
+
+    def __init__(self, home: Home, *, ok: bool = True) -> None:
+        self.home, self.ok, self.loads = home, ok, 0
+
+    def load(self, digest: Digest) -> TrialResult:
+        self.loads += 1
+        assert (self.home.quarantine / "blobs" / digest).stat().st_mode & 0o777 == 0o444
+        return TrialResult(ok=self.ok, code="" if self.ok else "model_load_failed", engine="e 1")
+
+
+@pytest.fixture
+def launcher(home: Home) -> Iterator[LauncherClient]:
+    with bare_jobs(home) as client:
+        yield client
+
+
+@pytest.fixture
+def trial(home: Home) -> Trial:
+    return Trial(home)
+
+
+Pull = Callable[..., CatalogEntry]
+
+
+@pytest.fixture
+def pull(home: Home, launcher: LauncherClient, trial: Trial) -> Pull:
+    def run(source: object, **changes: object) -> CatalogEntry:
+        options: dict[str, object] = {"config": Config(), "expect": Expectation()}
+        return pull_model(
+            str(source),
+            home=home,
+            launcher=launcher,
+            trial=trial,
+            **options | changes,  # type: ignore[arg-type]
+        )
+
+    return run
+
+
+def left_behind(home: Home) -> set[str]:
+    """Everything in quarantine and store but locks and empty standing folders."""
+    paths = [*home.quarantine.rglob("*"), *home.blobs.rglob("*")]
+    names = {str(path.relative_to(home.root)) for path in paths}
+    return names - {"quarantine/.lock", "quarantine/.store-lock", "quarantine/blobs"}
+
+
+def catalog(home: Home) -> dict[str, CatalogEntry]:
+    return dict(Catalog(home.database, home.receipt_public_key.read_bytes()).entries())
+
+
+def test_a_local_file_is_admitted(home: Home, pull: Pull, model_file: Path) -> None:
+    entry = pull(model_file)
+    assert (entry.name, entry.digest, entry.trust) == ("tiny", SHA, "untrusted")
+    assert left_behind(home) == {f"store/sha256/{SHA}"}
+    assert home.blob(SHA).read_bytes() == BODY
+    assert home.blob(SHA).stat().st_mode & 0o777 == 0o444
+    assert catalog(home) == {"tiny": entry}
+    receipt = entry.receipt
+    assert (receipt.engine, receipt.kv_bytes_per_token, receipt.control_tokens) == (
+        "e 1", 128, ("<s>", "<|end|>"),
+    )  # fmt: skip
+
+
+def test_the_same_file_again_under_another_name(
+    home: Home, pull: Pull, model_file: Path, trial: Trial
+) -> None:
+    pull(model_file)
+    again = pull(model_file)
+    second = pull(model_file, name="second", expect=Expectation(sha256=SHA))
+    assert trial.loads == 2
+    assert (again.name, second.name, second.trust) == ("tiny", "second", "verified")
+    assert set(catalog(home)) == {"tiny", "second"}
+    remove_entry(home, "tiny")
+    assert home.blob(SHA).exists()
+    remove_entry(home, "second")
+    assert left_behind(home) == set()
+    with pytest.raises(CorralError) as caught:
+        remove_entry(home, "second")
+    assert caught.value.code == "no_such_model"
+
+
+def test_a_known_digest_whose_blob_is_gone_is_fetched_again(
+    home: Home, pull: Pull, model_file: Path
+) -> None:
+    pull(model_file)
+    home.blob(SHA).unlink()
+    pull(model_file, expect=Expectation(sha256=SHA))
+    assert home.blob(SHA).exists()
+
+
+def test_a_name_belongs_to_one_file(
+    home: Home, pull: Pull, model_file: Path, tmp_path: Path
+) -> None:
+    pull(model_file)
+    other = tmp_path / "other.gguf"
+    other.write_bytes(GgufFile().with_value("x.y", scalar(F32, 1.5)).encode())
+    with pytest.raises(CorralError) as caught:
+        pull(other, name="tiny")
+    assert caught.value.code == "name_taken"
+    assert left_behind(home) == {f"store/sha256/{SHA}"}
+
+
+@pytest.mark.claim("ADM-03")
+def test_each_refusal_leaves_nothing(home: Home, pull: Pull, tmp_path: Path) -> None:
+    def file(raw: bytes) -> Path:
+        path = tmp_path / "candidate.gguf"
+        path.write_bytes(raw)
+        return path
+
+    link = tmp_path / "link.gguf"
+    link.symlink_to(tmp_path / "candidate.gguf")
+    small = Config(fetch=Fetch(max_bytes=100))
+    cases: list[tuple[str, object, dict[str, object]]] = [
+        ("bad_source", "http://x/y", {}),
+        ("bad_source", file(BODY), {"expect": Expectation(wheel_sha256=SHA)}),
+        ("bad_model_name", file(BODY), {"name": "../x"}),
+        ("source_symlink", link, {}),
+        ("source_not_a_file", tmp_path, {}),
+        ("source_missing", tmp_path / "none.gguf", {}),
+        ("too_large", file(BODY), {"config": small}),
+        ("hash_mismatch", file(BODY), {"expect": Expectation(sha256=Digest("0" * 64))}),
+    ]
+    for code, source, options in cases:
+        with pytest.raises(CorralError) as caught:
+            pull(source, **options)
+        assert caught.value.code == code
+        assert left_behind(home) == set()
+    for code, raw in (
+        ("not_gguf", b"PK" * 100),
+        ("truncated", BODY[:-1]),
+        ("truncated", BODY[:40]),
+        ("truncated", BODY[:600]),
+        ("truncated", b""),
+        ("scan_rejected", replace(GgufFile(), version=9).encode()),
+    ):
+        with pytest.raises(CorralError) as caught:
+            pull(file(raw))
+        assert caught.value.code == code
+        assert left_behind(home) == set()
+    assert catalog(home) == {}
+
+
+@pytest.mark.claim("ADM-03")
+def test_a_failed_trial_leaves_nothing(
+    home: Home, pull: Pull, model_file: Path, trial: Trial
+) -> None:
+    trial.ok = False
+    with pytest.raises(CorralError) as caught:
+        pull(model_file)
+    assert caught.value.code == "trial_failed"
+    assert left_behind(home) == set()
+
+
+HOSTILE = {
+    "silent end": "",
+    "garbage": "print('hello')",
+    "long line": "print('x' * 3_000_000)",
+    "lies": """print('{"verdict":"accept","findings":[],"facts":null,"scanner":"s"}')""",
+    "crash": "import os; os.abort()",
+    "deaf": "import os, time; os.close(0); print('{}', flush=True); time.sleep(60)",
+}
+
+
+@pytest.mark.claim("ADM-04")
+@pytest.mark.parametrize("program", HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_scan_job_admits_nothing(
+    home: Home, model_file: Path, program: str, trial: Trial
+) -> None:
+    with bare_jobs(home, program) as launcher, pytest.raises(CorralError) as caught:
+        pull_model(
+            str(model_file), home=home, config=Config(), launcher=launcher, trial=trial,
+            expect=Expectation(),
+        )  # fmt: skip
+    assert caught.value.code == "scan_failed"
+    assert left_behind(home) == set()
+
+
+ARRIVED = f"print({encode(Arrived(1, SHA, 'https://h/')).decode()!r})"
+FETCHERS = {
+    "silent end": "",
+    "garbage": "print('{}')",
+    "nothing written": ARRIVED,
+    "link": f"import os, sys; os.symlink('/etc/passwd', sys.argv[1] + '/model'); {ARRIVED}",
+    "pipe": f"import os, sys; os.mkfifo(sys.argv[1] + '/model'); {ARRIVED}",
+    "unknown code": """print('{"ev":"refused","code":"own","message":"m"}')""",
+}
+
+
+@pytest.mark.claim("ADM-05")
+@pytest.mark.parametrize("program", FETCHERS.values(), ids=FETCHERS)
+def test_a_hostile_fetch_job_admits_nothing(home: Home, program: str, trial: Trial) -> None:
+    with bare_jobs(home, program) as launcher, pytest.raises(CorralError) as caught:
+        pull_model(
+            "https://h.example/m.gguf", home=home, config=Config(), launcher=launcher, trial=trial,
+            expect=Expectation(),
+        )  # fmt: skip
+    assert caught.value.code == "fetch_failed"
+    assert left_behind(home) == set()
+
+
+@pytest.mark.claim("ADM-02")
+def test_a_fetch_job_that_lies_about_the_digest(home: Home, trial: Trial) -> None:
+    program = f"import sys; open(sys.argv[1] + '/model', 'wb').write(b'evil'); {ARRIVED}"
+    with bare_jobs(home, program) as launcher, pytest.raises(CorralError) as caught:
+        pull_model(
+            "https://h.example/m.gguf", home=home, config=Config(), launcher=launcher, trial=trial,
+            expect=Expectation(sha256=SHA),
+        )  # fmt: skip
+    assert caught.value.code == "hash_mismatch"
+    assert left_behind(home) == set()
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DownloadServer]:
+    with download_server() as running:
+        bundle = tmp_path / "ca.pem"
+        bundle.write_text("# a remark\n" + running.ca_pem)
+        monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+        yield running
+
+
+def reaching(server: DownloadServer, max_bytes: int = 1 << 40) -> Config:
+    return Config(fetch=Fetch(hosts=(), private_hosts=(server.host,), max_bytes=max_bytes))
+
+
+def test_a_download_is_admitted(home: Home, pull: Pull, server: DownloadServer) -> None:
+    server.pages["/far.gguf"] = Page(BODY)
+    moved: list[str] = []
+    entry = pull(
+        server.url("/far.gguf"),
+        config=reaching(server),
+        expect=Expectation(sha256=SHA),
+        progress=lambda stage, done, total: moved.append(stage),
+    )
+    assert (entry.name, entry.trust) == ("far", "verified")
+    assert entry.receipt.final_url == server.url("/far.gguf")
+    assert list(dict.fromkeys(moved)) == ["fetch", "copy", "scan", "trial", "admit"]
+    assert left_behind(home) == {f"store/sha256/{SHA}"}
+
+
+@pytest.mark.claim("ADM-03")
+def test_a_refused_download_leaves_nothing(home: Home, pull: Pull, server: DownloadServer) -> None:
+    server.pages["/far.gguf"] = Page(BODY)
+    cases: list[tuple[str, str, Config]] = [
+        ("not_found", "/none.gguf", reaching(server)),
+        ("private_address", "/far.gguf", Config()),
+        ("too_large", "/far.gguf", reaching(server, 9)),
+    ]  # fmt: skip
+    for code, path, config in cases:
+        with pytest.raises(CorralError) as caught:
+            pull(server.url(path), config=config)
+        assert caught.value.code == code
+        assert left_behind(home) == set()
+
+
+def test_an_interrupted_download_is_kept_and_resumed(
+    home: Home, pull: Pull, server: DownloadServer
+) -> None:
+    url = server.url("/far.gguf")
+    folder = home.quarantine / source_folder(HttpsSource(url))
+    folder.mkdir()
+    (folder / "model.part").write_bytes(BODY[:100])
+    (folder / "model.part.json").write_text(f'{{"url":"{url}","sha256":"{SHA}","validator":""}}')
+    sweep_quarantine(home)
+    server.pages["/far.gguf"] = Page(BODY)
+    pull(url, config=reaching(server), expect=Expectation(sha256=SHA))
+    assert server.ranges() == ["bytes=100-"]
+
+
+def test_the_sweep_removes_what_crashes_left(home: Home, pull: Pull, model_file: Path) -> None:
+    pull(model_file)
+    old = home.quarantine / "fetch-old"
+    old.mkdir()
+    (old / "model.part").write_bytes(b"x")
+    os.utime(old / "model.part", (1, 1))
+    done = home.quarantine / "fetch-done"
+    done.mkdir()
+    (done / "model").symlink_to("/etc/passwd")
+    (home.quarantine / "blobs").mkdir(exist_ok=True)
+    (home.quarantine / "blobs" / ".new-1").write_bytes(b"x")
+    (home.quarantine / "stray").symlink_to("/etc/passwd")
+    scan = home.quarantine / "scan-now"
+    scan.mkdir()
+    home.blob(Digest("1" * 64)).write_bytes(b"half")
+    with pull_lock(home, lambda: None):
+        sweep_quarantine(home)
+        assert old.exists()
+    sweep_quarantine(home)
+    assert left_behind(home) == {f"store/sha256/{SHA}", "quarantine/scan-now"}
+
+
+def test_a_second_pull_waits(home: Home, pull: Pull, model_file: Path) -> None:
+    waiting = threading.Event()
+    with pull_lock(home, lambda: None):
+        thread = threading.Thread(
+            target=pull,
+            args=(model_file,),
+            kwargs={"progress": lambda stage, *_: waiting.set() if stage == "wait" else None},
+        )
+        thread.start()
+        assert waiting.wait(10)
+        assert catalog(home) == {}
+    thread.join()
+    assert set(catalog(home)) == {"tiny"}

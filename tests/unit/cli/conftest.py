@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from corral.cli.main import main
+from corral.core.home import Home
+from corral.tenancy.setup import initialise
+from tests.support.command_line import Corral, Outcome
+
+
+@pytest.fixture
+def corral(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Corral:
+    """Run the real command line in this process."""
+
+    def call(*arguments: str) -> Outcome:
+        monkeypatch.setattr("sys.argv", ["corral", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        return Outcome(int(ended.value.code or 0), printed.out, printed.err)
+
+    return call
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """An initialised state folder."""
+    place = Home(tmp_path / "home")
+    initialise(place)
+    return place

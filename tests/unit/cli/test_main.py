@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from corral.cli.reference import render_reference
+from tests.support.command_line import Corral
+
+
+def test_every_verb_has_an_example() -> None:
+    for part in render_reference().split("\n## ")[1:]:
+        if "\nCommands:" not in part:
+            assert re.search(r"^  Example: corral ", part, re.MULTILINE), part.splitlines()[0]
+
+
+def test_version(corral: Corral) -> None:
+    assert set(corral("version", "--json").document) == {"corral", "engine", "python"}
+    assert "corral" in corral("version").out
+
+
+def test_wrong_usage_is_code_2(corral: Corral) -> None:
+    assert corral("nonsense").code == 2
+    assert corral("pull").code == 2
+    assert corral("scan", "x", "--fail-on", "panic").code == 2
+
+
+@pytest.mark.parametrize(
+    "verb", [("list",), ("show", "m"), ("run", "m", "hi"), ("key", "list"), ("usage",)]
+)
+def test_a_folder_without_an_installation_is_refused(
+    corral: Corral, tmp_path: Path, verb: tuple[str, ...]
+) -> None:
+    ended = corral(*verb, "--home", str(tmp_path), "--json")
+    assert (ended.code, ended.error_code) == (1, "not_initialised")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("verb", ["ps", "stop", "reload"])
+def test_a_server_that_does_not_run_is_said_so(corral: Corral, tmp_path: Path, verb: str) -> None:
+    ended = corral(verb, "--home", str(tmp_path), "--json")
+    assert (ended.code, ended.error_code) == (1, "not_running")
+    assert "corral up" in ended.err
+
+
+def test_a_broken_configuration_is_refused(corral: Corral, tmp_path: Path) -> None:
+    (tmp_path / "corral.toml").write_text("[listen]\nprot = 1\n")
+    ended = corral("config", "show", "--home", str(tmp_path), "--json")
+    assert (ended.code, ended.error_code) == (1, "config_unknown_key")
+    assert "Traceback" not in ended.err
+
+
+def test_another_users_folder_is_no_traceback(
+    corral: Corral, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_path: object, *_rest: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "open", refuse)
+    ended = corral("logs", "--home", str(tmp_path), "--json")
+    assert (ended.code, ended.error_code) == (1, "no_permission")

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import pytest
+
+from corral.cli.up import base_url, certificate_names, check_exposure
+from corral.core.config import Config, override_config
+from corral.core.errors import CorralError
+from corral.core.home import Home
+from corral.state.database import open_database
+from corral.tenancy.keys import list_keys, revoke_key
+from tests.support.command_line import Corral
+
+
+def listening(host: str, names: tuple[str, ...] = ()) -> Config:
+    return override_config(Config(), {"listen.host": host, "listen.names": names})
+
+
+@pytest.mark.parametrize(
+    ("asked", "names", "reported", "url"),
+    [
+        ("127.0.0.1", (), "127.0.0.1", "https://127.0.0.1:9"),
+        ("::1", (), "::1", "https://[::1]:9"),
+        ("0.0.0.0", (), "0.0.0.0", "https://127.0.0.1:9"),
+        ("::", ("models.example",), "::", "https://models.example:9"),
+        ("192.0.2.7", (), "192.0.2.7", "https://192.0.2.7:9"),
+    ],
+)
+def test_url_is_one_that_the_certificate_carries(
+    asked: str, names: tuple[str, ...], reported: str, url: str
+) -> None:
+    assert base_url(asked, names, reported, 9) == url
+
+
+def test_certificate_carries_an_address_that_others_use() -> None:
+    assert certificate_names(listening("127.0.0.1")) == ()
+    assert certificate_names(listening("0.0.0.0", ("a.example",))) == ("a.example",)
+    assert certificate_names(listening("192.0.2.7", ("a.example",))) == ("a.example", "192.0.2.7")
+
+
+@pytest.mark.claim("KEY-08")
+def test_others_are_not_served_without_a_usable_key(home: Home) -> None:
+    check_exposure(home, listening("0.0.0.0"))
+    engine = open_database(home.database)
+    for key in list_keys(engine):
+        revoke_key(engine, key.id)
+    check_exposure(home, listening("127.0.0.1"))
+    with pytest.raises(CorralError) as refused:
+        check_exposure(home, listening("0.0.0.0"))
+    assert refused.value.code == "no_keys"
+
+
+def test_bad_options_start_nothing(corral: Corral, home: Home) -> None:
+    place = ("--home", str(home.root), "--print-json")
+    assert corral("up", "--host", "example.org", *place).error_code == "config_value"
+    assert corral("up", "--port", "70000", *place).error_code == "config_value"
+    assert corral("up", "--tier", "none", *place).error_code == "config_value"
+    assert corral("up", "--allow-degraded", "seccomp", *place).error_code == "config_value"

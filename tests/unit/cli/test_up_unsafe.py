@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from corral.cli.up_unsafe import parse_ready
+from corral.core.errors import CorralError
+
+STARTER = """
+import os, sys
+from corral.cli.up_unsafe import become_launcher
+
+launcher = sys.argv[1]
+become_launcher(
+    lambda fd: [sys.executable, "-c", launcher, str(fd)],
+    announce=lambda host, port: print("ready", host, port, flush=True),
+    complain=lambda error: print("failed", error.code, flush=True),
+)
+"""
+
+
+def started(launcher: str) -> tuple[list[str], int, int]:
+    with subprocess.Popen(
+        [sys.executable, "-c", STARTER, launcher], stdout=subprocess.PIPE, text=True
+    ) as process:
+        out, _ = process.communicate(timeout=30)
+        return out.split(), process.returncode, process.pid
+
+
+def test_the_process_becomes_the_launcher_and_a_child_announces_it() -> None:
+    words, code, pid = started(
+        "import os, sys\n"
+        "fd = int(sys.argv[1])\n"
+        'os.write(fd, b\'{"host": "127.0.0.1", "port": 7}\\n\')\n'
+        "os.close(fd)\n"
+        "open('/proc/self/fd/1', 'w').write(f'pid {os.getpid()}\\n')\n"
+        "sys.exit(5)"
+    )
+    assert code == 5
+    assert sorted(words) == sorted(["ready", "127.0.0.1", "7", "pid", str(pid)])
+
+
+def test_a_launcher_that_dies_early_is_reported() -> None:
+    assert started("import sys; sys.exit(3)")[:2] == (["failed", "start_failed"], 3)
+
+
+def test_the_launchers_own_words_are_passed_on() -> None:
+    line = '{"error": {"code": "bind_failed", "message": "m", "remedy": "r"}}'
+    program = f"import os, sys; os.write(int(sys.argv[1]), {line!r}.encode()); sys.exit(1)"
+    assert started(program)[:2] == (["failed", "bind_failed"], 1)
+
+
+@pytest.mark.parametrize(
+    "line", [b"", b"{}", b"[]", b"null", b"{", b'{"error": 1}', b'{"host": 1}']
+)
+def test_any_other_line_is_a_failed_start(line: bytes) -> None:
+    state = parse_ready(line)
+    assert isinstance(state, CorralError)
+    assert state.code == "start_failed"

@@ -1,0 +1,84 @@
+"""The blocking client against a real process that speaks the wire, well and badly."""
+
+from itertools import chain
+
+import pytest
+from msgspec.structs import replace
+
+from corral.core.config import Config
+from corral.core.errors import CorralError
+from corral.core.ids import Digest
+from corral.engine.local import LocalWorker
+from corral.engine.sizing import trial_start
+from corral.engine.trial import EngineTrial
+from corral.engine.wire import Chunk, End, Generate, Sampling
+from corral.ipc.client import LauncherClient
+from tests.support.fake_launcher import FakeLauncher
+
+DIGEST = Digest("a" * 64)
+ASK = Generate(id=1, sampling=Sampling(max_tokens=100), prompt="one two")
+SHORT = Generate(id=1, sampling=Sampling(max_tokens=4), prompt="x")
+START = trial_start(DIGEST, Config())
+
+
+def test_an_answer_comes_chunk_by_chunk() -> None:
+    with FakeLauncher() as launcher:
+        client = LauncherClient(launcher.client)
+        with LocalWorker(client, START, 10) as worker:
+            assert worker.ready.engine == "fake 1"
+            *chunks, end = worker.generate(ASK)
+        assert "".join(c.text for c in chunks if isinstance(c, Chunk)) == "you said one two"
+        assert isinstance(end, End)
+        assert end.usage.prompt_tokens == 7
+        assert not launcher.live
+
+
+def test_cancel_ends_the_answer_early() -> None:
+    ask = Generate(id=5, sampling=Sampling(max_tokens=1000), prompt="forever")
+    with (
+        FakeLauncher({"trial": "slow"}) as launcher,
+        LocalWorker(LauncherClient(launcher.client), START, 10) as worker,
+    ):
+        for message in worker.generate(ask):
+            if isinstance(message, End):
+                assert message.reason == "cancelled"
+            else:
+                worker.cancel(5)
+
+
+@pytest.mark.parametrize(
+    ("mode", "code"),
+    [("fatal", "model_load_failed"), ("never_ready", "model_load_timeout"),
+     ("exit", "worker_failed"), ("refuse", "setup_error")],
+)  # fmt: skip
+def test_a_model_that_does_not_load_is_an_error_of_its_own(mode: str, code: str) -> None:
+    with FakeLauncher({"trial": mode}) as launcher:
+        with pytest.raises(CorralError) as caught:
+            LocalWorker(LauncherClient(launcher.client), START, 0.5).__enter__()
+        assert caught.value.code == code
+        assert not launcher.live
+
+
+@pytest.mark.parametrize("mode", ["garbage", "long_line", "wrong_id", "die", "die_midway",
+                                  "endless", "long_text", "after_end", "surrogate"])  # fmt: skip
+def test_a_hostile_worker_is_stopped(mode: str) -> None:
+    with FakeLauncher({"trial": mode}) as launcher:
+        start = LocalWorker(LauncherClient(launcher.client), START, 10)
+        with start as worker, pytest.raises(CorralError) as caught:
+            # `after_end` may be noticed only at the second request
+            list(chain.from_iterable(worker.generate(replace(SHORT, id=n)) for n in (1, 2)))
+        assert caught.value.code == "worker_failed"
+        assert not launcher.live
+
+
+@pytest.mark.parametrize(
+    ("mode", "ok", "code"),
+    [("echo", True, ""), ("chatty", True, ""), ("fatal", False, "model_load_failed"),
+     ("die", False, "worker_failed"), ("engine_error", False, "trial_no_answer")],
+)  # fmt: skip
+def test_the_trial_tells_its_outcome(mode: str, ok: bool, code: str) -> None:
+    with FakeLauncher({"trial": mode}) as launcher:
+        result = EngineTrial(LauncherClient(launcher.client), Config()).load(DIGEST)
+        assert (result.ok, result.code) == (ok, code)
+        assert launcher.started[0].quarantined
+        assert not launcher.live

@@ -1,0 +1,269 @@
+"""Lives of workers: hostile ones, silent ones, crashing ones, idle ones; through the router."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from corral.core.config import Config, Engine
+from corral.core.ids import Digest, ModelName, TenantName
+from corral.engine.launcher_link import Event, LauncherLink
+from corral.engine.router import Router
+from corral.engine.sizing import engine_start
+from corral.engine.supervisor import RestartPolicy, Unavailable
+from corral.engine.wire import Chunk, End, Failed, Sampling
+from corral.engine.worker_link import Broken, Deadlines, Item, Stream
+from corral.ipc.messages import StartEngine, WorkerEnded
+from tests.support.fake_launcher import FakeLauncher
+
+FAST = Deadlines(load_s=1, first_chunk_s=0.6, next_chunk_s=0.6, cancel_s=0.6, reader_s=0.6)
+EAGER = RestartPolicy(first_delay_s=0.05, crashes_max=3, given_up_s=30)
+
+
+@dataclasses.dataclass
+class _Estimate:
+    weights_bytes: int = 1000
+    kv_bytes_per_token: int = 10
+    context_train_tokens: int = 2048
+
+
+def start(model: str = "m", tenant: str = "acme", config: Config | None = None) -> StartEngine:
+    return engine_start(
+        tenant=TenantName(tenant), model=ModelName(model),
+        digest=Digest(model.encode().hex().ljust(64, "0")), estimate=_Estimate(),
+        config=config or Config(),
+    )  # fmt: skip
+
+
+@asynccontextmanager
+async def routing(
+    modes: dict[str, str | list[str]],
+    engine: Engine | None = None,
+    deadlines: Deadlines = FAST,
+    policy: RestartPolicy = EAGER,
+) -> AsyncIterator[tuple[Router, FakeLauncher]]:
+    launcher = FakeLauncher(modes)
+    routers: list[Router] = []
+
+    def event(one: Event) -> None:
+        if isinstance(one, WorkerEnded):
+            routers[0].worker_ended(one)
+
+    link = LauncherLink(launcher.client, on_event=event, on_closed=lambda: None)
+    router = Router(link, engine or Engine(), deadlines=deadlines, policy=policy)
+    routers.append(router)
+    try:
+        yield router, launcher
+    finally:
+        await router.close()
+        link.close()
+        launcher.close()
+        assert not launcher.live
+
+
+async def ask(
+    router: Router, model: str = "m", tenant: str = "acme", prompt: str = "hi", tokens: int = 8,
+    config: Config | None = None,
+) -> Stream | Unavailable:  # fmt: skip
+    return await router.open(
+        start(model, tenant, config), Sampling(max_tokens=tokens), None, prompt
+    )
+
+
+async def drain(stream: Stream | Unavailable) -> list[Item]:
+    assert isinstance(stream, Stream), stream
+    items: list[Item] = []
+    while not items or isinstance(items[-1], Chunk):
+        items += await stream.receive()
+    return items
+
+
+async def until(check: Callable[[], bool], within_s: float = 5) -> None:
+    deadline = time.monotonic() + within_s
+    while not check():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+
+def test_requests_share_a_worker_and_all_end() -> None:
+    async def run() -> None:
+        async with routing({}) as (router, launcher):
+            streams = await asyncio.gather(*(ask(router, prompt=str(i)) for i in range(4)))
+            answers = await asyncio.gather(*(drain(s) for s in streams))
+            for index, items in enumerate(answers):
+                text = "".join(i.text for i in items if isinstance(i, Chunk))
+                assert text == f"you said {index}"
+                assert isinstance(items[-1], End)
+            assert len(launcher.started) == 1
+
+    asyncio.run(run())
+
+
+@pytest.mark.claim("BLS-04")
+@pytest.mark.parametrize(
+    ("mode", "code"),
+    [("garbage", "worker_failed"), ("long_line", "worker_failed"), ("endless", "worker_failed"),
+     ("long_text", "worker_failed"), ("wrong_id", "worker_failed"), ("die", "worker_failed"),
+     ("die_midway", "worker_failed"), ("ready_twice", "worker_failed"),
+     ("surrogate", "worker_failed"), ("unasked_logprobs", "worker_failed"),
+     ("bad_usage", "worker_failed"), ("false_cancel", "worker_failed"),
+     ("bad_code", "worker_failed"), ("silent", "worker_timeout"),
+     ("stop_itself", "worker_timeout")],
+)  # fmt: skip
+def test_a_hostile_worker_costs_only_its_own_request(mode: str, code: str) -> None:
+    async def run() -> None:
+        async with routing({"bad": mode, "good": "slow"}) as (router, launcher):
+            good = asyncio.create_task(
+                drain(await ask(router, "good", "other", prompt="forever", tokens=10))
+            )
+            items = await drain(await ask(router, "bad"))
+            assert items[-1] == Broken(code)
+            assert isinstance((await good)[-1], End)
+            await until(lambda: len(launcher.live) == 1)
+
+    asyncio.run(run())
+
+
+def test_a_line_after_the_end_kills_the_worker() -> None:
+    async def run() -> None:
+        async with routing({"m": ["after_end", "echo"]}) as (router, launcher):
+            assert isinstance((await drain(await ask(router)))[-1], End | Broken)
+            await until(lambda: not launcher.live)
+
+    asyncio.run(run())
+
+
+def test_a_worker_that_does_not_end_a_cancelled_request_is_killed() -> None:
+    async def run() -> None:
+        async with routing({"m": "forget_cancel"}) as (router, launcher):
+            stream = await ask(router)
+            assert isinstance(stream, Stream)
+            await stream.receive()
+            over: list[object] = []
+            stream.when_over(over.append)
+            stream.abandon()
+            await until(lambda: over == [Broken("worker_timeout")])
+            await until(lambda: not launcher.live)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("mode", "code"),
+    [("fatal", "model_load_failed"), ("never_ready", "model_load_timeout"),
+     ("exit", "worker_failed"), ("refuse", "worker_start_refused"),
+     ("stderr_only", "model_load_timeout")],
+)  # fmt: skip
+def test_a_worker_that_does_not_load_is_a_typed_answer(mode: str, code: str) -> None:
+    async def run() -> None:
+        async with routing({"m": mode}) as (router, _):
+            answer = await ask(router)
+            assert isinstance(answer, Unavailable)
+            assert answer.code == code
+            again = await ask(router)
+            assert isinstance(again, Unavailable)
+            assert again.code == "worker_restarting"
+            assert 0 < again.retry_after_s <= 0.05
+
+    asyncio.run(run())
+
+
+@pytest.mark.claim("BLS-06")
+def test_a_crashed_worker_comes_back_and_a_crash_loop_is_given_up() -> None:
+    async def run() -> None:
+        modes: dict[str, str | list[str]] = {"m": ["die", "echo"], "loop": "die"}
+        async with routing(modes) as (router, _):
+            assert (await drain(await ask(router)))[-1] == Broken("worker_failed")
+            await asyncio.sleep(0.1)
+            assert isinstance((await drain(await ask(router)))[-1], End)
+            for delay_s in (0.06, 0.11, 0):
+                await drain(await ask(router, "loop"))
+                await asyncio.sleep(delay_s)
+            answer = await ask(router, "loop")
+            assert isinstance(answer, Unavailable)
+            assert answer.code == "model_given_up"
+            assert answer.retry_after_s > 20
+            # another tenant's worker of the same model is another matter
+            assert isinstance(await ask(router, "loop", "other"), Stream)
+
+    asyncio.run(run())
+
+
+def test_idle_workers_are_unloaded_and_busy_ones_never_evicted() -> None:
+    async def run() -> None:
+        engine = Engine(max_workers=2, idle_unload_s=1)
+        async with routing({"busy": "slow"}, engine) as (router, launcher):
+            busy = await ask(router, "busy", prompt="forever", tokens=1000)
+            await drain(await ask(router, "a"))
+            await drain(await ask(router, "b"))  # takes the place of a
+            assert [s.model for s in launcher.started] == ["busy", "a", "b"]
+            assert len(launcher.live) == 2
+            second = await ask(router, "busy", "other", prompt="forever", tokens=1000)
+            refused = await ask(router, "a")
+            assert isinstance(refused, Unavailable)
+            assert refused.code == "no_worker_free"
+            assert isinstance(busy, Stream)
+            assert isinstance(second, Stream)
+            for stream in (busy, second):
+                stream.abandon()
+            await until(lambda: not launcher.live, within_s=6)
+
+    asyncio.run(run())
+
+
+def test_slots_are_handed_out_first_come_first_served() -> None:
+    async def run() -> None:
+        config = Config(engine=Engine(parallel=1))
+        order: list[int] = []
+
+        async def one(router: Router, number: int) -> None:
+            await drain(await ask(router, tokens=1, config=config))
+            order.append(number)
+
+        async with routing({"m": "slow"}) as (router, _):
+            tasks = []
+            for number in range(5):
+                tasks.append(asyncio.create_task(one(router, number)))
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.01)
+            tasks[2].cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            assert order == [0, 1, 3, 4]
+
+    asyncio.run(run())
+
+
+def test_a_reader_that_does_not_read_is_ended_and_others_go_on() -> None:
+    async def run() -> None:
+        async with routing({}) as (router, _):
+            lazy = await ask(router, prompt="forever", tokens=2000)
+            assert isinstance(lazy, Stream)
+            await until(lambda: lazy.outcome == Broken("reader_too_slow"))
+            assert isinstance((await drain(await ask(router)))[-1], End)
+
+    asyncio.run(run())
+
+
+def test_a_chatty_worker_is_drained() -> None:
+    async def run() -> None:
+        async with routing({"m": "chatty"}) as (router, _):
+            for _ in range(3):
+                assert isinstance((await drain(await ask(router)))[-1], End)
+
+    asyncio.run(run())
+
+
+def test_a_failure_of_one_request_leaves_the_worker() -> None:
+    async def run() -> None:
+        async with routing({"m": "too_long"}) as (router, launcher):
+            for number in (1, 2):
+                items = await drain(await ask(router))
+                assert items == [Failed(id=number, code="context_length_exceeded")]
+            assert len(launcher.started) == 1
+
+    asyncio.run(run())

@@ -1,0 +1,152 @@
+"""Chunks as llama.cpp makes them, and what becomes of them on the wire."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from corral.engine.translate import Turn, request_body
+from corral.engine.wire import (
+    Chunk,
+    End,
+    Failed,
+    FromWorker,
+    Generate,
+    Message,
+    Sampling,
+    TokenLogprob,
+    TopLogprob,
+    Usage,
+)
+
+CHAT = Generate(1, Sampling(8), messages=(Message("user", "hi"),))
+TEXT = Generate(1, Sampling(8), prompt="once")
+BASE = {
+    "stream": True, "stream_options": {"include_usage": True}, "return_progress": True,
+    "max_tokens": 8, "cache_prompt": True,
+}  # fmt: skip
+
+
+def choice(**fields: Any) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "finish_reason": None, **fields}]}
+
+
+def run(
+    *chunks: dict[str, Any], cancelled: set[int] | None = None
+) -> tuple[list[FromWorker], bool]:
+    """Return every message of a request and whether the engine was told to stop."""
+    sent: list[FromWorker] = []
+    turn = Turn(
+        1,
+        send=lambda *piece: sent.append(Chunk(*piece)),
+        cancelled=cancelled if cancelled is not None else set(),
+    )
+    stopped = any(turn.take(chunk) for chunk in chunks)
+    return [*sent, turn.result()], stopped
+
+
+def test_a_chat_request() -> None:
+    assert request_body(CHAT) == {**BASE, "messages": [{"role": "user", "content": "hi"}]}
+
+
+def test_a_text_request() -> None:
+    assert request_body(TEXT) == {**BASE, "prompt": "once"}
+
+
+def test_sampling_options() -> None:
+    sampling = Sampling(
+        8, temperature=0.0, top_p=0.5, seed=3, stop=("a", "b"), frequency_penalty=1.0,
+        presence_penalty=-1.0, logprobs=2,
+    )  # fmt: skip
+    options = {
+        "temperature": 0.0, "top_p": 0.5, "seed": 3, "stop": ["a", "b"],
+        "frequency_penalty": 1.0, "presence_penalty": -1.0,
+    }  # fmt: skip
+    chat = request_body(Generate(1, sampling, messages=()))
+    assert chat == {**BASE, **options, "messages": [], "logprobs": True, "top_logprobs": 2}
+    assert request_body(Generate(1, sampling, prompt=""))["logprobs"] == 2
+
+
+def test_log_probabilities_without_alternatives() -> None:
+    assert request_body(Generate(1, Sampling(8, logprobs=0), prompt=""))["logprobs"] == 1
+    assert request_body(Generate(1, Sampling(8, logprobs=0), messages=()))["top_logprobs"] == 0
+
+
+def test_a_chat_answer() -> None:
+    messages, stopped = run(
+        {"choices": [], "prompt_progress": {"total": 9, "cache": 4, "processed": 9}},
+        choice(delta={"role": "assistant", "content": None}),
+        choice(delta={"content": "he"}),
+        choice(delta={"content": "llo"}),
+        choice(delta={}, finish_reason="stop"),
+        {
+            "choices": [],
+            "usage": {
+                "prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12,
+                "prompt_tokens_details": {"cached_tokens": 4},
+            },
+        },
+    )  # fmt: skip
+    assert messages == [Chunk(1, "he"), Chunk(1, "llo"), End(1, "stop", Usage(9, 3, 4))]
+    assert not stopped
+
+
+@pytest.mark.parametrize(("finish", "reason"), [("stop", "stop"), ("length", "length")])
+def test_a_text_answer(finish: str, reason: str) -> None:
+    messages, _ = run(
+        choice(text="a"),
+        choice(text="", finish_reason=finish),
+        {"usage": {"prompt_tokens": 1, "completion_tokens": 2}},
+    )
+    assert messages == [Chunk(1, "a"), End(1, reason, Usage(1, 2, 0))]
+
+
+def test_an_engine_that_counts_nothing_is_counted_by_pieces() -> None:
+    messages, _ = run({"prompt_progress": {"total": 5, "cache": 2}}, choice(text="a"))
+    assert messages[-1] == End(1, "stop", Usage(5, 1, 2))
+
+
+def test_log_probabilities() -> None:
+    token = {
+        "id": 3, "token": "a", "logprob": -0.5, "bytes": [97],
+        "top_logprobs": [{"token": "b", "logprob": -1.0, "bytes": None}, {
+            "token": "c", "logprob": -2.0, "bytes": [99]}],
+    }  # fmt: skip
+    messages, _ = run(
+        choice(delta={"content": "a"}, logprobs={"content": [token]}),
+        choice(delta={"content": ""}, logprobs={"content": [{"token": "", "logprob": 0.0}]}),
+        choice(delta={"content": "z"}, logprobs={"content": None}),
+    )
+    top = (TopLogprob("b", -1.0), TopLogprob("c", -2.0, (99,)))
+    assert messages[:-1] == [
+        Chunk(1, "a", (TokenLogprob("a", -0.5, (97,), top),)),
+        Chunk(1, "", (TokenLogprob("", 0.0),)),
+        Chunk(1, "z"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        ("exceed_context_size_error", "context_length_exceeded"),
+        ("invalid_request_error", "bad_request"),
+        ("server_error", "engine_error"),
+        (None, "engine_error"),
+    ],
+)
+def test_errors_have_a_fixed_vocabulary(kind: str | None, code: str) -> None:
+    messages, stopped = run(choice(text="a"), {"error": {"type": kind, "message": "secret"}})
+    assert messages == [Chunk(1, "a"), Failed(1, code)]
+    assert stopped
+
+
+def test_a_cancelled_request_is_stopped_at_the_next_chunk() -> None:
+    cancelled: set[int] = set()
+    sent: list[FromWorker] = []
+    turn = Turn(1, send=lambda *piece: sent.append(Chunk(*piece)), cancelled=cancelled)
+    assert not turn.take(choice(text="a"))
+    cancelled.add(1)
+    assert turn.take(choice(text="b"))
+    assert sent == [Chunk(1, "a")]
+    assert turn.result() == End(1, "cancelled", Usage(0, 1, 0))

@@ -1,0 +1,266 @@
+"""The worker's shim with an engine made of Python; the real one is used in tests/e2e."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from corral.core.limits import WIRE_LINE_BYTES
+from corral.engine.drivers.interface import OnChunk
+from corral.engine.wire import (
+    Cancel,
+    Chunk,
+    End,
+    Failed,
+    Fatal,
+    FromWorker,
+    Generate,
+    Message,
+    Sampling,
+    Usage,
+    WireError,
+    decode_from_worker,
+)
+from corral.engine.worker import Output, Worker, read_lines
+
+Answer = Callable[[dict[str, Any], OnChunk], None]
+
+
+class FakeEngine:
+    """Implements `Engine`."""
+
+    name = "fake 1"
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+        self.chats = 0
+
+    def chat(self, body: dict[str, Any], on_chunk: OnChunk) -> None:
+        self.chats += 1
+        self._answer(body, on_chunk)
+
+    def complete(self, body: dict[str, Any], on_chunk: OnChunk) -> None:
+        self._answer(body, on_chunk)
+
+
+class Running:
+    """A worker whose lines are read from a pipe, as the gateway reads them."""
+
+    def __init__(self, answer: Answer, parallel: int = 1) -> None:
+        read, self._write = os.pipe()
+        self._file = os.fdopen(read, "rb")
+        self.engine = FakeEngine(answer)
+        self.worker = Worker(self.engine, Output(self._write), parallel)
+
+    def next(self) -> FromWorker:
+        return decode_from_worker(self._file.readline())
+
+    def close(self) -> None:
+        # The pool's threads are daemons that wait for requests; their pipe stays open.
+        self._file.close()
+
+
+@pytest.fixture
+def running() -> Iterator[Callable[..., Running]]:
+    made: list[Running] = []
+
+    def make(answer: Answer, parallel: int = 1) -> Running:
+        made.append(Running(answer, parallel))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+Make = Callable[..., Running]
+
+
+def prompt(number: int, text: str = "p") -> Generate:
+    return Generate(number, Sampling(8), prompt=text)
+
+
+def say(*texts: str) -> Answer:
+    def answer(_: dict[str, Any], on_chunk: OnChunk) -> None:
+        for text in texts:
+            if on_chunk({"choices": [{"text": text}]}):
+                return
+
+    return answer
+
+
+def test_a_text_is_continued(running: Make) -> None:
+    made = running(say("a", "b"))
+    made.worker.take(prompt(7))
+    assert [made.next() for _ in range(3)] == [
+        Chunk(7, "a"), Chunk(7, "b"), End(7, "stop", Usage(0, 2)),
+    ]  # fmt: skip
+    assert made.engine.chats == 0
+
+
+def test_a_chat_is_answered(running: Make) -> None:
+    made = running(say())
+    made.worker.take(Generate(1, Sampling(8), messages=(Message("user", "x"),)))
+    assert made.next() == End(1, "stop", Usage(0, 0))
+    assert made.engine.chats == 1
+
+
+def test_an_engine_that_raises_fails_the_request_only(running: Make) -> None:
+    def answer(body: dict[str, Any], on_chunk: OnChunk) -> None:
+        if body["prompt"] == "bad":
+            raise RuntimeError("secret text of a tenant")
+        say("fine")(body, on_chunk)
+
+    made = running(answer)
+    made.worker.take(prompt(1, "bad"))
+    assert made.next() == Failed(1, "engine_error")
+    made.worker.take(prompt(2))
+    assert made.next() == Chunk(2, "fine")
+
+
+def test_requests_run_in_parallel_up_to_the_pool(running: Make) -> None:
+    meet = threading.Barrier(2, timeout=10)
+
+    def answer(_: dict[str, Any], __: OnChunk) -> None:
+        meet.wait()
+
+    made = running(answer, parallel=2)
+    for number in (1, 2):
+        made.worker.take(prompt(number))
+    ends = [made.next(), made.next()]
+    assert sorted(end.id for end in ends if isinstance(end, End)) == [1, 2]
+
+
+def test_cancelling_a_running_request(running: Make) -> None:
+    began, go_on = threading.Event(), threading.Event()
+
+    def answer(_: dict[str, Any], on_chunk: OnChunk) -> None:
+        on_chunk({"choices": [{"text": "a"}]})
+        began.set()
+        go_on.wait(10)
+        assert on_chunk({"choices": [{"text": "b"}]})
+
+    made = running(answer)
+    made.worker.take(prompt(1))
+    assert began.wait(10)
+    made.worker.take(Cancel(1))
+    go_on.set()
+    assert [made.next(), made.next()] == [Chunk(1, "a"), End(1, "cancelled", Usage(0, 1))]
+
+
+def test_cancelling_a_waiting_request(running: Make) -> None:
+    go_on = threading.Event()
+
+    def answer(_: dict[str, Any], __: OnChunk) -> None:
+        go_on.wait(10)
+
+    made = running(answer)
+    for number in (1, 2):
+        made.worker.take(prompt(number))
+    made.worker.take(Cancel(2))
+    go_on.set()
+    assert made.next() == End(1, "stop", Usage(0, 0))
+    assert made.next() == End(2, "cancelled", Usage(0, 0))
+
+
+def test_cancelling_what_has_ended_does_not_cancel_a_later_one(running: Make) -> None:
+    made = running(say("a"))
+    made.worker.take(Cancel(1))
+    made.worker.take(prompt(1))
+    assert made.next() == Chunk(1, "a")
+
+
+def test_lines_of_several_threads_do_not_mix() -> None:
+    read, write = os.pipe()
+    output = Output(write)
+    text = "x" * 30_000  # more than a pipe takes in one write once it is nearly full
+
+    def send(number: int) -> None:
+        for _ in range(5):
+            output.send([Chunk(number, text)])
+        if number == 0:
+            output.send([Fatal("end")])
+
+    threads = [threading.Thread(target=send, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    with os.fdopen(read, "rb") as file:
+        messages = [decode_from_worker(file.readline()) for _ in range(21)]
+    assert sum(m == Fatal("end") for m in messages) == 1
+    assert sum(isinstance(m, Chunk) and m.text == text for m in messages) == 20
+    for thread in threads:
+        thread.join()
+    os.close(write)
+
+
+def lines_of(data: bytes) -> list[bytes]:
+    read, write = os.pipe()
+
+    def send() -> None:
+        with os.fdopen(write, "wb") as file:
+            file.write(data)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        return list(read_lines(read))
+    finally:
+        os.close(read)
+        thread.join()
+
+
+def test_lines_are_split() -> None:
+    assert lines_of(b"a\n\nbc\nrest without its end") == [b"a", b"", b"bc"]
+
+
+def test_the_longest_line() -> None:
+    assert [len(line) for line in lines_of(b"a" * (WIRE_LINE_BYTES - 1) + b"\n")] == [
+        WIRE_LINE_BYTES - 1
+    ]
+
+
+@pytest.mark.parametrize("extra", [b"", b"\n"])
+def test_a_line_over_the_limit(extra: bytes) -> None:
+    read, write = os.pipe()
+    data = b"a" * WIRE_LINE_BYTES + extra
+
+    def send() -> None:
+        with os.fdopen(write, "wb") as file:
+            file.write(data)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    with pytest.raises(WireError):
+        list(read_lines(read))
+    while os.read(read, 65536):
+        pass
+    os.close(read)
+    thread.join()
+
+
+OPTIONS = [
+    "--context-tokens",
+    "128",
+    "--parallel",
+    "1",
+    "--threads",
+    "1",
+    "--event-interval-ms",
+    "0",
+]
+
+
+def test_a_model_that_cannot_be_loaded_is_fatal() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "corral.engine.worker", "--model", "/dev/null", *OPTIONS],
+        capture_output=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert decode_from_worker(done.stdout) == Fatal("load_failed")
+    assert b"load failed" in done.stderr

@@ -1,0 +1,139 @@
+"""What hostile HTTP clients can stretch, each over real TLS."""
+
+import socket
+import time
+from collections.abc import Callable
+
+import pytest
+
+from corral.core.config import Listen
+from corral.gateway.http_guard import Front, allowed_hosts
+from tests.unit.gateway.conftest import Served
+
+
+def exchange(served: Served, data: bytes, *, read_s: float = 5) -> bytes:
+    """Send bytes and return everything that comes until the server closes or falls silent."""
+    context = served.trust()
+    port = int(served.url.rsplit(":", 1)[1])
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=read_s) as raw,
+        context.wrap_socket(raw, server_hostname="localhost") as sock,
+    ):
+        found = b""
+        try:
+            sock.sendall(data)
+            while part := sock.recv(65536):
+                found += part
+                if found.endswith(b"}"):
+                    break
+        except OSError:
+            pass
+        return found
+
+
+def head(*lines: str, method: str = "GET", path: str = "/healthz") -> bytes:
+    return "\r\n".join([f"{method} {path} HTTP/1.1", *lines, "", ""]).encode()
+
+
+def status(answer: bytes) -> int:
+    return int(answer.split(b" ", 2)[1]) if answer else 0
+
+
+@pytest.mark.claim("HTTP-01")
+@pytest.mark.parametrize(
+    ("request_head", "expected"),
+    [
+        (head("Host: localhost:1"), 200),
+        (head("Host: LOCALHOST"), 200),
+        (head("Host: [::1]:8443"), 200),
+        (head(), 400),
+        (head("Host: localhost", "Host: localhost"), 400),
+        (head("Host: evil.example"), 421),
+        (head("Host: localhost.evil.example"), 421),
+        (head("Host: localhost:80:80"), 421),
+        (head("Host: localhost", "X: " + "a" * 40_000), 431),
+        (head("Host: localhost", *["X: y"] * 5000), 431),
+        (head("Host: localhost", "Content-Length: 1", "Transfer-Encoding: chunked",
+              method="POST"), 400),
+        (head("Host: localhost", "Content-Length: 99999999", method="POST",
+              path="/v1/completions"), 413),
+        (b"\x16\x03\x01 rubbish\r\n\r\n", 400),
+        (head("Host: localhost", path="/nothing"), 404),
+        (head("Host: localhost", path="/v1/chat/completions"), 405),
+        (head("Host: localhost", method="DELETE"), 405),
+    ],
+)  # fmt: skip
+def test_each_stretch_has_its_answer(served: Served, request_head: bytes, expected: int) -> None:
+    answer = exchange(served, request_head)
+    assert status(answer) == expected
+    assert b"server:" not in answer.lower()
+    if expected >= 400:
+        assert b'{"error":{"message":' in answer
+
+
+@pytest.mark.claim("HTTP-01")
+def test_a_chunked_body_is_counted(served: Served) -> None:
+    start = head(
+        "Host: localhost", "Transfer-Encoding: chunked",
+        f"Authorization: {served.bearer()['authorization']}",
+        method="POST", path="/v1/completions",
+    )  # fmt: skip
+    answer = exchange(served, start + b"10000\r\n" + (b"x" * 65536 + b"\r\n10000\r\n") * 20)
+    assert status(answer) == 413
+
+
+@pytest.mark.claim("HTTP-01")
+def test_headers_without_end_are_cut_off(served: Served) -> None:
+    answer = exchange(served, b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 3_000_000)
+    assert status(answer) in {0, 431}
+
+
+@pytest.mark.claim("HTTP-03")
+def test_pipelining_is_refused(served: Served) -> None:
+    body = b'{"model":"slow","prompt":"forever"}'
+    one = head(
+        "Host: localhost", f"Content-Length: {len(body)}",
+        f"Authorization: {served.bearer()['authorization']}",
+        method="POST", path="/v1/completions",
+    )  # fmt: skip
+    began = time.monotonic()
+    assert exchange(served, one + body + head("Host: localhost")) == b""
+    assert time.monotonic() - began < 3
+
+
+def test_the_front_has_our_names_only() -> None:
+    assert allowed_hosts(Listen(host="::1", names=("Corral.Example",))) == {
+        b"localhost", b"127.0.0.1", b"[::1]", b"corral.example",
+    }  # fmt: skip
+
+
+@pytest.mark.claim("HTTP-02")
+@pytest.mark.parametrize("part", [b"", b"GET /healthz HT", head("Host: localhost")[:-2]])
+def test_a_client_that_waits_is_cut_off(
+    start: Callable[..., Served], monkeypatch: pytest.MonkeyPatch, part: bytes
+) -> None:
+    from corral.gateway import main
+
+    monkeypatch.setattr(
+        main,
+        "Front",
+        lambda **fields: Front(**fields, head_s=0.3, body_s=0.3),  # type: ignore[arg-type]
+    )
+    served = start()
+    began = time.monotonic()
+    assert exchange(served, part) == b""
+    assert time.monotonic() - began < 2
+    late_body = head(
+        "Host: localhost", "Content-Length: 5",
+        f"Authorization: {served.bearer()['authorization']}",
+        method="POST", path="/v1/completions",
+    )  # fmt: skip
+    assert exchange(served, late_body + b"x") == b""
+
+
+def test_an_unknown_request_gets_its_id(served: Served) -> None:
+    with served.http() as http:
+        answer = http.get("/v1/nothing")
+        assert answer.status_code == 404
+        assert answer.headers["x-request-id"].startswith("req_")
+        assert http.get("/readyz").json() == {"status": "ok"}

@@ -1,0 +1,64 @@
+"""Control tokens: refused in, replaced out, whatever the chunk borders."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from corral.guard.output import OutputFilter
+from corral.guard.special_tokens import REPLACEMENT, ControlTokens, control_tokens
+
+TOKENS = ControlTokens(("<|im_start|>", "<|im_end|>", "</s>", "]x", "^a", "-b", "x"))
+PIECES = st.lists(
+    st.sampled_from(["<|im_", "start|>", "end|>", "<", "/s", ">", "a", "]", "x", "^", "-", "b"])
+)
+
+
+@pytest.mark.claim("TXT-01")
+def test_input_with_a_control_token_is_refused() -> None:
+    denial = TOKENS.check("hello </s> there")
+    assert denial is not None
+    assert denial.code == "special_token"
+    assert "</s>" not in denial.message
+    assert TOKENS.check("a < b and <|im and x") is None
+    assert ControlTokens(()).check("</s>") is None
+
+
+@pytest.mark.claim("TXT-01")
+def test_a_token_over_the_bound_is_caught_by_its_beginning() -> None:
+    assert ControlTokens(("<" + "y" * 1000,)).check("<" + "y" * 300) is not None
+
+
+def test_lists_are_kept() -> None:
+    assert control_tokens(("<a>",)) is control_tokens(("<a>",))
+
+
+@pytest.mark.claim("TXT-02")
+@given(PIECES)
+def test_no_control_token_ever_comes_out(pieces: list[str]) -> None:
+    output = OutputFilter(TOKENS)
+    sent = "".join(output.feed(piece) for piece in pieces) + output.flush()
+    assert TOKENS.check(sent) is None
+
+
+@given(PIECES)
+def test_text_without_control_tokens_comes_out_as_it_is(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    output = OutputFilter(TOKENS)
+    sent = "".join(output.feed(piece) for piece in pieces) + output.flush()
+    assert sent == TOKENS.replace(text)
+    if TOKENS.check(text) is None:
+        assert sent == text
+    else:
+        assert REPLACEMENT in sent
+
+
+@given(PIECES)
+def test_no_more_is_held_back_than_a_token_is_long(pieces: list[str]) -> None:
+    output = OutputFilter(TOKENS)
+    given_characters = sent_characters = 0
+    for piece in pieces:
+        given_characters += len(piece)
+        sent_characters += len(output.feed(piece))
+        # A replacement is shorter than what it replaces: count only while none was made.
+        if REPLACEMENT not in piece and TOKENS.check("".join(pieces)) is None:
+            assert given_characters - sent_characters < TOKENS.longest

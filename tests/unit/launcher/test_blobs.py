@@ -1,0 +1,122 @@
+"""Only a regular file that nobody but the operator can write is ever opened."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from corral.core.errors import CorralError
+from corral.launcher import blobs
+from corral.launcher.blobs import open_blob, open_candidate, open_read_only
+
+DIGEST = "0123456789abcdef" * 4
+
+
+@pytest.fixture
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name, attribute in (("store", "STORE"), ("quarantine", "QUARANTINE")):
+        (tmp_path / name).mkdir()
+        monkeypatch.setattr(blobs, attribute, tmp_path / name)
+    return tmp_path
+
+
+def place(path: Path, mode: int = 0o444) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"GGUF")
+    path.chmod(mode)
+    return path
+
+
+def code_of(attempt: Callable[[], object]) -> str:
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(CorralError) as caught:
+        attempt()
+    assert len(os.listdir("/proc/self/fd")) == before
+    return caught.value.code
+
+
+@pytest.mark.parametrize(("quarantined", "folder"), [(False, "store"), (True, "quarantine/blobs")])
+def test_a_blob_of_the_store_or_of_the_quarantine(
+    stage: Path, quarantined: bool, folder: str
+) -> None:
+    place(stage / folder / DIGEST)
+    fd = open_blob(DIGEST, quarantined=quarantined)
+    assert os.read(fd, 9) == b"GGUF"
+    assert not os.get_inheritable(fd)
+    with pytest.raises(OSError, match="Bad file"):
+        os.write(fd, b"x")
+    os.close(fd)
+    assert code_of(lambda: open_blob(DIGEST, quarantined=not quarantined)) == "model_missing"
+
+
+@pytest.mark.claim("LCH-03")
+@pytest.mark.parametrize("name", ["", "../store", DIGEST + "0", DIGEST[:-1] + "/"])
+def test_a_digest_is_checked_before_it_is_a_path(stage: Path, name: str) -> None:
+    assert code_of(lambda: open_blob(name, quarantined=False)) == "bad_digest"
+
+
+@pytest.mark.parametrize("name", ["file.gguf", "scan-1/file", "a_b/0.x"])
+def test_candidates(stage: Path, name: str) -> None:
+    file = place(stage / "quarantine" / name)
+    fd = open_candidate(name)
+    assert os.path.samestat(os.fstat(fd), file.stat())
+    os.close(fd)
+
+
+@pytest.mark.parametrize("name", ["", ".hidden", "../a", "a/../b", "a/b/c", "/etc/passwd", "a..b"])
+def test_candidates_that_are_no_names(stage: Path, name: str) -> None:
+    assert code_of(lambda: open_candidate(name)) == "model_missing"
+
+
+@pytest.mark.claim("LCH-03")
+@given(st.text("ab./-_\0", max_size=12))
+def test_no_name_leads_out_of_the_quarantine(name: str) -> None:
+    try:
+        fd = open_candidate(name)
+    except CorralError as error:
+        assert error.code in {"model_missing", "model_unsafe"}
+    else:
+        path = os.readlink(f"/proc/self/fd/{fd}")
+        os.close(fd)
+        assert Path(path).is_relative_to(blobs.QUARANTINE)
+
+
+@pytest.mark.claim("LCH-04")
+def test_a_link_is_not_followed(stage: Path) -> None:
+    target = place(stage / "target")
+    (stage / "store" / DIGEST).symlink_to(target)
+    assert code_of(lambda: open_blob(DIGEST, quarantined=False)) == "model_missing"
+
+
+def test_a_folder(stage: Path) -> None:
+    assert code_of(lambda: open_read_only(str(stage / "store"))) == "model_unsafe"
+
+
+def test_a_pipe_does_not_stall(stage: Path) -> None:
+    os.mkfifo(stage / "pipe", 0o400)
+    assert code_of(lambda: open_read_only(str(stage / "pipe"))) == "model_unsafe"
+
+
+@pytest.mark.claim("LCH-04")
+def test_a_device() -> None:
+    assert code_of(lambda: open_read_only("/dev/null")) == "model_unsafe"
+
+
+@pytest.mark.claim("LCH-04")
+@pytest.mark.parametrize("mode", [0o464, 0o446, 0o666])
+def test_a_file_that_others_can_write(stage: Path, mode: int) -> None:
+    file = place(stage / "file", mode)
+    assert code_of(lambda: open_read_only(str(file))) == "model_unsafe"
+
+
+@pytest.mark.claim("LCH-04")
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give a file away")
+def test_a_file_of_somebody_else(stage: Path) -> None:
+    file = place(stage / "file")
+    os.chown(file, 12345, 12345)
+    assert code_of(lambda: open_read_only(str(file))) == "model_unsafe"

@@ -1,0 +1,176 @@
+"""The launcher's namespaces, made by a child that is thrown away."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from corral.core.errors import SandboxError
+from corral.launcher.namespaces_unsafe import _reap, run_as_pid_one
+from tests.support.children import in_child
+from tests.support.kernel_refusals import in_restricted_child
+
+Inside = Callable[[int, int], int]
+needs_root = pytest.mark.skipif(os.geteuid() != 0 and not os.environ.get("CI"), reason="needs root")
+
+
+def run(inside: Inside) -> str:
+    """Return the exit code and whether `on_end` was called."""
+
+    def look() -> str:
+        ended: list[bool] = []
+        code = run_as_pid_one(inside, on_end=lambda: ended.append(True))
+        return f"{code} {ended}"
+
+    return in_child(look)
+
+
+@needs_root
+def test_it_is_pid_one_with_few_capabilities(tmp_path: Path) -> None:
+    def inside(host_proc: int, alive: int) -> int:
+        status = Path("/proc/self/status").read_text()
+        outside = os.readlink("self", dir_fd=host_proc)
+        facts = [
+            os.getpid(),
+            Path("/proc/1/comm").read_text().strip(),
+            int(status.split("CapBnd:")[1].split()[0], 16) & (1 << 12 | 1 << 16),
+            outside != "1",
+            os.getsid(0),
+        ]
+        (tmp_path / "facts").write_text(repr(facts))
+        return 5
+
+    assert run(inside) == "5 [True]"
+    assert (tmp_path / "facts").read_text() == "[1, 'corral-launcher', 0, True, 1]"
+
+
+@needs_root
+def test_everything_in_it_ends_with_it(tmp_path: Path) -> None:
+    def inside(_: int, __: int) -> int:
+        os.posix_spawn("/bin/sh", ["sh", "-c", f"sleep 1; touch {tmp_path}/late"], {})
+        return 0
+
+    began = time.monotonic()
+    assert run(inside) == "0 [True]"
+    assert time.monotonic() - began < 1
+    time.sleep(1.2)
+    assert not (tmp_path / "late").exists()
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("sent", "arrives"),
+    [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM),
+     (signal.SIGHUP, signal.SIGHUP)],
+)  # fmt: skip
+def test_signals_are_forwarded(sent: signal.Signals, arrives: signal.Signals) -> None:
+    def look() -> str:
+        here = os.getpid()
+
+        def inside(host_proc: int, _: int) -> int:
+            got: list[int] = []
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, lambda n, _: got.append(n))
+            # The monitor has another id in the host's namespace: it is reached by a helper there.
+            Path(f"/tmp/corral-ready-{here}").touch()
+            end = time.monotonic() + 10
+            while not got and time.monotonic() < end:
+                time.sleep(0.01)
+            return 10 + got[0] if got else 1
+
+        helper = os.fork()
+        if helper == 0:
+            ready = Path(f"/tmp/corral-ready-{here}")
+            while not ready.exists():
+                time.sleep(0.01)
+            ready.unlink()
+            os.kill(here, sent)
+            os._exit(0)
+        return str(run_as_pid_one(inside, on_end=lambda: None))
+
+    assert in_child(look) == str(10 + arrives)
+
+
+@needs_root
+def test_an_error_inside_shows_and_ends_it(capfd: pytest.CaptureFixture[str]) -> None:
+    def inside(_: int, __: int) -> int:
+        raise RuntimeError("the reason")
+
+    assert run(inside) == "70 [True]"
+    assert "RuntimeError: the reason" in capfd.readouterr().err
+
+
+@needs_root
+@pytest.mark.parametrize(("raised", "code"), [(SystemExit(3), 3), (SystemExit(), 0)])
+def test_an_exit_inside_is_its_exit(raised: SystemExit, code: int) -> None:
+    def inside(_: int, __: int) -> int:
+        raise raised
+
+    assert run(inside) == f"{code} [True]"
+
+
+def test_a_kernel_that_refuses() -> None:
+    def look() -> str:
+        try:
+            run_as_pid_one(lambda *_: 0, on_end=lambda: None)
+        except SandboxError as error:
+            return f"{error.code} {bool(error.remedy)}"
+        return "went on"
+
+    assert in_restricted_child(look, call="unshare", error=errno.EPERM) == "namespaces_refused True"
+
+
+def test_without_root_only_the_own_id_is_mapped() -> None:
+    def inside(_: int, __: int) -> int:
+        maps = Path("/proc/self/uid_map").read_text().split()
+        return 42 if maps[0] == "0" and maps[2] == "1" and os.getuid() == 0 else 1
+
+    def look() -> str:
+        if os.geteuid() == 0:
+            os.setresgid(12345, 12345, 12345)
+            os.setresuid(12345, 12345, 12345)
+            import ctypes
+
+            ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # dumpable again: its /proc files are its own
+        return str(run_as_pid_one(inside, on_end=lambda: None))
+
+    assert in_child(look) == "42"
+
+
+class MappedRoot(int):
+    """Root's id for the kernel, somebody's for our code: such a child can still be measured."""
+
+    def __bool__(self) -> bool:
+        return True
+
+
+@needs_root
+def test_the_namespaces_of_a_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: MappedRoot(0))
+
+    def inside(_: int, __: int) -> int:
+        maps = Path("/proc/self/uid_map").read_text().split()
+        setgroups = Path("/proc/self/setgroups").read_text().strip()
+        return 42 if (maps, setgroups) == (["0", "0", "1"], "deny") else 1
+
+    assert run(inside) == "42 [True]"
+
+
+def test_reaping_other_children_first() -> None:
+    def look() -> str:
+        os.posix_spawn("/bin/true", ["true"], {})
+        child = os.posix_spawn("/bin/sh", ["sh", "-c", "sleep 0.2; exit 3"], {})
+        found = []
+        while not found or found[-1] is None:
+            found.append(_reap(child))
+            time.sleep(0.02)
+        gone = _reap(child)
+        return f"{os.waitstatus_to_exitcode(found[-1])} {gone}"
+
+    assert in_child(look) == "3 None"

@@ -1,0 +1,211 @@
+"""What each request refuses before anything is started, and what needs no jail."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from corral.core.config import Config, Tls, parse_config
+from corral.core.errors import CorralError
+from corral.core.home import Home
+from corral.ipc.messages import (
+    SECRET_KINDS,
+    Done,
+    NextWorker,
+    NoMore,
+    OpenSecret,
+    Refused,
+    Secret,
+    StartEngine,
+    StartFetch,
+    StartScan,
+    StopWorker,
+    WorkerStatus,
+)
+from corral.launcher import blobs, requests
+from corral.launcher.events import EventLog
+from corral.launcher.jails import Jail, JailTable
+from corral.launcher.pen import Pen
+from corral.launcher.requests import Requests
+from corral.launcher.session import Reply, Role, Session
+
+JOB = Session(1, Role.JOB, set())
+GATEWAY = Session(1, Role.GATEWAY, set())
+OPERATOR = Session(9, Role.OPERATOR, set())
+GOOD = StartEngine("t", "m", "0" * 64, False, 2048, 4, 2, 1 << 30)
+AddJail = Callable[..., Jail]
+
+
+@pytest.fixture
+def ready() -> list[bool]:
+    return []
+
+
+@pytest.fixture
+def table(
+    home: Home, config: Config, pen: Pen, jails: JailTable, log: EventLog, ready: list[bool],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Requests:  # fmt: skip
+    monkeypatch.setattr(blobs, "STORE", home.blobs)
+    monkeypatch.setattr(blobs, "QUARANTINE", home.quarantine)
+    monkeypatch.setattr(requests, "QUARANTINE", home.quarantine)
+    return Requests(
+        home=home, config=config, pen=pen, jails=jails, log=log,
+        on_gateway_ready=lambda: ready.append(True),
+    )  # fmt: skip
+
+
+def code_of(attempt: Callable[[], object]) -> str:
+    with pytest.raises(CorralError) as caught:
+        attempt()
+    return caught.value.code
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"tenant": "../a"}, "bad_tenant_name"),
+        ({"model": "a/b"}, "bad_model_name"),
+        ({"digest": "../../etc"}, "bad_digest"),
+        ({"context_tokens": 127}, "bad_engine_option"),
+        ({"context_tokens": (1 << 20) + 1}, "bad_engine_option"),
+        ({"parallel": 0}, "bad_engine_option"),
+        ({"parallel": 65}, "bad_engine_option"),
+        ({"threads": 0}, "bad_engine_option"),
+        ({"threads": 513}, "bad_engine_option"),
+        ({"memory_bytes": 1}, "bad_engine_option"),
+        ({"memory_bytes": 65 << 30}, "bad_engine_option"),
+        ({}, "model_missing"),
+        ({"quarantined": True}, "model_missing"),
+    ],
+)
+def test_engines_that_are_not_started(
+    table: Requests, jails: JailTable, change: dict[str, object], code: str
+) -> None:
+    message = replace(GOOD, **change)  # type: ignore[arg-type]
+    assert code_of(lambda: table.start_engine(JOB, message)) == code
+    assert len(jails) == 0
+
+
+@pytest.mark.claim("LCH-02")
+def test_a_gateway_cannot_load_from_quarantine(table: Requests) -> None:
+    message = replace(GOOD, quarantined=True)
+    assert code_of(lambda: table.start_engine(GATEWAY, message)) == "not_permitted"
+
+
+def test_a_candidate_that_is_not_there(table: Requests) -> None:
+    assert code_of(lambda: table.start_scan(JOB, StartScan("nothing"))) == "model_missing"
+
+
+@pytest.mark.parametrize("folder", ["", "..", "a/b", "a.b", "a" * 81])
+def test_folders_that_are_none(table: Requests, home: Home, folder: str) -> None:
+    assert code_of(lambda: table.start_fetch(JOB, StartFetch(folder))) == "bad_folder"
+    assert not list(home.quarantine.iterdir())
+
+
+@pytest.mark.claim("LCH-05")
+@pytest.mark.parametrize(
+    ("session", "kind"),
+    [(JOB, "gateway"), (OPERATOR, "gateway"), (Session(2, Role.JOB, set()), "engine"),
+     (Session(2, Role.GATEWAY, set()), "engine")],
+)  # fmt: skip
+def test_workers_that_are_not_yours(
+    table: Requests, add_jail: AddJail, session: Session, kind: str
+) -> None:
+    jail = add_jail(kind=kind)
+    reply = table.stop_worker(session, 1, StopWorker(jail.worker_id))
+    assert isinstance(reply.message, Refused)
+    assert reply.message.code == "no_such_worker"
+    assert not jail.stopped_by_us
+
+
+def test_a_worker_that_does_not_exist(table: Requests) -> None:
+    reply = table.stop_worker(OPERATOR, 1, StopWorker(4))
+    assert isinstance(reply.message, Refused)
+
+
+@pytest.mark.parametrize("session", [JOB, OPERATOR])
+def test_stopping_answers_when_it_is_over(
+    table: Requests, add_jail: AddJail, session: Session
+) -> None:
+    with subprocess.Popen(["/bin/sleep", "60"]) as process:
+        jail = add_jail(pid=process.pid)
+        assert table.stop_worker(session, 3, StopWorker(jail.worker_id)) == Reply(None)
+        assert process.wait(5) == -9
+    assert jail.waiters == [(session.identity, 3)]
+    assert jail.stopped_by_us
+    assert jail.stopped_by_operator == (session is OPERATOR)
+
+
+def test_workers_are_listed(table: Requests, add_jail: AddJail) -> None:
+    assert table.next_worker(NextWorker(0)) == Reply(NoMore())
+    engine, fetch = add_jail(pid=os.getpid()), add_jail(kind="fetch")
+    status = table.next_worker(NextWorker(0)).message
+    assert isinstance(status, WorkerStatus)
+    assert (status.worker_id, status.runtime, status.tier) == (engine.worker_id, "runsc", "gvisor")
+    assert status.rss_bytes > 1 << 20
+    second = table.next_worker(NextWorker(engine.worker_id)).message
+    assert isinstance(second, WorkerStatus)
+    assert (second.worker_id, second.runtime, second.rss_bytes) == (fetch.worker_id, "crun", 0)
+
+
+def read_secret(table: Requests, kind: str) -> bytes:
+    reply = table.open_secret(OpenSecret(kind))
+    assert reply.message == Secret()
+    (fd,) = reply.fds
+    assert not os.get_inheritable(fd)
+    with os.fdopen(fd, "rb") as file:
+        return file.read()
+
+
+def test_secrets_of_the_gateway(table: Requests, home: Home, config: Config) -> None:
+    home.secrets.mkdir()
+    files = {
+        "tls_cert": home.server_cert, "tls_key": home.server_key, "pepper": home.pepper,
+        "receipt_public_key": home.receipt_public_key,
+    }  # fmt: skip
+    for kind, path in files.items():
+        path.write_text(kind)
+    home.receipt_key.write_text("never given")
+    home.ca_key.write_text("never given")
+    for kind in files:
+        assert read_secret(table, kind) == kind.encode()
+    assert {*files, "config"} == set(SECRET_KINDS)
+    assert parse_config(json.loads(read_secret(table, "config"))) == config == Config()
+
+
+@pytest.mark.claim("LCH-06")
+@pytest.mark.parametrize("kind", ["receipt_key", "ca_key", "../corral.toml", "/etc/shadow", ""])
+def test_nothing_else_is_a_secret(table: Requests, kind: str) -> None:
+    reply = table.open_secret(OpenSecret(kind))
+    assert isinstance(reply.message, Refused)
+    assert reply.message.code == "not_permitted"
+
+
+def test_the_operators_own_certificate(
+    home: Home, pen: Pen, jails: JailTable, log: EventLog, tmp_path: Path
+) -> None:
+    cert, key = tmp_path / "c", tmp_path / "k"
+    cert.write_text("cert")
+    key.write_text("key")
+    table = Requests(
+        home=home, config=replace(Config(), tls=Tls(str(cert), str(key))), pen=pen, jails=jails,
+        log=log, on_gateway_ready=lambda: None,
+    )  # fmt: skip
+    assert read_secret(table, "tls_cert") == b"cert"
+    assert read_secret(table, "tls_key") == b"key"
+
+
+def test_the_gateway_is_ready(table: Requests, ready: list[bool]) -> None:
+    assert table.gateway_ready() == Reply(Done())
+    assert ready == [True]
+
+
+def test_the_effective_configuration_is_plain_json(config: Config) -> None:
+    assert parse_config(json.loads(json.dumps(asdict(config)))) == config

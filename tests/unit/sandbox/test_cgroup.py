@@ -1,0 +1,189 @@
+"""Control groups on fake trees: the kernel's files are plain files here."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from corral.sandbox.cgroup import CgroupHost, CgroupLimits, find_cgroups, is_hybrid
+
+LIMITS = CgroupLimits(memory_bytes=1 << 20, pids=7, cpus=1.5)
+GROUP = "/corral-a/serve-1/engine-1"
+
+
+@pytest.fixture
+def v1(tmp_path: Path) -> CgroupHost:
+    for name in ("cpu", "memory", "pids", "cpuset", "devices"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "a_file").touch()
+    return find_cgroups(tmp_path)
+
+
+@pytest.fixture
+def v2(tmp_path: Path) -> CgroupHost:
+    (tmp_path / "cgroup.controllers").write_text("cpuset cpu io memory pids\n")
+    (tmp_path / "cgroup.subtree_control").touch()
+    return find_cgroups(tmp_path)
+
+
+def text(host: CgroupHost, name: str) -> str:
+    return (host.root / name).read_text()
+
+
+def test_versions_are_told_apart(v1: CgroupHost) -> None:
+    assert v1.version == 1
+    assert not is_hybrid(v1.root)
+    (v1.root / "unified").mkdir()
+    assert is_hybrid(v1.root)
+    assert find_cgroups(v1.root).version == 1
+
+
+def test_version_2(v2: CgroupHost) -> None:
+    assert v2.version == 2
+    assert v2.folders("/a/b") == [v2.root / "a/b"]
+    assert not is_hybrid(v2.root)
+
+
+@pytest.mark.parametrize("offered", ["", "cpu memory", "cpu memory io"])
+def test_a_controller_is_missing(tmp_path: Path, offered: str) -> None:
+    (tmp_path / "cgroup.controllers").write_text(offered)
+    (tmp_path / "cgroup.subtree_control").touch()
+    assert find_cgroups(tmp_path).version == 0
+
+
+def test_no_cgroups_at_all(tmp_path: Path) -> None:
+    host = find_cgroups(tmp_path)
+    assert host.version == 0
+    assert host.folders("/a") == []
+
+
+def test_limits_of_version_1(v1: CgroupHost) -> None:
+    v1.create(GROUP, LIMITS)
+    assert len(v1.folders(GROUP)) == 5
+    assert text(v1, f"memory{GROUP}/memory.limit_in_bytes") == str(1 << 20)
+    assert text(v1, f"pids{GROUP}/pids.max") == "7"
+    assert text(v1, f"cpu{GROUP}/cpu.cfs_period_us") == "100000"
+    assert text(v1, f"cpu{GROUP}/cpu.cfs_quota_us") == "150000"
+
+
+def test_limits_of_version_2(v2: CgroupHost) -> None:
+    v2.create(GROUP, LIMITS)
+    assert text(v2, f"{GROUP[1:]}/memory.max") == str(1 << 20)
+    assert text(v2, f"{GROUP[1:]}/memory.oom.group") == "1"
+    assert text(v2, f"{GROUP[1:]}/pids.max") == "7"
+    assert text(v2, f"{GROUP[1:]}/cpu.max") == "150000 100000"
+    for parent in (".", "corral-a", "corral-a/serve-1"):
+        assert text(v2, f"{parent}/cgroup.subtree_control") == "+cpu +memory +pids"
+    assert not (v2.root / GROUP[1:] / "cgroup.subtree_control").exists()
+
+
+def test_entering_leaves_out_groups_without_processors(v1: CgroupHost) -> None:
+    for folder in v1.folders(GROUP):
+        folder.mkdir(parents=True)
+    for name in ("memory", "pids", "cpuset"):
+        (v1.root / name / GROUP[1:] / "cgroup.procs").touch()
+    (v1.root / "cpuset" / GROUP[1:] / "cpuset.cpus").touch()
+    v1.enter(GROUP)
+    assert text(v1, f"memory{GROUP}/cgroup.procs") == "0"
+    assert text(v1, f"pids{GROUP}/cgroup.procs") == "0"
+    assert text(v1, f"cpuset{GROUP}/cgroup.procs") == ""
+
+
+@pytest.mark.parametrize(
+    ("counters", "killed"),
+    [
+        ("oom_kill_disable 0\nunder_oom 0\noom_kill 1\n", True),
+        ("oom_kill_disable 0\nunder_oom 0\noom_kill 0\n", False),
+        ("oom_kill_disable 0\n", False),
+        ("three words here\n", False),
+        (None, False),
+    ],
+)
+def test_memory_kills_are_counted(v1: CgroupHost, counters: str | None, killed: bool) -> None:
+    folder = v1.root / "memory" / GROUP[1:]
+    folder.mkdir(parents=True)
+    if counters is not None:
+        (folder / "memory.oom_control").write_text(counters)
+    assert v1.out_of_memory(GROUP) is killed
+
+
+def test_memory_kills_of_version_2(v2: CgroupHost) -> None:
+    folder = v2.root / GROUP[1:]
+    folder.mkdir(parents=True)
+    (folder / "memory.events").write_text("low 0\nhigh 0\nmax 3\noom 1\noom_kill 1\n")
+    assert v2.out_of_memory(GROUP)
+
+
+def test_everything_in_a_group_is_killed(v2: CgroupHost) -> None:
+    below = v2.root / GROUP[1:] / "below"
+    below.mkdir(parents=True)
+    children = [subprocess.Popen(["/bin/sleep", "60"]) for _ in range(2)]
+    gone = subprocess.Popen(["/bin/true"])
+    gone.wait()
+    (below.parent / "cgroup.procs").write_text(f"{gone.pid}\n{children[0].pid}\n")
+    (below / "cgroup.procs").write_text(f"{children[1].pid}\n")
+    (below / "x").mkdir()
+    (below / "x" / "cgroup.procs").write_text("no number\n")
+    v2.kill_all(GROUP)
+    assert [child.wait(5) for child in children] == [-9, -9]
+
+
+def test_a_group_is_removed_with_those_below_it(v1: CgroupHost) -> None:
+    (v1.root / "memory" / GROUP[1:] / "below").mkdir(parents=True)
+    v1.remove(GROUP)
+    assert not (v1.root / "memory" / GROUP[1:]).exists()
+    assert (v1.root / "memory" / "corral-a" / "serve-1").is_dir()
+
+
+def test_removal_waits_until_the_members_have_gone(
+    v2: CgroupHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = v2.root / "a"
+    group.mkdir()
+    member = group / "member"
+    member.touch()
+    waits: list[float] = []
+
+    def kernel_takes_its_time(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            member.unlink()
+
+    monkeypatch.setattr(time, "sleep", kernel_takes_its_time)
+    v2.remove("/a")
+    assert not group.exists()
+    assert len(waits) == 3
+
+
+def test_removal_gives_up_after_a_while(v2: CgroupHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    group = v2.root / "a"
+    group.mkdir()
+    (group / "member").touch()
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    v2.remove("/a")
+    assert group.exists()
+
+
+def test_a_group_that_somebody_else_removed(
+    v2: CgroupHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = v2.root / "a"
+    group.mkdir()
+    (group / "member").touch()
+
+    def somebody_else_is_faster(_: float) -> None:
+        (group / "member").unlink()
+        group.rmdir()
+
+    monkeypatch.setattr(time, "sleep", somebody_else_is_faster)
+    v2.remove("/a")
+    assert not group.exists()
+
+
+def test_a_user_who_may_not_write(v1: CgroupHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert find_cgroups(v1.root).version == 0

@@ -1,0 +1,176 @@
+"""Opening, migrating and sharing the database."""
+
+import os
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import insert, select
+from sqlalchemy.exc import IntegrityError
+
+import corral.state
+from corral.core.errors import CorralError
+from corral.state import migrate
+from corral.state.database import open_database, reading, writing
+from corral.state.tables import keys, metadata, tenants
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    return tmp_path / "corral.db"
+
+
+def test_migrations_from_empty_give_the_declared_tables(database: Path) -> None:
+    engine = open_database(database)
+    with reading(engine) as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        assert migrate.schema_revision(connection) == migrate.HEAD
+
+
+def test_the_head_constant_is_the_newest_migration() -> None:
+    config = Config()
+    folder = Path(corral.state.__file__).parent / "migrations"
+    config.set_main_option("script_location", str(folder))
+    assert ScriptDirectory.from_config(config).get_current_head() == migrate.HEAD
+
+
+def test_a_current_database_is_opened_without_alembic(database: Path) -> None:
+    open_database(database)
+    code = (
+        "import sys; from pathlib import Path; from corral.state.database import open_database;"
+        "open_database(Path(sys.argv[1])); sys.exit('alembic' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(database)], check=True)
+
+
+def test_the_file_is_private_whatever_the_umask(database: Path) -> None:
+    before = os.umask(0)
+    try:
+        open_database(database)
+    finally:
+        os.umask(before)
+    for path in database.parent.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path.name
+
+
+def test_a_database_of_a_newer_corral_is_refused_and_left_alone(database: Path) -> None:
+    engine = open_database(database)
+    with writing(engine) as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(CorralError) as refused:
+        open_database(database)
+    assert refused.value.code == "database_newer"
+    with reading(engine) as connection:
+        assert migrate.schema_revision(connection) == "9999"
+
+
+def test_a_migration_that_fails_halfway_leaves_nothing(database: Path) -> None:
+    engine = open_database(database)
+
+    def migrate_halfway() -> None:
+        with writing(engine) as connection:
+            connection.exec_driver_sql("CREATE TABLE half (id INTEGER)")
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        migrate_halfway()
+    with reading(engine) as connection:
+        found = connection.exec_driver_sql("SELECT 1 FROM sqlite_schema WHERE name = 'half'")
+        assert found.first() is None
+
+
+def test_two_processes_make_the_same_database_at_once(database: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from corral.state.database import open_database;"
+        "open_database(Path(sys.argv[1]))"
+    )
+    made = [subprocess.Popen([sys.executable, "-c", code, str(database)]) for _ in range(2)]
+    assert [process.wait(60) for process in made] == [0, 0]
+    with reading(open_database(database)) as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_writers_wait_for_each_other(database: Path) -> None:
+    engine = open_database(database)
+
+    def write(first: int) -> None:
+        for number in range(first, first + 25):
+            with writing(engine) as connection:
+                connection.execute(insert(tenants).values(name=f"t{number}", created_at=0))
+
+    threads = [threading.Thread(target=write, args=(1000 * n,)) for n in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with reading(engine) as connection:
+        assert len(connection.execute(select(tenants)).all()) == 75
+
+
+def test_reading_does_not_wait_for_a_writer(database: Path) -> None:
+    engine = open_database(database)
+    with writing(engine) as writer:
+        writer.execute(insert(tenants).values(name="new", created_at=0))
+        with reading(engine) as reader:
+            assert reader.execute(select(tenants)).all() == []
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"tenant": "nobody"},
+        {"hash": b"short"},
+        {"role": "root"},
+    ],
+)
+def test_constraints_refuse_rows_that_make_no_sense(
+    database: Path, values: dict[str, object]
+) -> None:
+    engine = open_database(database)
+    with writing(engine) as connection:
+        connection.execute(insert(tenants).values(name="t", created_at=0))
+    row = {
+        "prefix": "abcdefgh", "hash": bytes(32), "tenant": "t", "name": "n", "role": "tenant",
+        "created_at": 0,
+    }  # fmt: skip
+    with pytest.raises(IntegrityError), writing(engine) as connection:
+        connection.execute(insert(keys).values(row | values))
+
+
+@pytest.mark.parametrize("kind", ["symlink", "hardlink", "fifo", "folder"])
+def test_only_a_plain_file_of_its_own_is_opened(database: Path, kind: str) -> None:
+    other = database.with_name("other")
+    other.write_bytes(b"precious")
+    if kind == "symlink":
+        database.symlink_to(other)
+    elif kind == "hardlink":
+        database.hardlink_to(other)
+    elif kind == "fifo":
+        os.mkfifo(database)
+    else:
+        database.mkdir()
+    with pytest.raises(CorralError) as refused:
+        open_database(database)
+    assert refused.value.code == "database_unsafe"
+    assert other.read_bytes() == b"precious"
+
+
+def test_garbage_is_refused_by_code(database: Path) -> None:
+    database.write_bytes(b"not a database, " * 100)
+    with pytest.raises(CorralError) as refused:
+        open_database(database)
+    assert refused.value.code == "database_unavailable"
+
+
+def test_a_missing_folder_is_refused_by_code(tmp_path: Path) -> None:
+    with pytest.raises(CorralError) as refused:
+        open_database(tmp_path / "none" / "corral.db")
+    assert refused.value.code == "database_unavailable"
+    assert str(tmp_path) not in str(refused.value)

@@ -1,0 +1,154 @@
+"""Authenticate in memory; changes act at the next call."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, update
+
+from corral.core.errors import CorralError
+from corral.state.database import open_database, writing
+from corral.state.tables import keys
+from corral.tenancy.grants import grant_model, revoke_grant
+from corral.tenancy.keyring import Keyring
+from corral.tenancy.keys import create_key, revoke_key
+from corral.tenancy.tenants import freeze_tenant
+from corral.tenancy.token import new_token
+
+
+@pytest.fixture
+def keyring(database: Path, engine: Engine, pepper: bytes) -> Iterator[Keyring]:
+    keyring = Keyring(database, pepper)
+    yield keyring
+    keyring.close()
+
+
+@pytest.fixture
+def token(engine: Engine, pepper: bytes) -> str:
+    return create_key(engine, pepper, tenant="acme", name="n")[0]
+
+
+def test_a_good_key_gives_its_principal(engine: Engine, keyring: Keyring, token: str) -> None:
+    grant_model(engine, "acme", "m")
+    principal = keyring.authenticate(token)
+    assert principal is not None
+    assert (principal.tenant, principal.role, principal.models) == ("acme", "tenant", {"m"})
+    assert token.startswith(f"sk-corral-{principal.key_prefix}-")
+
+
+@pytest.mark.claim("KEY-02")
+def test_wrong_tokens_are_denied(keyring: Keyring, token: str) -> None:
+    other = new_token()[0]
+    same_prefix = token[:19] + other[19:]
+    flipped = token[:-1] + ("0" if token[-1] != "0" else "1")
+    for wrong in ("", "Bearer x", other, same_prefix, flipped, token + "0", token.upper()):
+        assert keyring.authenticate(wrong) is None
+    assert keyring.authenticate(token) is not None
+
+
+@pytest.mark.claim("KEY-02")
+def test_another_pepper_denies(database: Path, token: str) -> None:
+    keyring = Keyring(database, bytes(32))
+    assert keyring.authenticate(token) is None
+    keyring.close()
+
+
+def test_a_short_pepper_is_refused(database: Path) -> None:
+    with pytest.raises(CorralError) as refused:
+        Keyring(database, b"")
+    assert refused.value.code == "bad_pepper"
+
+
+def test_create_and_revoke_act_at_the_next_call(
+    engine: Engine, keyring: Keyring, pepper: bytes
+) -> None:
+    assert keyring.authenticate(new_token()[0]) is None  # loaded now
+    token, record = create_key(engine, pepper, tenant="acme", name="n")
+    assert keyring.authenticate(token) is not None
+    revoke_key(engine, record.id)
+    assert keyring.authenticate(token) is None
+
+
+@pytest.mark.claim("KEY-03")
+def test_a_revoke_by_another_process_acts_at_once(
+    database: Path, keyring: Keyring, token: str
+) -> None:
+    assert keyring.authenticate(token) is not None
+    code = (
+        "import sys; from pathlib import Path; from corral.state.database import open_database;"
+        "from corral.tenancy.keys import revoke_key;"
+        "revoke_key(open_database(Path(sys.argv[1])), 1)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(database)], check=True)
+    assert keyring.authenticate(token) is None
+
+
+@pytest.mark.claim("KEY-05")
+def test_freeze_and_grants_act_at_once(engine: Engine, keyring: Keyring, token: str) -> None:
+    freeze_tenant(engine, "acme")
+    assert keyring.authenticate(token) is None
+    freeze_tenant(engine, "acme", frozen=False)
+    grant_model(engine, "acme", "*")
+    principal = keyring.authenticate(token)
+    assert principal is not None
+    assert principal.may_use("m")
+    revoke_grant(engine, "acme", "*")
+    principal = keyring.authenticate(token)
+    assert principal is not None
+    assert not principal.may_use("m")
+
+
+@pytest.mark.claim("KEY-04")
+def test_expiry_needs_no_reload(
+    engine: Engine, keyring: Keyring, pepper: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expires_at = datetime.now(UTC) + timedelta(hours=1)
+    token, _ = create_key(engine, pepper, tenant="acme", name="n", expires_at=expires_at)
+    assert keyring.authenticate(token) is not None
+    monkeypatch.setattr("time.time", expires_at.timestamp)
+    assert keyring.authenticate(token) is None
+
+
+@pytest.mark.claim("KEY-06")
+def test_no_check_no_entry_and_recovery(
+    database: Path, keyring: Keyring, token: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert keyring.authenticate(token) is not None
+    away = database.with_name("away")
+    database.rename(away)
+    assert keyring.authenticate(token) is None
+    assert keyring.authenticate(token) is None
+    assert capsys.readouterr().err.count("keyring_unavailable") == 1
+    away.rename(database)
+    assert keyring.authenticate(token) is not None
+
+
+@pytest.mark.claim("KEY-06")
+def test_a_row_that_makes_no_sense_denies_everybody(
+    engine: Engine, keyring: Keyring, token: str
+) -> None:
+    with writing(engine) as connection:
+        connection.exec_driver_sql("PRAGMA ignore_check_constraints = ON")
+        connection.execute(update(keys).values(role="owner"))
+    assert keyring.authenticate(token) is None
+    with writing(engine) as connection:
+        connection.execute(update(keys).values(role="tenant"))
+    assert keyring.authenticate(token) is not None
+
+
+def test_nothing_there_is_no(tmp_path: Path, pepper: bytes) -> None:
+    keyring = Keyring(tmp_path / "none.db", pepper)
+    assert keyring.authenticate(new_token()[0]) is None
+    keyring.close()
+
+
+def test_a_database_of_another_installation_is_no(
+    tmp_path: Path, keyring: Keyring, token: str, pepper: bytes
+) -> None:
+    open_database(tmp_path / "other.db")
+    other = Keyring(tmp_path / "other.db", pepper)
+    assert other.authenticate(token) is None
+    other.close()

@@ -1,0 +1,91 @@
+"""Create, list and revoke keys."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from corral.core.errors import CorralError
+from corral.tenancy.keys import create_key, list_keys, revoke_key
+from corral.tenancy.tenants import add_tenant
+
+
+@pytest.mark.claim("KEY-01")
+def test_a_key_is_listed_without_its_secret(engine: Engine, pepper: bytes, database: Path) -> None:
+    token, record = create_key(engine, pepper, tenant="acme", name="ci")
+    assert list_keys(engine) == (record,)
+    assert (record.tenant, record.name, record.role) == ("acme", "ci", "tenant")
+    assert record.status() == "active"
+    secret = token.rsplit("-", 1)[1].encode()
+    for path in database.parent.iterdir():
+        assert secret not in path.read_bytes()
+        assert bytes.fromhex(secret.decode()) not in path.read_bytes()
+    assert secret.decode() not in repr(record)
+
+
+def test_keys_are_listed_by_tenant(engine: Engine, pepper: bytes) -> None:
+    add_tenant(engine, "other")
+    _, mine = create_key(engine, pepper, tenant="acme", name="a")
+    _, theirs = create_key(engine, pepper, tenant="other", name="b", role="admin")
+    assert list_keys(engine, tenant="acme") == (mine,)
+    assert list_keys(engine, tenant="other") == (theirs,)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"tenant": "nobody"}, "no_such_tenant"),
+        ({"tenant": "../etc"}, "bad_tenant_name"),
+        ({"name": ""}, "bad_key_name"),
+        ({"name": "x" * 65}, "bad_key_name"),
+        ({"name": "a\x1b[2J"}, "bad_key_name"),
+        ({"role": "root"}, "bad_role"),
+        ({"expires_at": datetime.now(UTC) - timedelta(seconds=1)}, "bad_expiry"),
+        ({"expires_at": datetime(2099, 1, 1)}, "bad_expiry"),  # noqa: DTZ001 - that is the case
+    ],
+)
+def test_refusals(engine: Engine, pepper: bytes, change: dict[str, Any], code: str) -> None:
+    with pytest.raises(CorralError) as refused:
+        create_key(engine, pepper, **({"tenant": "acme", "name": "n"} | change))
+    assert refused.value.code == code
+    assert list_keys(engine) == ()
+
+
+def test_a_short_pepper_makes_no_key(engine: Engine) -> None:
+    with pytest.raises(CorralError) as refused:
+        create_key(engine, b"", tenant="acme", name="n")
+    assert refused.value.code == "bad_pepper"
+
+
+@pytest.mark.parametrize("form", ["id", "prefix", "short", "token"])
+def test_a_key_is_revoked_by_any_of_its_names(engine: Engine, pepper: bytes, form: str) -> None:
+    token, record = create_key(engine, pepper, tenant="acme", name="n")
+    _, other = create_key(engine, pepper, tenant="acme", name="other")
+    name: dict[str, str | int] = {
+        "id": record.id,
+        "prefix": record.prefix,
+        "short": f"sk-corral-{record.prefix}",
+        "token": token,
+    }
+    revoked = revoke_key(engine, name[form])
+    assert revoked.id == record.id
+    assert revoked.status() == "revoked"
+    assert revoke_key(engine, name[form]) == revoked
+    assert [key.status() for key in list_keys(engine) if key.id == other.id] == ["active"]
+
+
+@pytest.mark.parametrize("name", ["", "999", "zzzzzzzz", "*", "9" * 40])
+def test_an_unknown_key_is_refused(engine: Engine, pepper: bytes, name: str) -> None:
+    create_key(engine, pepper, tenant="acme", name="n")
+    with pytest.raises(CorralError) as refused:
+        revoke_key(engine, name)
+    assert refused.value.code == "no_such_key"
+
+
+def test_expiry_is_a_status(engine: Engine, pepper: bytes) -> None:
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    _, record = create_key(engine, pepper, tenant="acme", name="n", expires_at=soon)
+    assert record.status(soon - timedelta(seconds=2)) == "active"
+    assert record.status(soon) == "expired"
