@@ -171,6 +171,9 @@ def assert_store_is_whole(home) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.claim("KILL-01")
+# CPython 3.11.7 forgets to close a socket whose peer is killed between connect and getpeername
+# (ssl.SSLSocket._create); the client meets that here, the server under test does not.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_fifty_random_kills_leave_nothing_behind(model_home, tmp_path):
     rng = random.Random(SEED)
     home = copy_home(model_home, tmp_path / "home")
@@ -200,7 +203,8 @@ def test_fifty_random_kills_leave_nothing_behind(model_home, tmp_path):
                         break
             answers += load.answers
             admitted += churn.admitted
-            server.process.wait(20)
+            if zone in {"monitor", "launcher"}:
+                server.process.wait(20)  # it ends by itself when one of the two dies
             server.stop()
             assert wait_until(lambda: processes_of(home) == [], seconds=10), processes_of(home)
             assert_store_is_whole(home)
