@@ -37,7 +37,6 @@ class JailRequest:
     args: tuple[str, ...] = ()
     title_suffix: str = ""
     memory_bytes: int = 0
-    cpus: float = 1.0
     file_fd: int = -1
     file_option: str = ""
     binds: tuple[Bind, ...] = ()
@@ -83,7 +82,7 @@ class Pen:
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         try:
             request = JailRequest(
-                kind="gateway", cpus=float(os.cpu_count() or 1),
+                kind="gateway",
                 binds=(Bind(str(state), "/state", writable=True),),
             )  # fmt: skip
             stdio = Stdio(null, log, log)
@@ -155,7 +154,7 @@ class Pen:
                 rootfs=str(IMAGES / kind), title_suffix=request.title_suffix,
                 args=(*args, *(f"--degraded={d}" for d in host.degraded)),
                 host_uid=host.uid_for(kind, worker_id), cgroup_path=cgroup_path,
-                memory_bytes=memory, cpus=request.cpus, binds=binds,
+                memory_bytes=memory, binds=binds,
                 gvisor=runtime.tier == "gvisor",
             ),
         )  # fmt: skip

@@ -80,7 +80,6 @@ class Requests:
                       "--parallel", str(message.parallel), "--threads", str(message.threads),
                       "--event-interval-ms", str(message.event_interval_ms)),
                 file_fd=fd, file_option="--model",
-                cpus=float(os.cpu_count() or 1),
             ),
             tenant=tenant, model=model, digest=message.digest,
         )  # fmt: skip

@@ -66,7 +66,7 @@ def start_bundle(
             resources = document["linux"]["resources"]
             cpu = resources["cpu"]
             limits = CgroupLimits(resources["memory"]["limit"], resources["pids"]["limit"] + 64,
-                                  cpu["quota"] / cpu["period"])  # fmt: skip
+                                  cpu["shares"], cpu.get("quota", 0))  # fmt: skip
             cgroups.create(cgroup_path, limits)
         done = subprocess.run(
             runtime.run_argv(state=str(RUNTIME), bundle=str(bundle), pid_file=str(pid_file),

@@ -16,16 +16,23 @@ from typing import Final
 ROOT: Final = Path("/sys/fs/cgroup")
 _NEEDED_V1: Final = ("memory", "pids", "cpu")
 _NEEDED_V2: Final = frozenset({"memory", "pids", "cpu"})
+CPU_PERIOD_US: Final = 100_000
 _REMOVE_TRIES: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
 class CgroupLimits:
-    """Limits of one jail: bytes, tasks, cores."""
+    """Limits of one jail.
+
+    Attributes:
+        cpu_shares: weight against others, 2 to 262,144, 1024 by the kernel's default.
+        cpu_quota_us: processor time in each `CPU_PERIOD_US`; 0 for no bound.
+    """
 
     memory_bytes: int
     pids: int
-    cpus: float
+    cpu_shares: int
+    cpu_quota_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,19 +115,22 @@ class CgroupHost:
                 control.write_text(" ".join(f"+{c}" for c in sorted(_NEEDED_V2)))
 
     def _settings(self, limits: CgroupLimits) -> list[tuple[str, str]]:
-        quota = int(limits.cpus * 100_000)
         if self.version == 2:
+            # The kernel's two ranges, mapped as runc and crun do it.
+            weight = 1 + (limits.cpu_shares - 2) * 9999 // 262_142
             return [
                 ("memory.max", str(limits.memory_bytes)),
                 ("memory.oom.group", "1"),
                 ("pids.max", str(limits.pids)),
-                ("cpu.max", f"{quota} 100000"),
+                ("cpu.weight", str(weight)),
+                ("cpu.max", f"{limits.cpu_quota_us or 'max'} {CPU_PERIOD_US}"),
             ]
         return [
             ("memory.limit_in_bytes", str(limits.memory_bytes)),
             ("pids.max", str(limits.pids)),
-            ("cpu.cfs_period_us", "100000"),
-            ("cpu.cfs_quota_us", str(quota)),
+            ("cpu.shares", str(limits.cpu_shares)),
+            ("cpu.cfs_period_us", str(CPU_PERIOD_US)),
+            ("cpu.cfs_quota_us", str(limits.cpu_quota_us or -1)),
         ]
 
 

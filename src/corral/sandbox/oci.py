@@ -10,6 +10,7 @@ import platform
 from dataclasses import dataclass
 from typing import Any, Final
 
+from corral.sandbox.cgroup import CPU_PERIOD_US
 from corral.sandbox.policy import Policy, SyscallRule
 
 PYTHON: Final = "/opt/python/bin/"
@@ -39,7 +40,6 @@ class Start:
         host_uid: id (user and group) on the host that the jail's id 0 maps to.
         cgroup_path: path below each cgroup hierarchy; empty where the host grants none.
         memory_bytes: cgroup limit and RLIMIT_DATA.
-        cpus: most processor time, in cores.
         gvisor: the runtime is runsc, whose seccomp knows no error number but EPERM.
     """
 
@@ -49,7 +49,6 @@ class Start:
     host_uid: int
     cgroup_path: str
     memory_bytes: int
-    cpus: float
     binds: tuple[Bind, ...] = ()
     gvisor: bool = False
 
@@ -88,7 +87,7 @@ def compile_bundle(policy: Policy, start: Start, *, machine: str = "") -> dict[s
             "devices": [{"allow": False, "access": "rwm"}],
             "memory": {"limit": start.memory_bytes},
             "pids": {"limit": policy.pids},
-            "cpu": {"period": 100_000, "quota": int(start.cpus * 100_000)},
+            "cpu": _cpu(policy),
         }
     return {
         "ociVersion": "1.0.2",
@@ -110,6 +109,13 @@ def compile_bundle(policy: Policy, start: Start, *, machine: str = "") -> dict[s
         "mounts": _mounts(policy, start),
         "linux": linux,
     }
+
+
+def _cpu(policy: Policy) -> dict[str, int]:
+    cpu = {"shares": policy.cpu_shares}
+    if policy.cpu_cores:
+        cpu |= {"period": CPU_PERIOD_US, "quota": policy.cpu_cores * CPU_PERIOD_US}
+    return cpu
 
 
 def compile_seccomp(

@@ -54,6 +54,11 @@ class Policy:
         tmp_bytes: size of the only writable folder, a noexec tmpfs on /tmp.
         pids: most tasks (threads) of the jail.
         memory_bytes: cgroup memory limit; 0 if each start names its own.
+        cpu_shares: weight against other groups when the cores are contended; 1024 is the kernel's
+            own default (cgroup v1 `cpu.shares`; runtimes translate it for version 2).
+        cpu_cores: most processor time, in cores; 0 for no bound. A bound that equals the cores of
+            the host bounds nothing and costs: the kernel throttled a lone worker for 150 ms at a
+            time (docs/benchmarks.md).
         deadline_s: life time; 0 for no end.
         writes_files: False sets RLIMIT_FSIZE to 0. The jail entry does it, because crun still
             writes to cgroup files when the runtime's own limits are in force.
@@ -69,6 +74,8 @@ class Policy:
     tmp_bytes: int
     pids: int
     memory_bytes: int
+    cpu_shares: int
+    cpu_cores: int
     deadline_s: int
     writes_files: bool
     rlimits: tuple[tuple[str, int], ...]

@@ -25,7 +25,7 @@ DOCUMENT: dict[str, Any] = {
     "linux": {
         "resources": {
             "memory": {"limit": 1 << 20}, "pids": {"limit": 4},
-            "cpu": {"quota": 50_000, "period": 100_000},
+            "cpu": {"shares": 512, "quota": 50_000, "period": 100_000},
         }
     }
 }  # fmt: skip

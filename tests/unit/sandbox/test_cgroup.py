@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from corral.sandbox.cgroup import CgroupHost, CgroupLimits, find_cgroups, is_hybrid
 
-LIMITS = CgroupLimits(memory_bytes=1 << 20, pids=7, cpus=1.5)
+LIMITS = CgroupLimits(memory_bytes=1 << 20, pids=7, cpu_shares=2048, cpu_quota_us=150_000)
 GROUP = "/corral-a/serve-1/engine-1"
 
 
@@ -68,6 +69,14 @@ def test_limits_of_version_1(v1: CgroupHost) -> None:
     assert text(v1, f"pids{GROUP}/pids.max") == "7"
     assert text(v1, f"cpu{GROUP}/cpu.cfs_period_us") == "100000"
     assert text(v1, f"cpu{GROUP}/cpu.cfs_quota_us") == "150000"
+    assert text(v1, f"cpu{GROUP}/cpu.shares") == "2048"
+
+
+def test_no_bound_of_processor_time(v1: CgroupHost, v2: CgroupHost) -> None:
+    for host in (v1, v2):
+        host.create(GROUP, replace(LIMITS, cpu_quota_us=0))
+    assert text(v1, f"cpu{GROUP}/cpu.cfs_quota_us") == "-1"
+    assert text(v2, f"{GROUP[1:]}/cpu.max") == "max 100000"
 
 
 def test_limits_of_version_2(v2: CgroupHost) -> None:
@@ -76,6 +85,7 @@ def test_limits_of_version_2(v2: CgroupHost) -> None:
     assert text(v2, f"{GROUP[1:]}/memory.oom.group") == "1"
     assert text(v2, f"{GROUP[1:]}/pids.max") == "7"
     assert text(v2, f"{GROUP[1:]}/cpu.max") == "150000 100000"
+    assert text(v2, f"{GROUP[1:]}/cpu.weight") == "79"
     for parent in (".", "corral-a", "corral-a/serve-1"):
         assert text(v2, f"{parent}/cgroup.subtree_control") == "+cpu +memory +pids"
     assert not (v2.root / GROUP[1:] / "cgroup.subtree_control").exists()

@@ -24,7 +24,6 @@ BASE = Start(
     host_uid=1_073_741_840,
     cgroup_path="/corral-0/serve-1/kind-1",
     memory_bytes=1 << 30,
-    cpus=2.0,
 )
 STARTS = {
     "engine": replace(

@@ -18,6 +18,8 @@ def document() -> dict[str, Any]:
         "tmp_bytes": 1,
         "pids": 1,
         "memory_bytes": 0,
+        "cpu_shares": 1024,
+        "cpu_cores": 0,
         "deadline_s": 0,
         "writes_files": False,
         "syscalls": [{"names": ["a"], "why": "because", "args": [
