@@ -11,6 +11,7 @@ from typing import Self
 
 from corral.ipc.messages import (
     Done,
+    GatewayAlive,
     GatewayReady,
     Message,
     NextWorker,
@@ -39,6 +40,7 @@ class FakeLauncher:
         secrets: content of `OpenSecret`.
         started: every `StartEngine` that came.
         live: running workers by id.
+        alive: how many `GatewayAlive` came.
     """
 
     def __init__(self, modes: dict[str, str | list[str]] | None = None) -> None:
@@ -48,6 +50,7 @@ class FakeLauncher:
         self.stopped: list[int] = []
         self.live: dict[int, subprocess.Popen[bytes]] = {}
         self.ready = threading.Event()
+        self.alive = 0
         self.client, self._sock = socket_pair()
         self._sock.settimeout(0.02)
         self._next_id = 1
@@ -115,6 +118,9 @@ class FakeLauncher:
                 return Secret(), [reader]
             case GatewayReady():
                 self.ready.set()
+                return Done(), []
+            case GatewayAlive():
+                self.alive += 1
                 return Done(), []
             case NextWorker():
                 return NoMore(), []

@@ -18,6 +18,7 @@ from corral.core.limits import MIB
 from corral.ipc.messages import (
     Done,
     Drain,
+    GatewayAlive,
     GatewayReady,
     Message,
     NextWorker,
@@ -145,6 +146,10 @@ class LauncherLink:
     async def gateway_ready(self) -> None:
         """Tell the launcher that requests are served now."""
         await self.request(GatewayReady(), Done)
+
+    async def gateway_alive(self) -> None:
+        """Tell the launcher that this loop turns."""
+        await self.request(GatewayAlive(), Done)
 
     def close(self) -> None:
         """End the conversation; requests that wait fail."""

@@ -18,7 +18,7 @@ import uvloop
 
 from corral.admission.catalog import Catalog
 from corral.core.config import parse_config
-from corral.core.errors import CorralError
+from corral.core.errors import CorralError, IpcError
 from corral.engine.launcher_link import Event, LauncherLink
 from corral.engine.router import Router
 from corral.gateway.app import build_app
@@ -37,6 +37,8 @@ _log: Final = get_logger("gateway.main")
 LISTENER_FD: Final = 3
 CHANNEL_FD: Final = 4
 STATE: Final = Path("/state")
+_ALIVE_S: Final = 2.0
+"""A fifth of the launcher's patience (`launcher.serve`)."""
 
 
 class Gateway:
@@ -79,7 +81,7 @@ class Gateway:
             build_app(services, ready=self._ready),
             front=Front(hosts=allowed_hosts(config.listen), body_bytes=config.limits.body_bytes),
             tls=self._tls.context,
-            on_ready=lambda: self._spawn(link.gateway_ready()),
+            on_ready=lambda: self._spawn(self._report_life()),
         )
         if self._drain_s is not None:
             server.drain(self._drain_s)
@@ -90,6 +92,16 @@ class Gateway:
             ledger.close()
             keyring.close()
             link.close()
+
+    async def _report_life(self) -> None:
+        """Tell the launcher that we serve, then again and again that this loop turns."""
+        try:
+            await self._link.gateway_ready()
+            while True:
+                await asyncio.sleep(_ALIVE_S)
+                await self._link.gateway_alive()
+        except IpcError:
+            return  # the launcher has gone: `_launcher_gone` ends us
 
     def _ready(self) -> bool:
         return self._server is not None and self._server.started and self._drain_s is None

@@ -88,6 +88,11 @@ class GatewayReady:
 
 
 @dataclass(frozen=True, slots=True)
+class GatewayAlive:
+    """The gateway's event loop turns. Reply: `Done`. Missing for long, the gateway is replaced."""
+
+
+@dataclass(frozen=True, slots=True)
 class Started:
     """A worker runs.
 
@@ -187,6 +192,7 @@ class Drain:
 
 Message = (
     StartEngine | StartScan | StartFetch | StopWorker | NextWorker | OpenSecret | GatewayReady
+    | GatewayAlive
     | Started | WorkerStatus | Secret | NoMore | Done | Refused
     | WorkerEnded | Reload | Drain
 )  # fmt: skip
@@ -195,7 +201,7 @@ SECRET_KINDS: Final = ("tls_cert", "tls_key", "pepper", "receipt_public_key", "c
 
 _NUMBERS: Final[dict[int, type[Message]]] = {
     1: StartEngine, 2: StartScan, 3: StartFetch, 4: StopWorker, 5: NextWorker, 6: OpenSecret,
-    7: GatewayReady,
+    7: GatewayReady, 8: GatewayAlive,
     64: Started, 65: WorkerStatus, 66: Secret, 67: NoMore, 68: Done, 69: Refused,
     128: WorkerEnded, 129: Reload, 130: Drain,
 }  # fmt: skip

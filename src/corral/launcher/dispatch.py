@@ -12,6 +12,7 @@ is malformed ends its channel.
     NextWorker       x      x      x
     OpenSecret       x
     GatewayReady     x                       x
+    GatewayAlive     x                             after GatewayReady only
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any, Final
 
 from corral.core.errors import CorralError
 from corral.ipc.messages import (
+    GatewayAlive,
     GatewayReady,
     Message,
     NextWorker,
@@ -58,6 +60,7 @@ TABLE: Final[dict[type, Entry]] = {
     GatewayReady: Entry(
         lambda r, _s, _, _m: r.gateway_ready(), frozenset({Role.GATEWAY}), once=True
     ),
+    GatewayAlive: Entry(lambda r, s, _, _m: r.gateway_alive(s), frozenset({Role.GATEWAY})),
 }  # fmt: skip
 
 

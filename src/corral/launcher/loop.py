@@ -100,7 +100,8 @@ class Loop:
         """
         deadline = min(until, self._jails.next_deadline() or until)
         timeout = min(max(0.0, deadline - time.monotonic()), _IDLE_SECONDS)
-        for key, _ in self._selector.select(timeout):
+        ready = self._selector.select(timeout)
+        for key, _ in ready:
             if key.fileobj == self._alive:
                 self.stop()
             elif key.fileobj is self._wake:
@@ -109,7 +110,8 @@ class Loop:
                 self._accept()
             else:
                 self._serve(key.fileobj, requests)
-        for jail in list(self._jails.overdue(time.monotonic())):
+        # What was said in time is heard first, however long a runtime has kept us from listening.
+        for jail in [] if ready else list(self._jails.overdue(time.monotonic())):
             self._pen.expire(jail)
         return self._bury_ended()
 
@@ -202,7 +204,7 @@ class Loop:
         ended: list[tuple[Jail, Outcome]] = []
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
             except ChildProcessError:
                 return ended
             if pid == 0:
@@ -210,6 +212,12 @@ class Loop:
             jail = self._jails.of_pid(pid)
             if jail is None:
                 continue  # a helper of a runtime
+            if os.WIFSTOPPED(status):
+                # It answers nobody while it is stopped, and holds its memory: the kernel tells us
+                # at once, where a deadline would have to wait for the slowest honest answer.
+                self._log.write("jail_halted", kind=jail.kind, worker_id=jail.worker_id)
+                os.kill(pid, signal.SIGKILL)
+                continue
             outcome = self._pen.bury(jail, status)
             self._jails.remove(jail)
             self._log.write(

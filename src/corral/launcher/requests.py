@@ -19,6 +19,7 @@ from corral.core.ids import parse_model_name, parse_tenant_name
 from corral.core.limits import ENGINE_BASE_BYTES
 from corral.ipc.messages import (
     Done,
+    GatewayReady,
     NextWorker,
     NoMore,
     OpenSecret,
@@ -152,6 +153,12 @@ class Requests:
         """Note that the server answers now."""
         self._on_gateway_ready()
         return Reply(Done())
+
+    def gateway_alive(self, session: Session) -> Reply:
+        """Note that the gateway goes on; one that never was ready has nothing to go on with."""
+        if GatewayReady not in session.used:
+            raise SandboxError("not_permitted", "the gateway has not been ready yet")
+        return self.gateway_ready()
 
     def _start(
         self, session: Session, request: JailRequest, *, tenant: str = "", model: str = "",

@@ -29,6 +29,8 @@ from corral.launcher.stage import STATE
 from corral.sandbox import linux_unsafe as linux
 
 _READY_SECONDS: Final = 60
+_ALIVE_SECONDS: Final = 10
+"""A gateway says `GatewayAlive` each 2 s; silent for this long it is hung, and is replaced."""
 _RESTARTS: Final = 5
 _RESTART_WINDOW_S: Final = 60
 _BACKLOG: Final = 512
@@ -102,18 +104,15 @@ class Server:
         linux.unshare(linux.CLONE_NEWNET)
         code = 0
         self._start_gateway()
-        ready_by = time.monotonic() + _READY_SECONDS
         while self._loop.running:
-            until = self._draining_until or (time.monotonic() + 3600 if self._ready else ready_by)
+            until = self._draining_until or time.monotonic() + 3600
             ended = self._loop.step(self._requests, until)
             self._answer_signals()
             for jail, _ in ended:
                 if self._gateway and jail is self._gateway[0]:
-                    code = self._gateway_ended()
+                    code = self._gateway_ended(jail)
             if self._draining_until and time.monotonic() >= self._draining_until:
                 self._loop.stop()
-            if not self._ready and time.monotonic() >= ready_by:
-                code = self._fail("gateway_silent", "the gateway did not come up in time")
         self._loop.kill_everything()
         self._log.write("server_stopped", code=code)
         return code
@@ -126,19 +125,23 @@ class Server:
             state=STATE, owner=channel.session.identity,
         )  # fmt: skip
         theirs.close()
+        jail.deadline = time.monotonic() + _READY_SECONDS  # each start has it, the first and later
         self._jails.add(jail)
         self._gateway = (jail, channel)
         self._starts.append(time.monotonic())
         self._log.write("gateway_started", worker_id=jail.worker_id)
 
-    def _gateway_ended(self) -> int:
+    def _gateway_ended(self, jail: Jail) -> int:
         assert self._gateway is not None  # noqa: S101 - the caller has checked
         self._loop.close_channel(self._gateway[1])
+        silent = jail.timed_out and time.monotonic() - self._starts[-1] >= _READY_SECONDS
         self._gateway = None
         if self._draining_until:
             self._loop.stop()
             return 0
         recent = [t for t in self._starts if t > time.monotonic() - _RESTART_WINDOW_S]
+        if not self._ready and silent:
+            return self._fail("gateway_silent", "the gateway did not come up in time")
         if not self._ready:
             return self._fail("gateway_failed", "the gateway ended while it started")
         if len(recent) > _RESTARTS:
@@ -162,6 +165,8 @@ class Server:
             self._report({"host": host, "port": port})
             self._log.write("server_ready", port=port)
         self._ready = True
+        assert self._gateway is not None  # noqa: S101 - it is who says so
+        self._gateway[0].deadline = time.monotonic() + _ALIVE_SECONDS
 
     def _answer_signals(self) -> None:
         while self._loop.signals:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ from corral.ipc.client import LauncherClient
 from corral.ipc.messages import (
     Done,
     Drain,
+    GatewayAlive,
     GatewayReady,
     NextWorker,
     OpenSecret,
@@ -77,6 +79,8 @@ def main() -> None:
     client.request(GatewayReady(), Done)
     if order == "ready-exit":
         os._exit(3)
+    if order == "hang":
+        time.sleep(600)
     if order == "look":
         look_around(client)
     if order == "engine":
@@ -85,7 +89,11 @@ def main() -> None:
         note(f"engine {started.worker_id}")
     note("ready")
     while True:
-        event, _, _ = client._receive()
+        while not client.events:
+            client.request(GatewayAlive(), Done)
+            if select.select([channel], [], [], 0.3)[0]:
+                client.events.append(client._receive()[0])
+        event = client.events.popleft()
         note(repr(event))
         if isinstance(event, Drain) and order != "stubborn":
             channel.close()

@@ -192,21 +192,50 @@ def test_a_gateway_that_keeps_ending(serve: Serve, server_home: Home) -> None:
     assert notes(server_home) == ["start ready-exit"] * 6
 
 
-def test_a_gateway_that_says_nothing(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a launcher's patience with its gateway one second."""
     production = measured_launcher.serve_command
 
-    def hurried(*arguments: object) -> list[str]:
+    def impatient(*arguments: object) -> list[str]:
         argv = production(*arguments)  # type: ignore[arg-type]
         at = argv.index("-c") + 1
         argv[at] = argv[at].replace(
-            "main(sys", "import corral.launcher.serve as s; s._READY_SECONDS = 1; main(sys"
+            "main(sys",
+            "import corral.launcher.serve as s; s._READY_SECONDS = 2; s._ALIVE_SECONDS = 1;"
+            " main(sys",
         )
         return argv
 
-    monkeypatch.setattr(measured_launcher, "serve_command", hurried)
+    monkeypatch.setattr(measured_launcher, "serve_command", impatient)
+
+
+def test_a_gateway_that_says_nothing(serve: Serve, hurried: None) -> None:
     server = serve("silent")
     assert server.report["error"]["code"] == "gateway_silent"
     assert server.monitor.wait(30) == 1
+
+
+@pytest.mark.claim("BLAST-02")
+def test_a_hung_gateway_is_replaced_and_so_is_one_that_does_not_come_up_again(
+    serve: Serve, server_home: Home, hurried: None
+) -> None:
+    server = serve("hang", "silent", "ready")
+    assert until(lambda: "ready" in notes(server_home))
+    assert notes(server_home) == ["start hang", "start silent", "start ready", "ready"]
+    assert not until(lambda: notes(server_home)[-1] != "ready", seconds=2.5), "it says it lives"
+    assert server.end() == 0
+
+
+@pytest.mark.claim("BLAST-01")
+def test_a_stopped_gateway_is_replaced_at_once(serve: Serve, server_home: Home) -> None:
+    server = serve("ready")
+    assert until(lambda: "ready" in notes(server_home))
+    first = gateway_of(server_home).pid
+    os.kill(first, signal.SIGSTOP)
+    assert until(lambda: notes(server_home).count("ready") == 2, seconds=9), "before its deadline"
+    assert not alive(first)
+    assert server.end() == 0
 
 
 def test_a_gateway_that_does_not_drain_is_killed(serve: Serve, server_home: Home) -> None:

@@ -177,6 +177,34 @@ def test_a_jail_is_killed_at_its_deadline(looped: Looped) -> None:
     assert looped(check) == "['timeout deadline']"
 
 
+@pytest.mark.claim("BLAST-01")
+def test_a_jail_that_was_stopped_is_killed_at_once(looped: Looped) -> None:
+    def check(parts: Parts) -> object:
+        _, pid = parts.jail()
+        os.kill(pid, signal.SIGSTOP)
+        ended: list[str] = []
+        for _ in range(4):
+            ended += parts.step(0.5)
+        return ended
+
+    assert looped(check) == "['signaled SIGKILL']"
+
+
+def test_what_was_said_in_time_is_heard_before_a_deadline(looped: Looped) -> None:
+    def check(parts: Parts) -> object:
+        client, channel = parts.client(Role.GATEWAY)
+        jail, _ = parts.jail(channel.session.identity)
+        jail.deadline = time.monotonic() - 1
+        send_frame(client._sock, encode_message(NextWorker(0), 9))
+        parts.step()
+        heard = jail.timed_out
+        parts.step(0)
+        parts.loop.kill_everything()
+        return heard, jail.timed_out
+
+    assert looped(check) == "(False, True)"
+
+
 def test_children_that_are_no_jails_are_reaped(looped: Looped) -> None:
     def check(parts: Parts) -> object:
         _, pid = parts.jail(command="exit 3")

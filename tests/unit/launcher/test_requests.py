@@ -17,6 +17,7 @@ from corral.core.home import Home
 from corral.ipc.messages import (
     SECRET_KINDS,
     Done,
+    GatewayReady,
     NextWorker,
     NoMore,
     OpenSecret,
@@ -204,6 +205,15 @@ def test_the_operators_own_certificate(
 
 def test_the_gateway_is_ready(table: Requests, ready: list[bool]) -> None:
     assert table.gateway_ready() == Reply(Done())
+    assert ready == [True]
+
+
+def test_the_gateway_lives_on(table: Requests, ready: list[bool]) -> None:
+    session = Session(1, Role.GATEWAY, set())
+    assert code_of(lambda: table.gateway_alive(session)) == "not_permitted"
+    assert ready == []
+    session.used.add(GatewayReady)
+    assert table.gateway_alive(session) == Reply(Done())
     assert ready == [True]
 
 
