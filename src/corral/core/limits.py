@@ -5,7 +5,9 @@ Trust: any zone. A bound that an operator may change lives in `core.config` inst
 
 from __future__ import annotations
 
-from typing import Final
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # a worker imports this file, and should not pay for `typing`
+    from typing import Final
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB

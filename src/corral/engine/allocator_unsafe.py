@@ -8,7 +8,10 @@ mallopt(3) and malloc_trim(3).
 from __future__ import annotations
 
 import ctypes
-from typing import Final
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 _M_MMAP_THRESHOLD: Final = -3
 _MMAP_BYTES: Final = 128 * 1024

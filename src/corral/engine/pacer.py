@@ -7,21 +7,28 @@ A token for each event costs a wake-up of gateway and client each, on cores that
 
 from __future__ import annotations
 
-import threading
+import _thread
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 
-from corral.engine.wire import Chunk, FromWorker, TokenLogprob
+from corral.engine.worker_wire import chunk
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Line = dict[str, Any]
 
 
-@dataclass(slots=True)
 class _Held:
-    texts: list[str] = field(default_factory=list)
-    logprobs: list[TokenLogprob] = field(default_factory=list)
+    __slots__ = ("logprobs", "texts")
 
-    def chunk(self, request_id: int) -> Chunk:
-        return Chunk(request_id, "".join(self.texts), tuple(self.logprobs))
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.logprobs: list[Line] = []
+
+    def chunk(self, request_id: int) -> Line:
+        return chunk(request_id, "".join(self.texts), self.logprobs)
 
 
 class Pacer:
@@ -32,29 +39,33 @@ class Pacer:
         interval_s: time between ticks; 0 sends each piece at once.
     """
 
-    def __init__(self, send: Callable[[list[FromWorker]], None], interval_s: float) -> None:
+    def __init__(self, send: Callable[[list[Line]], None], interval_s: float) -> None:
         self._send = send
         self._interval_s = interval_s
-        self._lock = threading.Lock()
+        self._lock = _thread.allocate_lock()
         self._held: dict[int, _Held] = {}
         self._begun: set[int] = set()
-        self._something = threading.Event()
+        # Locked while nothing is held: the ticker waits here. `threading.Event` would do the same,
+        # at the price of the module (docs/benchmarks.md).
+        self._nothing = _thread.allocate_lock()
+        self._nothing.acquire()
         if interval_s:
-            threading.Thread(target=self._tick_forever, daemon=True).start()
+            _thread.start_new_thread(self._tick_forever, ())
 
-    def piece(self, request_id: int, text: str, logprobs: tuple[TokenLogprob, ...]) -> None:
+    def piece(self, request_id: int, text: str, logprobs: list[Line]) -> None:
         """Take one piece of an answer."""
         with self._lock:
             if not self._interval_s or request_id not in self._begun:
                 self._begun.add(request_id)
-                self._send([Chunk(request_id, text, logprobs)])
+                self._send([chunk(request_id, text, logprobs)])
                 return
             held = self._held.setdefault(request_id, _Held())
             held.texts.append(text)
             held.logprobs += logprobs
-        self._something.set()
+            if self._nothing.locked():
+                self._nothing.release()
 
-    def finish(self, last: FromWorker, request_id: int) -> None:
+    def finish(self, last: Line, request_id: int) -> None:
         """Send what is held of a request, then the message that ends it."""
         with self._lock:
             self._begun.discard(request_id)
@@ -64,14 +75,14 @@ class Pacer:
     def tick(self) -> None:
         """Send everything that is held."""
         with self._lock:
-            self._something.clear()
+            self._nothing.acquire(blocking=False)
             if self._held:
                 held, self._held = self._held, {}
                 self._send([one.chunk(request_id) for request_id, one in held.items()])
 
     def _tick_forever(self) -> None:
         while True:
-            self._something.wait()
+            self._nothing.acquire()
             # By the clock, not by the piece: ticks of all requests and workers fall together.
             time.sleep(self._interval_s - time.monotonic() % self._interval_s)
             self.tick()

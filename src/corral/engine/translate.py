@@ -6,18 +6,14 @@ out again). Requests are built from typed fields only; nothing is passed through
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from corral.engine.worker_wire import Generate, end, failed
 
-from corral.engine.wire import (
-    End,
-    Failed,
-    FromWorker,
-    Generate,
-    TokenLogprob,
-    TopLogprob,
-    Usage,
-)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Line = dict[str, Any]
 
 _CONTEXT_ERROR = "exceed_context_size_error"
 _BAD_REQUEST = "invalid_request_error"
@@ -32,24 +28,25 @@ def request_body(request: Generate) -> dict[str, Any]:
         "stream_options": {"include_usage": True},
         # Progress chunks let a cancelled request leave in the middle of a long prompt.
         "return_progress": True,
-        "max_tokens": sampling.max_tokens,
+        "max_tokens": sampling["max_tokens"],
         "cache_prompt": True,
     }
     if chat:
-        body["messages"] = [{"role": m.role, "content": m.content} for m in request.messages or ()]
+        body["messages"] = request.messages
     else:
         body["prompt"] = request.prompt
     for name in ("temperature", "top_p", "seed", "frequency_penalty", "presence_penalty"):
-        value = getattr(sampling, name)
+        value = sampling.get(name)
         if value is not None:
             body[name] = value
-    if sampling.stop:
-        body["stop"] = list(sampling.stop)
-    if sampling.logprobs is not None:
+    if sampling.get("stop"):
+        body["stop"] = sampling["stop"]
+    logprobs = sampling.get("logprobs")
+    if logprobs is not None:
         if chat:
-            body |= {"logprobs": True, "top_logprobs": sampling.logprobs}
+            body |= {"logprobs": True, "top_logprobs": logprobs}
         else:
-            body["logprobs"] = max(1, sampling.logprobs)
+            body["logprobs"] = max(1, logprobs)
     return body
 
 
@@ -60,14 +57,14 @@ class Turn:
         self,
         request_id: int,
         *,
-        send: Callable[[int, str, tuple[TokenLogprob, ...]], None],
+        send: Callable[[int, str, list[Line]], None],
         cancelled: set[int],
     ) -> None:
         self._id = request_id
         self._send = send
         self._cancelled = cancelled
         self._reason = "stop"
-        self._usage: Usage | None = None
+        self._usage: tuple[int, int, int] | None = None
         self._prompt_tokens = 0
         self._cached_tokens = 0
         self._pieces = 0
@@ -90,19 +87,19 @@ class Turn:
         usage = chunk.get("usage")
         if usage:
             details = usage.get("prompt_tokens_details") or {}
-            self._usage = Usage(
+            self._usage = (
                 usage["prompt_tokens"], usage["completion_tokens"], details.get("cached_tokens", 0)
-            )
+            )  # fmt: skip
         for choice in chunk.get("choices") or ():
             self._take_choice(choice)
         return False
 
-    def result(self) -> FromWorker:
+    def result(self) -> Line:
         """Return the message that ends the request."""
         if self._failure:
-            return Failed(self._id, self._failure)
-        usage = self._usage or Usage(self._prompt_tokens, self._pieces, self._cached_tokens)
-        return End(self._id, self._reason, usage)
+            return failed(self._id, self._failure)
+        usage = self._usage or (self._prompt_tokens, self._pieces, self._cached_tokens)
+        return end(self._id, self._reason, *usage)
 
     def _take_choice(self, choice: dict[str, Any]) -> None:
         delta = choice.get("delta")
@@ -110,21 +107,20 @@ class Turn:
         logprobs = (choice.get("logprobs") or {}).get("content") or ()
         if text or logprobs:
             self._pieces += 1
-            self._send(self._id, text, tuple(_logprob(one) for one in logprobs))
+            self._send(self._id, text, [_logprob(one) for one in logprobs])
         if choice.get("finish_reason"):
             self._reason = "length" if choice["finish_reason"] == "length" else "stop"
 
 
-def _logprob(one: dict[str, Any]) -> TokenLogprob:
-    return TokenLogprob(
-        token=one["token"],
-        logprob=one["logprob"],
-        bytes=tuple(one["bytes"]) if one.get("bytes") is not None else None,
-        top_logprobs=tuple(
-            TopLogprob(
-                t["token"], t["logprob"],
-                tuple(t["bytes"]) if t.get("bytes") is not None else None,
-            )
-            for t in one.get("top_logprobs") or ()
-        ),
-    )  # fmt: skip
+def _logprob(one: dict[str, Any]) -> Line:
+    line = _token(one)
+    if one.get("top_logprobs"):
+        line["top_logprobs"] = [_token(t) for t in one["top_logprobs"]]
+    return line
+
+
+def _token(one: dict[str, Any]) -> Line:
+    line: Line = {"token": one["token"], "logprob": one["logprob"]}
+    if one.get("bytes") is not None:
+        line["bytes"] = one["bytes"]
+    return line

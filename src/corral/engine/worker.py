@@ -4,19 +4,19 @@ Trust: jail zone. It holds no secret but the prompts of its one tenant; everythi
 its output as hostile. Input: `engine.wire` lines from the gateway, one model file.
 
 A fixed pool of threads (one for each parallel request) exists before the first request, so that no
-thread is ever made later.
+thread is ever made later. What a worker imports is in every tenant's memory and in the hands of
+hostile code: hence the plain modules (`_thread` for `threading`, and so on), an allow-list of them
+(tests/unit/engine/test_worker_modules.py), and types that only the type checker sees.
 """
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # built in; typeshed has no stub
+import _thread
 import os
-import queue
-import signal
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from typing import Final
+from _queue import SimpleQueue
 
 from corral.core.limits import WIRE_LINE_BYTES
 from corral.engine.allocator_unsafe import limit_arenas, release_free_memory
@@ -24,19 +24,24 @@ from corral.engine.drivers.interface import Engine, EngineOptions
 from corral.engine.drivers.xllamacpp import XllamacppEngine
 from corral.engine.pacer import Pacer
 from corral.engine.translate import Turn, request_body
-from corral.engine.wire import (
+from corral.engine.worker_wire import (
     Cancel,
-    End,
-    Failed,
-    Fatal,
-    FromWorker,
     Generate,
-    Ready,
-    Usage,
-    WireError,
-    decode_to_worker,
-    encode_line,
+    LineError,
+    encode_lines,
+    end,
+    failed,
+    fatal,
+    parse_line,
+    ready,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, Final
+
+    Line = dict[str, Any]
 
 _STDIN: Final = 0
 _STDOUT: Final = 1
@@ -50,11 +55,11 @@ class Output:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._lock = threading.Lock()
+        self._lock = _thread.allocate_lock()
 
-    def send(self, messages: list[FromWorker]) -> None:
+    def send(self, messages: list[Line]) -> None:
         """Write whole lines; it may block while the gateway does not read (back-pressure)."""
-        view = memoryview(b"".join([encode_line(message) for message in messages]))
+        view = memoryview(encode_lines(messages))
         with self._lock:
             while view:
                 view = view[os.write(self._fd, view) :]
@@ -68,11 +73,11 @@ class Worker:
     ) -> None:
         self._engine = engine
         self._pacer = Pacer(output.send, interval_s)
-        self._waiting: queue.SimpleQueue[Generate] = queue.SimpleQueue()
+        self._waiting: SimpleQueue[Generate] = SimpleQueue()
         self._cancelled: set[int] = set()
         self._live: set[int] = set()
         for _ in range(parallel):
-            threading.Thread(target=self._answer_forever, daemon=True).start()
+            _thread.start_new_thread(self._answer_forever, ())
 
     def take(self, message: Generate | Cancel) -> None:
         """Queue a request or mark one as cancelled."""
@@ -89,14 +94,14 @@ class Worker:
             try:
                 last = self._answer(request)
             except Exception:
-                last = Failed(request.id, "engine_error")
+                last = failed(request.id, "engine_error")
             self._pacer.finish(last, request.id)
             self._live.discard(request.id)
             self._cancelled.discard(request.id)
 
-    def _answer(self, request: Generate) -> FromWorker:
+    def _answer(self, request: Generate) -> Line:
         if request.id in self._cancelled:
-            return End(request.id, "cancelled", Usage(0, 0))
+            return end(request.id, "cancelled", 0, 0, 0)
         turn = Turn(request.id, send=self._pacer.piece, cancelled=self._cancelled)
         body = request_body(request)
         if request.messages is not None:
@@ -110,7 +115,7 @@ def read_lines(fd: int) -> Iterator[bytes]:
     """Yield lines from a descriptor until end-of-file.
 
     Raises:
-        WireError: a line is longer than `WIRE_LINE_BYTES`.
+        LineError: a line is longer than `WIRE_LINE_BYTES`.
     """
     pending = bytearray()
     while data := os.read(fd, 65536):
@@ -118,7 +123,7 @@ def read_lines(fd: int) -> Iterator[bytes]:
         *lines, rest = pending.split(b"\n")
         pending = bytearray(rest)
         if any(len(line) >= WIRE_LINE_BYTES for line in (*lines, rest)):
-            raise WireError("line too long")
+            raise LineError("line too long")
         yield from (bytes(line) for line in lines)
 
 
@@ -157,7 +162,7 @@ def main() -> None:
     """Load the model named on the command line, then serve until stdin ends."""
     began = time.monotonic()
     options = parse_options(sys.argv[1:])
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
     output = Output(_STDOUT)
     set_thread_policy(options.threads)
     limit_arenas()
@@ -165,13 +170,13 @@ def main() -> None:
         engine: Engine = XllamacppEngine(options)
     except Exception as error:
         sys.stderr.write(f"load failed: {type(error).__name__}: {error}\n")
-        output.send([Fatal("load_failed")])
+        output.send([fatal("load_failed")])
         sys.exit(1)
     release_free_memory()
     worker = Worker(engine, output, options.parallel, interval_s=options.event_interval_ms / 1000)
-    output.send([Ready(engine.name, int((time.monotonic() - began) * 1000))])
+    output.send([ready(engine.name, int((time.monotonic() - began) * 1000))])
     for line in read_lines(_STDIN):
-        worker.take(decode_to_worker(line))
+        worker.take(parse_line(line))
     os._exit(0)  # engine threads may still compute; nobody waits for them
 
 

@@ -13,9 +13,11 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import platform
 import struct
-from typing import Final
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # what is imported here stays in the memory of every worker
+    from typing import Final
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
@@ -26,6 +28,7 @@ _PR_SET_MDWE: Final = 65
 _MDWE_REFUSE_EXEC_GAIN: Final = 1
 _SECCOMP_MODE_FILTER: Final = 2
 _SIGKILL: Final = 9
+_RLIMIT_FSIZE: Final = 1
 
 _ALLOW: Final = 0x7FFF0000
 _ERRNO_EPERM: Final = 0x00050000 | errno.EPERM
@@ -38,6 +41,18 @@ _MACHINES: Final = {
 }
 _LOAD_NR: Final = 0
 _LOAD_ARCH: Final = 4
+
+
+def forbid_file_growth() -> None:
+    """Set RLIMIT_FSIZE to 0 for good; see setrlimit(2).
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    # SAFETY: the kernel reads two words, soft and hard limit, from an array that outlives the call.
+    if libc.setrlimit(_RLIMIT_FSIZE, (ctypes.c_ulong * 2)(0, 0)):
+        raise OSError(ctypes.get_errno(), "setrlimit was refused")
 
 
 def lock_process(title: str, *, require_mdwe: bool) -> None:
@@ -101,7 +116,7 @@ def exec_filter(machine: str) -> bytes:
 
 
 def _forbid_exec(libc: ctypes.CDLL) -> None:
-    program = exec_filter(platform.machine())
+    program = exec_filter(os.uname().machine)
     buffer = ctypes.create_string_buffer(program, len(program))
 
     class _Program(ctypes.Structure):

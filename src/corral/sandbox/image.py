@@ -27,7 +27,7 @@ from corral.sandbox.elf_unsafe import list_libraries
 from corral.sandbox.policy import load_policy
 
 DISTRIBUTIONS: Final = {
-    "engine": ("msgspec", "xllamacpp"),
+    "engine": ("xllamacpp",),
     "scan": ("msgspec", "gguf"),
     "fetch": ("msgspec", "httpx2"),
     "gateway": (
@@ -93,6 +93,8 @@ def build_image(kind: str, images: Path, installed: Installation) -> Path:
     )  # fmt: skip
     _copy_libraries(sorted(target.glob("**/*.so*")), rootfs, target)
     (rootfs / "opt/python/bin" / load_policy(kind).title).symlink_to("python3")
+    inside = target.relative_to(rootfs / "opt/python") / "corral/jail/entry_unsafe.py"
+    (rootfs / "opt/python/jail.py").symlink_to(inside)
     (building / "complete").touch()
     _publish(building, image)
     return image / "rootfs"
@@ -174,7 +176,7 @@ def _link_tree(source: Path, target: Path) -> None:
 
 
 def _base_folder(images: Path) -> Path:
-    digest = hashlib.sha256(f"5 {sys.version} {sys.base_prefix} {_system_state()}".encode())
+    digest = hashlib.sha256(f"6 {sys.version} {sys.base_prefix} {_system_state()}".encode())
     return images / f"base-{digest.hexdigest()[:16]}"
 
 

@@ -15,6 +15,8 @@ from corral.sandbox.policy import Policy, SyscallRule
 
 PYTHON: Final = "/opt/python/bin/"
 """Folder of the interpreter in every image; a link per process kind gives `ps` its name."""
+ENTRY: Final = "/opt/python/jail.py"
+"""In every image a link to `corral/jail/entry_unsafe.py`."""
 _ARCHITECTURES: Final = {"x86_64": "SCMP_ARCH_X86_64", "aarch64": "SCMP_ARCH_AARCH64"}
 _CAPABILITY_SETS: Final = ("bounding", "effective", "permitted", "inheritable", "ambient")
 _BIND: Final = ("bind", "nosuid", "nodev", "noexec")
@@ -62,7 +64,7 @@ def compile_bundle(policy: Policy, start: Start, *, machine: str = "") -> dict[s
         machine: `x86_64` or `aarch64`; default: this host's.
     """
     program = PYTHON + policy.title
-    argv = [program, "-I", "-B", "-m", "corral.jail.entry_unsafe", policy.module, *start.args]
+    argv = [program, "-I", "-S", "-B", ENTRY, policy.module, *start.args]
     if start.title_suffix:
         argv.append(f"--title={start.title_suffix}")
     if not policy.writes_files:

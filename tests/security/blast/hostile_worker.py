@@ -7,13 +7,17 @@ import os
 import time
 
 from corral.engine import genuine
-from corral.engine.wire import Chunk, End, Usage, encode_line
+from corral.engine.worker_wire import chunk, encode_lines, end
 
 
 def write_all(data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(1, view) :]
+
+
+def say(message: dict) -> None:
+    write_all(encode_lines([message]))
 
 
 def garbage(_: int) -> None:
@@ -28,26 +32,26 @@ def endless_line(_: int) -> None:
 
 
 def endless_frames(request_id: int) -> None:
-    line = encode_line(Chunk(request_id, "x" * 100))
+    line = encode_lines([chunk(request_id, "x" * 100, [])])
     while True:
         write_all(line * 100)
 
 
 def wrong_ids(_: int) -> None:
-    write_all(encode_line(Chunk(987654321, "stolen")))
+    say(chunk(987654321, "stolen", []))
 
 
 def foreign_end(request_id: int) -> None:
-    write_all(encode_line(End(request_id + 1, "stop", Usage(1, 1))))
+    say(end(request_id + 1, "stop", 1, 1, 0))
 
 
 def after_end(request_id: int) -> None:
-    write_all(encode_line(End(request_id, "stop", Usage(1, 0))))
-    write_all(encode_line(Chunk(request_id, "more")))
+    say(end(request_id, "stop", 1, 0, 0))
+    say(chunk(request_id, "more", []))
 
 
 def huge_usage(request_id: int) -> None:
-    write_all(encode_line(End(request_id, "stop", Usage(1 << 40, 1 << 40))))
+    say(end(request_id, "stop", 1 << 40, 1 << 40, 0))
 
 
 def leave(_: int) -> None:
@@ -100,8 +104,8 @@ class HostileWorker(genuine.Worker):
 
     def take(self, message):  # type: ignore[no-untyped-def]
         for said in getattr(message, "messages", None) or ():
-            if said.content.startswith("ATTACK:"):
-                ATTACKS[said.content.removeprefix("ATTACK:")](message.id)
+            if said["content"].startswith("ATTACK:"):
+                ATTACKS[said["content"].removeprefix("ATTACK:")](message.id)
         super().take(message)
 
 

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corral.engine.pacer import Pacer
-from corral.engine.wire import Chunk, End, TokenLogprob, Usage
+from corral.engine.worker_wire import chunk, end
 
-DONE = Usage(1, 1)
+A, B = {"token": "b", "logprob": -1.0}, {"token": "c", "logprob": -2.0}
 
 
 class Sent:
     def __init__(self) -> None:
-        self.writes: list[list[object]] = []
+        self.writes: list[list[dict]] = []
         self.some = threading.Event()
 
     def __call__(self, messages: list) -> None:
@@ -25,20 +25,19 @@ class Sent:
 
     def text(self, request_id: int) -> str:
         every = [m for write in self.writes for m in write]
-        return "".join(m.text for m in every if isinstance(m, Chunk) and m.id == request_id)
+        return "".join(m["text"] for m in every if m["ev"] == "c" and m["id"] == request_id)
 
 
 def test_the_first_piece_goes_out_at_once_and_later_ones_wait() -> None:
     sent = Sent()
     pacer = Pacer(sent, 3600)
-    pacer.piece(1, "a", ())
-    assert sent.writes == [[Chunk(1, "a")]]
-    pacer.piece(1, "b", (TokenLogprob("b", -1.0),))
-    pacer.piece(1, "c", (TokenLogprob("c", -2.0),))
+    pacer.piece(1, "a", [])
+    assert sent.writes == [[chunk(1, "a", [])]]
+    pacer.piece(1, "b", [A])
+    pacer.piece(1, "c", [B])
     assert len(sent.writes) == 1
     pacer.tick()
-    both = (TokenLogprob("b", -1.0), TokenLogprob("c", -2.0))
-    assert sent.writes[1:] == [[Chunk(1, "bc", both)]]
+    assert sent.writes[1:] == [[chunk(1, "bc", [A, B])]]
     pacer.tick()
     assert len(sent.writes) == 2
 
@@ -47,38 +46,38 @@ def test_one_tick_is_one_write_for_all_requests() -> None:
     sent = Sent()
     pacer = Pacer(sent, 3600)
     for request_id in (1, 2, 3):
-        pacer.piece(request_id, "x", ())
-        pacer.piece(request_id, "y", ())
+        pacer.piece(request_id, "x", [])
+        pacer.piece(request_id, "y", [])
     pacer.tick()
-    assert sent.writes[3:] == [[Chunk(1, "y"), Chunk(2, "y"), Chunk(3, "y")]]
+    assert sent.writes[3:] == [[chunk(1, "y", []), chunk(2, "y", []), chunk(3, "y", [])]]
 
 
 def test_the_end_brings_what_is_held_and_forgets_the_request() -> None:
     sent = Sent()
     pacer = Pacer(sent, 3600)
-    pacer.piece(1, "a", ())
-    pacer.piece(1, "b", ())
-    pacer.finish(End(1, "stop", DONE), 1)
-    assert sent.writes[1:] == [[Chunk(1, "b"), End(1, "stop", DONE)]]
-    pacer.piece(1, "again", ())  # a first piece once more
-    assert sent.writes[2:] == [[Chunk(1, "again")]]
+    pacer.piece(1, "a", [])
+    pacer.piece(1, "b", [])
+    pacer.finish(end(1, "stop", 1, 1, 0), 1)
+    assert sent.writes[1:] == [[chunk(1, "b", []), end(1, "stop", 1, 1, 0)]]
+    pacer.piece(1, "again", [])  # a first piece once more
+    assert sent.writes[2:] == [[chunk(1, "again", [])]]
 
 
 def test_without_an_interval_each_piece_goes_out_at_once() -> None:
     sent = Sent()
     pacer = Pacer(sent, 0)
     for text in "abc":
-        pacer.piece(1, text, ())
-    assert sent.writes == [[Chunk(1, t)] for t in "abc"]
+        pacer.piece(1, text, [])
+    assert sent.writes == [[chunk(1, t, [])] for t in "abc"]
 
 
 def test_the_clock_sends_what_is_held() -> None:
     sent = Sent()
     pacer = Pacer(sent, 0.02)
-    pacer.piece(1, "a", ())
+    pacer.piece(1, "a", [])
     sent.some.clear()
     began = time.monotonic()
-    pacer.piece(1, "b", ())
+    pacer.piece(1, "b", [])
     assert sent.some.wait(5)
     assert sent.text(1) == "ab"
     assert time.monotonic() - began < 2
@@ -90,10 +89,10 @@ def test_no_text_is_lost_or_swapped(steps: list[tuple[int, str, bool]]) -> None:
     pacer = Pacer(sent, 3600)
     given_texts = dict.fromkeys((1, 2, 3), "")
     for request_id, text, tick in steps:
-        pacer.piece(request_id, text, ())
+        pacer.piece(request_id, text, [])
         given_texts[request_id] += text
         if tick:
             pacer.tick()
     for request_id in given_texts:
-        pacer.finish(End(request_id, "stop", DONE), request_id)
+        pacer.finish(end(request_id, "stop", 1, 1, 0), request_id)
     assert {i: sent.text(i) for i in given_texts} == given_texts

@@ -12,16 +12,15 @@ from corral.engine.wire import (
     End,
     Failed,
     FromWorker,
-    Generate,
-    Message,
-    Sampling,
     TokenLogprob,
     TopLogprob,
     Usage,
+    decode_from_worker,
 )
+from corral.engine.worker_wire import Generate, chunk, encode_lines, end
 
-CHAT = Generate(1, Sampling(8), messages=(Message("user", "hi"),))
-TEXT = Generate(1, Sampling(8), prompt="once")
+CHAT = Generate(1, {"max_tokens": 8}, [{"role": "user", "content": "hi"}])
+TEXT = Generate(1, {"max_tokens": 8}, prompt="once")
 BASE = {
     "stream": True, "stream_options": {"include_usage": True}, "return_progress": True,
     "max_tokens": 8, "cache_prompt": True,
@@ -36,14 +35,16 @@ def run(
     *chunks: dict[str, Any], cancelled: set[int] | None = None
 ) -> tuple[list[FromWorker], bool]:
     """Return every message of a request and whether the engine was told to stop."""
-    sent: list[FromWorker] = []
+    sent: list[dict[str, Any]] = []
     turn = Turn(
         1,
-        send=lambda *piece: sent.append(Chunk(*piece)),
+        send=lambda *piece: sent.append(chunk(*piece)),
         cancelled=cancelled if cancelled is not None else set(),
     )
-    stopped = any(turn.take(chunk) for chunk in chunks)
-    return [*sent, turn.result()], stopped
+    stopped = any(turn.take(one) for one in chunks)
+    # As the gateway reads them.
+    lines = encode_lines([*sent, turn.result()]).splitlines()
+    return [decode_from_worker(line) for line in lines], stopped
 
 
 def test_a_chat_request() -> None:
@@ -55,22 +56,20 @@ def test_a_text_request() -> None:
 
 
 def test_sampling_options() -> None:
-    sampling = Sampling(
-        8, temperature=0.0, top_p=0.5, seed=3, stop=("a", "b"), frequency_penalty=1.0,
-        presence_penalty=-1.0, logprobs=2,
-    )  # fmt: skip
     options = {
         "temperature": 0.0, "top_p": 0.5, "seed": 3, "stop": ["a", "b"],
         "frequency_penalty": 1.0, "presence_penalty": -1.0,
     }  # fmt: skip
-    chat = request_body(Generate(1, sampling, messages=()))
+    sampling = {"max_tokens": 8, "logprobs": 2, **options}
+    chat = request_body(Generate(1, sampling, messages=[]))
     assert chat == {**BASE, **options, "messages": [], "logprobs": True, "top_logprobs": 2}
     assert request_body(Generate(1, sampling, prompt=""))["logprobs"] == 2
 
 
 def test_log_probabilities_without_alternatives() -> None:
-    assert request_body(Generate(1, Sampling(8, logprobs=0), prompt=""))["logprobs"] == 1
-    assert request_body(Generate(1, Sampling(8, logprobs=0), messages=()))["top_logprobs"] == 0
+    sampling = {"max_tokens": 8, "logprobs": 0}
+    assert request_body(Generate(1, sampling, prompt=""))["logprobs"] == 1
+    assert request_body(Generate(1, sampling, messages=[]))["top_logprobs"] == 0
 
 
 def test_a_chat_answer() -> None:
@@ -143,10 +142,10 @@ def test_errors_have_a_fixed_vocabulary(kind: str | None, code: str) -> None:
 
 def test_a_cancelled_request_is_stopped_at_the_next_chunk() -> None:
     cancelled: set[int] = set()
-    sent: list[FromWorker] = []
-    turn = Turn(1, send=lambda *piece: sent.append(Chunk(*piece)), cancelled=cancelled)
+    sent: list[dict[str, Any]] = []
+    turn = Turn(1, send=lambda *piece: sent.append(chunk(*piece)), cancelled=cancelled)
     assert not turn.take(choice(text="a"))
     cancelled.add(1)
     assert turn.take(choice(text="b"))
-    assert sent == [Chunk(1, "a")]
-    assert turn.result() == End(1, "cancelled", Usage(0, 1, 0))
+    assert sent == [chunk(1, "a", [])]
+    assert turn.result() == end(1, "cancelled", 0, 1, 0)

@@ -12,23 +12,19 @@ from typing import Any
 import pytest
 
 from corral.core.limits import WIRE_LINE_BYTES
-from corral.engine.drivers.interface import OnChunk
 from corral.engine.wire import (
-    Cancel,
     Chunk,
     End,
     Failed,
     Fatal,
     FromWorker,
-    Generate,
-    Message,
-    Sampling,
     Usage,
-    WireError,
     decode_from_worker,
 )
 from corral.engine.worker import Output, Worker, read_lines
+from corral.engine.worker_wire import Cancel, Generate, LineError, chunk, fatal
 
+OnChunk = Callable[[dict[str, Any]], bool]
 Answer = Callable[[dict[str, Any], OnChunk], None]
 
 
@@ -83,7 +79,7 @@ Make = Callable[..., Running]
 
 
 def prompt(number: int, text: str = "p") -> Generate:
-    return Generate(number, Sampling(8), prompt=text)
+    return Generate(number, {"max_tokens": 8}, prompt=text)
 
 
 def say(*texts: str) -> Answer:
@@ -106,7 +102,7 @@ def test_a_text_is_continued(running: Make) -> None:
 
 def test_a_chat_is_answered(running: Make) -> None:
     made = running(say())
-    made.worker.take(Generate(1, Sampling(8), messages=(Message("user", "x"),)))
+    made.worker.take(Generate(1, {"max_tokens": 8}, [{"role": "user", "content": "x"}]))
     assert made.next() == End(1, "stop", Usage(0, 0))
     assert made.engine.chats == 1
 
@@ -183,9 +179,9 @@ def test_lines_of_several_threads_do_not_mix() -> None:
 
     def send(number: int) -> None:
         for _ in range(5):
-            output.send([Chunk(number, text)])
+            output.send([chunk(number, text, [])])
         if number == 0:
-            output.send([Fatal("end")])
+            output.send([fatal("end")])
 
     threads = [threading.Thread(target=send, args=(number,)) for number in range(4)]
     for thread in threads:
@@ -236,7 +232,7 @@ def test_a_line_over_the_limit(extra: bytes) -> None:
 
     thread = threading.Thread(target=send)
     thread.start()
-    with pytest.raises(WireError):
+    with pytest.raises(LineError):
         list(read_lines(read))
     while os.read(read, 65536):
         pass

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import resource
 import runpy
 import subprocess
 import sys
@@ -12,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from corral.jail import lockdown_unsafe
 from tests.support.children import in_child
 
+ENTRY = Path("src/corral/jail/entry_unsafe.py").absolute()
 PROGRAM = """
 import json, os, sys
 
@@ -34,7 +35,7 @@ def run(folder: Path, *arguments: str) -> str:
     if "--lock=files" in arguments:
         environment.pop("COVERAGE_PROCESS_CONFIG", None)  # it could not write what it measures
     done = subprocess.run(
-        [sys.executable, "-B", "-m", "corral.jail.entry_unsafe", "the_program", *arguments],
+        [sys.executable, "-B", str(ENTRY), "the_program", *arguments],
         capture_output=True, text=True, check=False, env=environment,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -59,11 +60,13 @@ def test_the_limit_is_set_for_good(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     def look() -> str:
         monkeypatch.syspath_prepend(tmp_path)
-        monkeypatch.setattr(resource, "setrlimit", lambda *limit: asked.append(limit))
+        monkeypatch.setattr(
+            lockdown_unsafe, "forbid_file_growth", lambda: asked.append("no growth")
+        )
         sys.argv = ["corral.jail.entry_unsafe", "the_program", "--lock=files", "--degraded=mdwe"]
         with pytest.raises(SystemExit):
-            runpy.run_module("corral.jail.entry_unsafe", run_name="__main__")
-        return f"{asked == [(resource.RLIMIT_FSIZE, (0, 0))]} {dict(os.environ)}"
+            runpy.run_path(str(ENTRY), run_name="__main__")
+        return f"{asked == ['no growth']} {dict(os.environ)}"
 
     assert in_child(look) == "True {}"
 
@@ -78,7 +81,7 @@ def test_importing_it_locks_nothing() -> None:
 
 def test_without_a_module_it_ends() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "corral.jail.entry_unsafe"],
+        [sys.executable, str(ENTRY)],
         capture_output=True,
         check=False,
         text=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corral.jail.lockdown_unsafe import exec_filter, lock_process
+from corral.jail.lockdown_unsafe import exec_filter, forbid_file_growth, lock_process
 from tests.support.kernel_refusals import in_restricted_child
 
 ALLOW, EPERM, KILL = 0x7FFF0000, 0x00050001, 0x80000000
@@ -121,3 +122,20 @@ def test_mdwe_that_is_refused_is_not_missing() -> None:
     look = locked(require_mdwe=False)
     found = in_restricted_child(look, prctl_option=PR_SET_MDWE, error=errno.EPERM)
     assert found == f"OSError {errno.EPERM}"
+
+
+def test_files_may_not_grow() -> None:
+    def look() -> str:
+        forbid_file_growth()
+        return str(resource.getrlimit(resource.RLIMIT_FSIZE))
+
+    assert in_restricted_child(look, **HARMLESS) == "(0, 0)"
+
+
+@pytest.mark.claim("SBX-11")
+def test_a_refused_limit_ends_the_process() -> None:
+    def look() -> str:
+        forbid_file_growth()
+        return "went on"
+
+    assert in_restricted_child(look, call="prlimit64") == f"OSError {errno.EINVAL}"

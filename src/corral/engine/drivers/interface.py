@@ -5,15 +5,17 @@ Trust: jail.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Protocol
 
-OnChunk = Callable[[dict[str, Any]], bool]
-"""Takes one chunk in llama.cpp's OpenAI-like shape; returns True to stop the request."""
+    OnChunk = Callable[[dict[str, Any]], bool]
+    """Takes one chunk in llama.cpp's OpenAI-like shape; returns True to stop the request."""
+else:
+    Protocol = object
 
 
-@dataclass(frozen=True, slots=True)
 class EngineOptions:
     """What a worker is started with.
 
@@ -22,11 +24,22 @@ class EngineOptions:
         event_interval_ms: see `engine.pacer`; the worker's matter, not the driver's.
     """
 
-    model_path: str
-    context_tokens: int
-    parallel: int
-    threads: int
-    event_interval_ms: int = 0
+    __slots__ = ("context_tokens", "event_interval_ms", "model_path", "parallel", "threads")
+
+    def __init__(
+        self,
+        *,
+        model_path: str,
+        context_tokens: int,
+        parallel: int,
+        threads: int,
+        event_interval_ms: int = 0,
+    ) -> None:
+        self.model_path = model_path
+        self.context_tokens = context_tokens
+        self.parallel = parallel
+        self.threads = threads
+        self.event_interval_ms = event_interval_ms
 
 
 class Engine(Protocol):

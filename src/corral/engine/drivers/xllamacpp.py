@@ -10,16 +10,16 @@ one worker serves one tenant only.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final
-
-import msgspec
-
 from corral.engine.drivers.extension_unsafe import load_extension
-from corral.engine.drivers.interface import EngineOptions, OnChunk
+from corral.engine.plain_json import decode, encode
 
-_encode: Final = msgspec.json.encode
-_decode: Final = msgspec.json.decode
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Final
+
+    from corral.engine.drivers.interface import EngineOptions, OnChunk
+
 _PREFILL_BATCH: Final = 128
 """Prompt tokens between two looks at `cancelled`: a disconnect must free the slot in a second."""
 
@@ -62,13 +62,13 @@ class XllamacppEngine:
 
     def chat(self, body: dict[str, Any], on_chunk: OnChunk) -> None:
         """Answer a chat; `on_chunk` gets each chunk and returns True to stop."""
-        self._server.handle_chat_completions(_encode(body), _decoded(on_chunk))
+        self._server.handle_chat_completions(encode(body), _decoded(on_chunk))
 
     def complete(self, body: dict[str, Any], on_chunk: OnChunk) -> None:
         """Continue a text; `on_chunk` gets each chunk and returns True to stop."""
-        self._server.handle_completions(_encode(body), _decoded(on_chunk))
+        self._server.handle_completions(encode(body), _decoded(on_chunk))
 
 
 def _decoded(on_chunk: OnChunk) -> Callable[[bytes], bool]:
     # Asked with bytes, the engine answers with bytes: 60 us less for each token than its dicts.
-    return lambda raw: on_chunk(_decode(raw))
+    return lambda raw: on_chunk(decode(raw))

@@ -1,0 +1,167 @@
+"""The worker's side of the wire, as plain dicts; `engine.wire` is the schema of the same lines.
+
+Trust: jail zone. Input: lines of the gateway, checked here field by field: unknown fields, missing
+ones and wrong types are refused. tests/unit/engine/test_worker_wire.py proves that both sides
+agree. What a worker says is checked where it counts, by the gateway.
+"""
+
+from __future__ import annotations
+
+from corral.core.limits import WIRE_LINE_BYTES
+from corral.engine.plain_json import decode, encode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Line = dict[str, Any]
+    Check = Callable[[Any], bool]
+
+
+class LineError(Exception):
+    """The gateway broke the schema, or our own line is too long."""
+
+
+class Generate:
+    """Ask for one completion: of a chat (`messages`) or of a text (`prompt`), one of the two.
+
+    Attributes:
+        sampling: the options that are set, by the names of `engine.wire.Sampling`.
+        messages: dicts of `role` and `content`.
+    """
+
+    __slots__ = ("id", "messages", "prompt", "sampling")
+
+    def __init__(
+        self,
+        id: int,  # noqa: A002 - the wire's name
+        sampling: dict[str, Any],
+        messages: list[dict[str, str]] | None = None,
+        prompt: str | None = None,
+    ) -> None:
+        self.id = id
+        self.sampling = sampling
+        self.messages = messages
+        self.prompt = prompt
+
+
+class Cancel:
+    """End a request early."""
+
+    __slots__ = ("id",)
+
+    def __init__(self, id: int) -> None:  # noqa: A002 - the wire's name
+        self.id = id
+
+
+def _is_int(value: Any) -> bool:
+    return type(value) is int and -(1 << 63) <= value < 1 << 63
+
+
+def _is_text(value: Any) -> bool:
+    return type(value) is str
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is float or _is_int(value)
+
+
+def _is_texts(value: Any) -> bool:
+    return type(value) is list and all(map(_is_text, value))
+
+
+def _or_none(check: Check) -> Check:
+    return lambda value: value is None or check(value)
+
+
+def _is_record(value: Any, needed: dict[str, Check], more: dict[str, Check]) -> bool:
+    return (
+        type(value) is dict
+        and all(name in value and check(value[name]) for name, check in needed.items())
+        and all(name in needed or (name in more and more[name](value[name])) for name in value)
+    )
+
+
+_MESSAGE: dict[str, Check] = {"role": _is_text, "content": _is_text}
+_SAMPLING: dict[str, Check] = {
+    "temperature": _or_none(_is_number),
+    "top_p": _or_none(_is_number),
+    "seed": _or_none(_is_int),
+    "stop": _is_texts,
+    "frequency_penalty": _or_none(_is_number),
+    "presence_penalty": _or_none(_is_number),
+    "logprobs": _or_none(_is_int),
+}
+
+
+def _is_sampling(value: Any) -> bool:
+    return _is_record(value, {"max_tokens": _is_int}, _SAMPLING)
+
+
+def _is_messages(value: Any) -> bool:
+    return type(value) is list and all(_is_record(one, _MESSAGE, {}) for one in value)
+
+
+_GENERATE: dict[str, Check] = {"op": _is_text, "id": _is_int, "sampling": _is_sampling}
+_ASKED: dict[str, Check] = {"messages": _or_none(_is_messages), "prompt": _or_none(_is_text)}
+_CANCEL: dict[str, Check] = {"op": _is_text, "id": _is_int}
+
+
+def parse_line(line: bytes) -> Generate | Cancel:
+    """Parse a line that the gateway sent.
+
+    Raises:
+        LineError: not of the schema.
+    """
+    try:
+        found = decode(line)
+    except ValueError as error:
+        raise LineError("not JSON") from error
+    kind = found.get("op") if type(found) is dict else None
+    if kind == "cancel" and _is_record(found, _CANCEL, {}):
+        return Cancel(found["id"])
+    if kind == "gen" and _is_record(found, _GENERATE, _ASKED):
+        return Generate(found["id"], found["sampling"], found.get("messages"), found.get("prompt"))
+    raise LineError("not of the schema")
+
+
+def ready(engine: str, load_ms: int) -> Line:
+    """The model is loaded and requests are taken."""
+    return {"ev": "ready", "engine": engine, "load_ms": load_ms}
+
+
+def fatal(code: str) -> Line:
+    """The worker cannot serve, and exits."""
+    return {"ev": "fatal", "code": code}
+
+
+def chunk(request_id: int, text: str, logprobs: list[Line]) -> Line:
+    """A piece of the answer; see `engine.wire.Chunk`."""
+    line: Line = {"ev": "c", "id": request_id, "text": text}
+    if logprobs:
+        line["logprobs"] = logprobs
+    return line
+
+
+def end(request_id: int, reason: str, prompt: int, completion: int, cached: int) -> Line:
+    """The answer is complete; three token counts."""
+    usage = {"prompt_tokens": prompt, "completion_tokens": completion, "cached_tokens": cached}
+    return {"ev": "end", "id": request_id, "reason": reason, "usage": usage}
+
+
+def failed(request_id: int, code: str) -> Line:
+    """The request cannot be answered."""
+    return {"ev": "fail", "id": request_id, "code": code}
+
+
+def encode_lines(messages: list[Line]) -> bytes:
+    """Return the messages as lines, each with its newline.
+
+    Raises:
+        LineError: a line would be longer than `WIRE_LINE_BYTES`.
+    """
+    lines = [encode(message) + b"\n" for message in messages]
+    if any(len(line) > WIRE_LINE_BYTES for line in lines):
+        raise LineError("line too long")
+    return b"".join(lines)
