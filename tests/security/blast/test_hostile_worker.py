@@ -90,10 +90,12 @@ def test_attack_costs_only_its_own_request(server, victim_key, attack):
     gateway = gateway_process(server)
     memory = gateway.memory_info().rss
     with Bystander(server, victim_key) as bystander:
-        with pytest.raises(openai.OpenAIError) as caught:
-            with ask(server, f"ATTACK:{attack}", attacker, stream=True, max_tokens=32) as stream:
-                for chunk in stream:
-                    assert chunk.choices is not None
+        with (
+            pytest.raises(openai.OpenAIError) as caught,
+            ask(server, f"ATTACK:{attack}", attacker, stream=True, max_tokens=32) as stream,
+        ):
+            for chunk in stream:
+                assert chunk.choices is not None
         assert getattr(caught.value, "code", None) in TYPED, (attack, caught.value)
         time.sleep(0.5)
     assert bystander.failures == []
