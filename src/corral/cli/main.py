@@ -20,6 +20,7 @@ from corral.cli import (
     models,
     ps,
     pull,
+    release,
     reload,
     run,
     scan,
@@ -49,6 +50,7 @@ app.command("show")(models.show)
 app.command("rm")(models.rm)
 app.command("ps")(ps.ps)
 app.command("stop")(stop.stop)
+app.command("release")(release.release)
 app.command("reload")(reload.reload)
 app.command("logs")(logs.logs)
 app.add_typer(key.app, name="key")

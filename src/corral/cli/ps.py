@@ -1,6 +1,6 @@
-"""`corral ps`: the live workers of a running server.
+"""`corral ps`: the live workers of a running server, and who is kept from having one.
 
-Trust: operator side. Input: answers of our own launcher.
+Trust: operator side. Input: answers of our own launcher; quarantines that the gateway wrote.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import typer
 
 from corral.cli.options import HomeOption, JsonOption
 from corral.cli.server import connected
-from corral.cli.terminal import print_json, print_table, size_text, span_text
+from corral.cli.terminal import print_json, print_note, print_table, size_text, span_text
 from corral.core.home import Home
 
 
@@ -23,13 +23,18 @@ def ps(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List live workers with their sandbox.
+    """List live workers with their sandbox, and models in quarantine for a tenant.
 
     Example: corral ps --json
     """
+    from corral.state.database import open_database
+    from corral.tenancy.quarantine import list_quarantines
+
     now = time.time()
-    with connected(Home.locate(home)) as launcher:
+    place = Home.locate(home)
+    with connected(place) as launcher:
         workers = [w for w in launcher.workers() if all_kinds or w.kind == "engine"]
+    held = list_quarantines(open_database(place.database)) if place.database.exists() else ()
     if as_json:
         print_json(
             [
@@ -46,6 +51,18 @@ def ps(
                 }
                 for w in workers
             ]
+            + [
+                {
+                    "kind": "quarantine",
+                    "tenant": q.tenant,
+                    "model": q.model,
+                    "digest": q.digest,
+                    "crashes": q.crashes,
+                    "since": q.since.isoformat(),
+                    "until": q.until.isoformat(),
+                }
+                for q in held
+            ]
         )
         return
     print_table(
@@ -59,3 +76,9 @@ def ps(
         ),
         empty="no worker runs: one starts with a tenant's first request",
     )  # fmt: skip
+    for q in held:
+        left = span_text(max(0, q.until.timestamp() - now))
+        print_note(
+            f"quarantined for {left} more: {q.model} for {q.tenant}, after {q.crashes} crashes; "
+            f"release it: corral release {q.tenant} {q.model}"
+        )

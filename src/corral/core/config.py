@@ -60,6 +60,9 @@ class Engine:
     chunk_timeout_s: int = 60
     event_interval_ms: int = 40
     max_workers: int = 8
+    crashes_max: int = 5
+    crash_window_s: int = 600
+    quarantine_s: int = 3600
     memory_bytes: int = 0
     memory_max_bytes: int = 64 * GIB
 
@@ -118,6 +121,9 @@ _RANGES: Final[dict[str, tuple[int, int]]] = {
     "engine.chunk_timeout_s": (1, 3600),
     "engine.event_interval_ms": (0, 1000),
     "engine.max_workers": (1, 64),
+    "engine.crashes_max": (1, 1000),
+    "engine.crash_window_s": (1, 86400),
+    "engine.quarantine_s": (1, 1 << 31),
     "engine.memory_bytes": (0, 1 << 50),
     "engine.memory_max_bytes": (256 * MIB, 1 << 50),
     "limits.max_tokens": (1, 1 << 20),

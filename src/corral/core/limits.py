@@ -19,8 +19,9 @@ FRAME_FDS: Final = 4
 """Most descriptors one launcher message carries (a worker's stdin, stdout and stderr, plus one)."""
 WIRE_LINE_BYTES: Final = 1 * MIB
 """Longest JSON line on an engine worker's stdin or stdout (architecture, section 3)."""
-WIRE_BACKLOG_LINES: Final = 256
-"""Chunks of one request that may wait in the gateway before that worker is no longer read."""
+WIRE_BACKLOG_LINES: Final = 8192
+"""Chunks of one request that may wait in the gateway for its client: more than one read of a
+worker's full pipe can hold, so that only a client which does not read gets there."""
 TENANT_WORKERS: Final = 64
 """Most workers of one launcher: bounds uids, cgroups and descriptors."""
 BODY_BYTES_MAX: Final = 16 * MIB

@@ -17,6 +17,7 @@ from corral.engine.supervisor import RestartPolicy, Supervisor, Unavailable
 from corral.engine.wire import Message, Sampling
 from corral.engine.worker_link import Deadlines, Stream
 from corral.ipc.messages import StartEngine, WorkerEnded
+from corral.tenancy.ward import Ward
 
 _IDLE_LOOK_S: Final = 1.0
 
@@ -40,7 +41,8 @@ class Router:
         launcher: where workers come from.
         config: how many there may be and when idle ones are unloaded.
         deadlines: how long a worker may be silent; None takes the load timeout of `config`.
-        policy: when a crashed worker is started again.
+        policy: when a crashed worker is started again; None takes it from `config`.
+        ward: pairs of tenant and model in quarantine; None makes one that forgets at its end.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Router:
         *,
         deadlines: Deadlines | None = None,
         policy: RestartPolicy | None = None,
+        ward: Ward | None = None,
     ) -> None:
         self._launcher = launcher
         self._config = config
@@ -58,7 +61,12 @@ class Router:
             first_chunk_s=config.first_chunk_timeout_s,
             next_chunk_s=config.chunk_timeout_s,
         )
-        self._policy = policy or RestartPolicy()
+        self._policy = policy or RestartPolicy(
+            crashes_max=config.crashes_max,
+            window_s=config.crash_window_s,
+            quarantine_s=config.quarantine_s,
+        )
+        self._ward = ward or Ward()
         self._supervisors: dict[WorkerKey, Supervisor] = {}
         self._room = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
@@ -84,6 +92,7 @@ class Router:
                 start,
                 deadlines=self._deadlines,
                 policy=self._policy,
+                ward=self._ward,
                 make_room=self._make_room,
             )
         return await supervisor.open(sampling, messages, prompt)
@@ -97,6 +106,7 @@ class Router:
         """Stop every worker."""
         self._ticker.cancel()
         await asyncio.gather(*(one.unload() for one in self._supervisors.values()), *self._unloads)
+        self._ward.close()
 
     async def _make_room(self, wanting: Supervisor) -> bool:
         """Take a place for `wanting`, unloading the longest idle worker if all are taken."""

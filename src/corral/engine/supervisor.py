@@ -6,7 +6,8 @@ requests of this tenant on this model feel it, and each of them gets a typed ans
 
     idle → starting → ready → idle               on demand, unloaded when nobody needs it
     starting | ready → backing off → idle        after a crash: 0.5 s, doubled for each one more
-    backing off → given up → idle                5 crashes in 60 s: refused for 5 minutes
+    backing off → quarantined → idle             5 crashes in 10 minutes: the pair of tenant and
+                                                 model is refused for an hour, or until released
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from corral.engine.wire import Fatal, Message, Ready, Sampling
 from corral.engine.worker_link import Deadlines, Stream, WorkerLink
 from corral.ipc.messages import OPERATOR_STOP, StartEngine
 from corral.telemetry.log import get_logger
+from corral.tenancy.ward import Ward
 
 _log: Final = get_logger("engine.supervisor")
 
@@ -34,7 +36,7 @@ class Unavailable:
 
     Attributes:
         code: `worker_restarting`, `worker_failed`, `model_load_failed`, `model_load_timeout`,
-            `model_given_up`, `no_worker_free` or `worker_start_refused`.
+            `model_quarantined`, `no_worker_free` or `worker_start_refused`.
         retry_after_s: when it is worth asking again.
     """
 
@@ -50,8 +52,8 @@ class RestartPolicy:
     first_delay_s: float = 0.5
     delay_max_s: float = 30
     crashes_max: int = 5
-    window_s: float = 60
-    given_up_s: float = 300
+    window_s: float = 600
+    quarantine_s: float = 3600
 
 
 class Supervisor:
@@ -62,6 +64,7 @@ class Supervisor:
         start: the request that starts this worker.
         deadlines: how long the worker may be silent.
         policy: when it is started again.
+        ward: who is not to be started for a while.
         make_room: asks the router for one of its places; False if there is none.
 
     Attributes:
@@ -77,6 +80,7 @@ class Supervisor:
         *,
         deadlines: Deadlines,
         policy: RestartPolicy,
+        ward: Ward,
         make_room: Callable[[Supervisor], Awaitable[bool]],
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -87,6 +91,8 @@ class Supervisor:
         self._start = start
         self._deadlines = deadlines
         self._policy = policy
+        self._ward = ward
+        self._quarantined = False
         self._make_room = make_room
         self._slots = asyncio.Semaphore(start.parallel)
         self._link: WorkerLink | None = None
@@ -104,8 +110,8 @@ class Supervisor:
 
     @property
     def forgettable(self) -> bool:
-        """Nothing runs, nobody waits, and no crash is held against it."""
-        if self.live or self.users or self._refusal() is not None:
+        """Nothing runs, nobody waits, and no crash is held against it but by the ward."""
+        if self.live or self.users or self._blocked_until_s > self._loop.time():
             return False
         return not self._crashes or self._loop.time() - self._crashes[-1] > self._policy.window_s
 
@@ -150,6 +156,9 @@ class Supervisor:
                 if self._crashes:
                     self._crashes.pop()
                 self._blocked = None
+                if self._quarantined:
+                    self._quarantined = False
+                    self._ward.lift(self._start.tenant, self._start.digest)
 
     async def unload(self) -> None:
         """Stop the worker; requests that run get `Broken`."""
@@ -161,6 +170,17 @@ class Supervisor:
             await asyncio.shield(self._stopping)
 
     def _refusal(self) -> Unavailable | None:
+        held_s = self._ward.left_s(self._start.tenant, self._start.digest)
+        if held_s > 0:
+            return Unavailable(
+                "model_quarantined",
+                "this model crashed again and again for you; the operator can release it",
+                held_s,
+            )
+        if self._quarantined:
+            # Released, or its time is over: what came before is forgiven.
+            self._quarantined = False
+            self._crashes.clear()
         left_s = self._blocked_until_s - self._loop.time()
         if self._blocked is None or left_s <= 0:
             return None
@@ -247,25 +267,27 @@ class Supervisor:
         now = self._loop.time()
         self._crashes.append(now)
         recent = sum(1 for at in self._crashes if now - at <= self._policy.window_s)
-        if recent >= self._policy.crashes_max:
-            delay_s = self._policy.given_up_s
-            self._crashes.clear()
-            self._blocked = Unavailable(
-                "model_given_up", "this model crashed again and again; it is left alone", delay_s
-            )
-        else:
-            delay_s = min(
-                self._policy.first_delay_s * 2.0 ** (recent - 1), self._policy.delay_max_s
-            )
-            self._blocked = Unavailable(
-                "worker_restarting", "the engine worker ended and is started again soon", delay_s
-            )
+        delay_s = min(self._policy.first_delay_s * 2.0 ** (recent - 1), self._policy.delay_max_s)
+        self._blocked = Unavailable(
+            "worker_restarting", "the engine worker ended and is started again soon", delay_s
+        )
         self._blocked_until_s = now + delay_s
         _log.warning(
             "worker_broken",
             tenant=self._start.tenant, model=self._start.model, worker_id=self._worker_id,
             code=code, count=recent, retry_after_s=delay_s,
         )  # fmt: skip
+        if recent >= self._policy.crashes_max and not self._quarantined:
+            self._quarantined = True
+            self._ward.hold(
+                self._start.tenant, self._start.digest, model=self._start.model,
+                crashes=recent, seconds=self._policy.quarantine_s,
+            )  # fmt: skip
+            _log.error(
+                "model_quarantined",
+                tenant=self._start.tenant, model=self._start.model, count=recent,
+                retry_after_s=self._policy.quarantine_s,
+            )  # fmt: skip
 
     async def _stop(self, worker_id: int) -> None:
         try:

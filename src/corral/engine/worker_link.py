@@ -2,8 +2,8 @@
 
 Trust: gateway [net]. Input: hostile bytes on the worker's stdout and stderr. Bounds: see
 `engine.conversation`; besides, at most `WIRE_BACKLOG_LINES` messages and 1 MiB of text wait for a
-slow reader, then the worker is no longer read; stderr is drained and counted, never kept (engines
-print prompt text there).
+slow reader, then that stream alone is cancelled and the worker is read on, for the sake of its
+other streams; stderr is drained and counted, never kept (engines print prompt text there).
 
 Any breach, silence over a deadline or end of the pipes breaks the link: every request on it gets
 `Broken`, and `on_broken` is told the code once. The link never speaks to the launcher itself.
@@ -51,14 +51,12 @@ class Deadlines:
         first_chunk_s: from request to its first message; long, because prefills queue up.
         next_chunk_s: between two messages of one request.
         cancel_s: from cancel to the end of the request.
-        reader_s: how long the caller may leave a full backlog unread.
     """
 
     load_s: float = 120
     first_chunk_s: float = 300
     next_chunk_s: float = 60
     cancel_s: float = 30
-    reader_s: float = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +92,6 @@ class Stream:
         self._when_over: list[Callable[[End | Failed | Broken], None]] = []
         self._abandoned = False
         self.heard_s = started_s
-        self.full_since_s: float | None = None
         self.silence_s = link.deadlines.first_chunk_s
         self.cancelled = False
 
@@ -111,9 +108,6 @@ class Stream:
         batch = list(self._items)
         self._items.clear()
         self._bytes = 0
-        if self.full_since_s is not None:
-            self.full_since_s = None
-            self._link.resume()
         return batch
 
     def abandon(self) -> None:
@@ -123,9 +117,6 @@ class Stream:
             self._items.clear()
             self._bytes = 0
             self._link.cancel(self.request_id)
-            if self.full_since_s is not None:
-                self.full_since_s = None
-                self._link.resume()
 
     def when_over(self, callback: Callable[[End | Failed | Broken], None]) -> None:
         """Call `callback` with the outcome, at once if it is there; also after `abandon`."""
@@ -183,7 +174,6 @@ class WorkerLink:
         self._unsent = bytearray()
         self._flushing = False
         self._open = True
-        self._reading = True
         self._loaded: asyncio.Future[Ready | Fatal | Broken] = self.loop.create_future()
         self._load_deadline_s: float | None = self.loop.time() + deadlines.load_s
         for fd in pipes:
@@ -230,19 +220,6 @@ class WorkerLink:
             stream.cancelled = True
             self._conversation.cancelled(request_id)
             self._send(Cancel(request_id))
-
-    def resume(self) -> None:
-        """Read the worker again, once no backlog is full."""
-        if (
-            self._open
-            and not self._reading
-            and all(stream.full_since_s is None for stream in self._streams.values())
-        ):
-            self._reading = True
-            now = self.loop.time()
-            for stream in self._streams.values():
-                stream.heard_s = now  # it could not be heard while it was not read
-            self.loop.add_reader(self._stdout, self._stdout_readable)
 
     def close(self, code: str = "worker_failed") -> None:
         """Close the pipes; requests that run get `Broken(code)`. `on_broken` is not called."""
@@ -299,11 +276,8 @@ class WorkerLink:
             del self._streams[message.id]
         stream.put(message)
         if stream.full and stream.outcome is None:
-            if stream.full_since_s is None:
-                stream.full_since_s = now
-            if self._reading:
-                self._reading = False
-                self.loop.remove_reader(self._stdout)
+            stream.put(Broken("reader_too_slow"))
+            self.cancel(message.id)
 
     def _stderr_readable(self) -> None:
         try:
@@ -354,13 +328,6 @@ class WorkerLink:
             self._break("worker_timeout")
             return
         for stream in list(self._streams.values()):
-            if stream.full_since_s is not None and (
-                now - stream.full_since_s > self.deadlines.reader_s
-            ):
-                stream.put(Broken("reader_too_slow"))
-                stream.full_since_s = None
-                self.cancel(stream.request_id)
-                self.resume()
-            elif self._reading and now - stream.heard_s > stream.silence_s:
+            if now - stream.heard_s > stream.silence_s:
                 self._break("worker_timeout")
                 return

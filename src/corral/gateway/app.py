@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from corral.gateway.dialect import CHAT, COMPLETION
 from corral.gateway.errors import INTERNAL, METHOD_NOT_ALLOWED, NOT_FOUND, ApiError
-from corral.gateway.exchange import Exchange
+from corral.gateway.exchange import Exchange, StalledClientError
 from corral.gateway.pipeline import Pipeline, Services
 from corral.gateway.routes.health import Health
 from corral.gateway.routes.models import ModelDetail, ModelList
@@ -90,6 +90,9 @@ class _Boundary:
 
         try:
             await self._app(scope, receive, noting_send)
+        except StalledClientError:
+            _log.warning("client_stalled")
+            raise _CutOffError from None
         except Exception:
             exchange = Exchange(scope, receive, send)
             _log.exception("request_failed", request_id=exchange.request_id)

@@ -86,6 +86,9 @@ INTERNAL: Final = ApiError(
 TIMED_OUT: Final = ApiError(
     504, "request_timeout", "the answer took longer than a request may take", _SERVER
 )
+READER_TOO_SLOW: Final = ApiError(
+    502, "reader_too_slow", "the client did not read its stream", _SERVER
+)
 LEDGER_UNHEALTHY: Final = ApiError(
     503, "usage_unavailable", "usage cannot be recorded now", _SERVER, retry_after_s=5
 )
@@ -133,6 +136,8 @@ def failed(outcome: Failed | Broken) -> ApiError:
         return bad_request("engine_refused", "the engine refuses this request")
     if outcome.code == "engine_error":
         return ApiError(502, "engine_error", "the engine could not answer", _SERVER)
+    if outcome.code == READER_TOO_SLOW.code:
+        return READER_TOO_SLOW
     if outcome.code == "worker_timeout":
         return ApiError(504, "worker_timeout", "the engine worker fell silent", _SERVER)
     return ApiError(

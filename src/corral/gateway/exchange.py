@@ -6,6 +6,7 @@ bounded here again.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Sequence
 from typing import Final
@@ -22,6 +23,14 @@ _EVENT_STREAM: Final = (
 )
 
 
+WRITE_IDLE_S: Final = 10.0
+"""How long a stream waits for a client that does not read, before it is given up."""
+
+
+class StalledClientError(Exception):
+    """The client does not read its stream; the connection is of no more use."""
+
+
 class Exchange:
     """Reads the request, writes the response.
 
@@ -29,12 +38,14 @@ class Exchange:
         request_id: names the request in the log and in `x-request-id`; always our own.
         started: the response's status has been sent.
         gone: the client has gone.
+        late: the request is over its deadline.
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.request_id = f"req_{secrets.token_hex(12)}"
         self.started = False
         self.gone = False
+        self.late = False
         self._scope = scope
         self._receive = receive
         self._send = send
@@ -89,8 +100,18 @@ class Exchange:
         await self._start(200, list(_EVENT_STREAM))
 
     async def write(self, events: bytes, *, last: bool = False) -> None:
-        """Send events in one write; waits while the client does not read."""
-        await self._send({"type": "http.response.body", "body": events, "more_body": not last})
+        """Send events in one write; waits while the client does not read.
+
+        Raises:
+            StalledClientError: it has not read for `WRITE_IDLE_S`; nothing can be sent any more.
+        """
+        try:
+            async with asyncio.timeout(WRITE_IDLE_S):
+                await self._send(
+                    {"type": "http.response.body", "body": events, "more_body": not last}
+                )
+        except TimeoutError:
+            raise StalledClientError from None
 
     async def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self.started = True

@@ -31,6 +31,7 @@ from corral.telemetry.log import configure_logging, get_logger
 from corral.tenancy.keyring import Keyring
 from corral.tenancy.ledger import Ledger
 from corral.tenancy.limits import TenantLimits
+from corral.tenancy.ward import Ward
 
 _log: Final = get_logger("gateway.main")
 
@@ -67,7 +68,7 @@ class Gateway:
         self._tls = ServerTls(await link.open_secret("tls_cert"), await link.open_secret("tls_key"))
         keyring = Keyring(self._database, pepper)
         ledger = Ledger(self._database)
-        self._router = Router(link, config.engine)
+        self._router = Router(link, config.engine, ward=Ward(self._database))
         services = Services(
             config=config,
             keyring=keyring,

@@ -31,13 +31,14 @@ from corral.engine.worker_link import Stream
 from corral.gateway.answer import send_answer
 from corral.gateway.dialect import Dialect
 from corral.gateway.errors import (
+    READER_TOO_SLOW,
     TIMED_OUT,
     TOO_LARGE,
     TOO_MANY_UPLOADS,
     UNAUTHENTICATED,
     ApiError,
 )
-from corral.gateway.exchange import Exchange
+from corral.gateway.exchange import Exchange, StalledClientError
 from corral.gateway.meter import Meter
 from corral.gateway.shapes.sse import error_event
 from corral.gateway.stages import Authorised, parse
@@ -95,21 +96,20 @@ class Pipeline:
         work = asyncio.create_task(self._answer(exchange, body))
         watch = asyncio.create_task(exchange.client_gone())
         try:
-            await asyncio.wait(
+            done, _ = await asyncio.wait(
                 {work, watch},
                 timeout=self._services.config.limits.request_timeout_s,
                 return_when=asyncio.FIRST_COMPLETED,
             )
+            exchange.late = not done
         finally:
-            timed_out = not work.done() and not watch.done()
             work.cancel()
             watch.cancel()
             await asyncio.wait({work, watch})
         if not work.cancelled():
             work.result()
-        elif timed_out:
-            async with asyncio.timeout(_FAREWELL_S):  # a client that does not read is cut off
-                await _give_up(exchange)
+        elif exchange.late:
+            await _give_up(exchange)
 
     async def _answer(self, exchange: Exchange, body: bytes) -> None:
         authorised = self._admit(exchange, body)
@@ -144,8 +144,13 @@ class Pipeline:
                 routed, self._dialect.shape(routed.ask, fingerprint), exchange
             )
             meter.status = error.code if error else "ok"
+        except StalledClientError:
+            meter.status = READER_TOO_SLOW.code
+            raise
         finally:
             # 9 settle
+            if exchange.late:
+                meter.status = TIMED_OUT.code
             leased.lease.release()
             if stream is not None:
                 stream.abandon()
@@ -166,7 +171,11 @@ class Pipeline:
 
 
 async def _give_up(exchange: Exchange) -> None:
-    if exchange.started:
-        await exchange.write(error_event(TIMED_OUT.body()), last=True)
-    else:
-        await exchange.refuse(TIMED_OUT)
+    try:
+        async with asyncio.timeout(_FAREWELL_S):
+            if exchange.started:
+                await exchange.write(error_event(TIMED_OUT.body()), last=True)
+            else:
+                await exchange.refuse(TIMED_OUT)
+    except TimeoutError:
+        raise StalledClientError from None

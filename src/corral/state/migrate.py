@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from corral.core.errors import CorralError
 
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 """Newest revision: a constant, so that a current database costs no import of Alembic."""
 
 

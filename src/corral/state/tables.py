@@ -2,9 +2,9 @@
 
 Trust: gateway [net] and operator side. Never stores prompt text, completion text or an API key.
 
-`revision` holds one number that triggers raise at each change of a tenant, key, grant or model:
-`state.change` reads it, so that readers in memory notice a change whoever made it. Usage rows and
-`keys.last_used_at` do not raise it.
+`revision` holds one number that triggers raise at each change of a tenant, key, grant, model or
+quarantine: `state.change` reads it, so that readers in memory notice a change whoever made it.
+Usage rows and `keys.last_used_at` do not raise it.
 """
 
 from __future__ import annotations
@@ -100,6 +100,18 @@ usage: Final = Table(
     Column("status", Text, nullable=False),
     Column("duration_ms", Integer, nullable=False),
     Index("ix_usage_tenant_ts_ms", "tenant", "ts_ms"),
+    sqlite_strict=True,
+)
+
+quarantines: Final = Table(
+    "quarantines",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("digest", Text, primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("crashes", Integer, nullable=False),
+    Column("since", Integer, nullable=False),
+    Column("until", Integer, nullable=False),
     sqlite_strict=True,
 )
 

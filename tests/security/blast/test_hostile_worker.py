@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import openai
 import psutil
 import pytest
 
+from tests.support.bystander import Bystander
 from tests.support.jail_job import replace_worker
 from tests.support.server import MODEL, RunningServer, copy_home, start_server, wait_until
 
@@ -51,34 +51,6 @@ def ask(server: RunningServer, content: str, key: str | None = None, **options):
 def gateway_process(server: RunningServer) -> psutil.Process:
     everyone = psutil.Process(server.pid).children(recursive=True)
     return next(p for p in everyone if "corral-gateway" in " ".join(p.cmdline()))
-
-
-class Bystander:
-    """Another tenant's streams, all the time the attack runs."""
-
-    def __init__(self, server: RunningServer, key: str) -> None:
-        self.failures: list[str] = []
-        self.texts: set[str] = set()
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(server, key))
-
-    def _run(self, server, key):
-        while not self._end.is_set():
-            try:
-                stream = ask(server, "Count to ten.", key, max_tokens=24, stream=True)
-                self.texts.add(
-                    "".join(c.choices[0].delta.content or "" for c in stream if c.choices)
-                )
-            except openai.OpenAIError as error:
-                self.failures.append(repr(error))
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._end.set()
-        self._thread.join(120)
 
 
 @pytest.mark.claim("BLS-01")

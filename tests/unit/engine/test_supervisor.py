@@ -7,22 +7,28 @@ import dataclasses
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
 from corral.core.config import Config, Engine
+from corral.core.errors import CorralError
 from corral.core.ids import Digest, ModelName, TenantName
+from corral.core.limits import WIRE_BACKLOG_LINES
 from corral.engine.launcher_link import Event, LauncherLink
 from corral.engine.router import Router
 from corral.engine.sizing import engine_start
 from corral.engine.supervisor import RestartPolicy, Unavailable
 from corral.engine.wire import Chunk, End, Failed, Sampling
 from corral.engine.worker_link import Broken, Deadlines, Item, Stream
-from corral.ipc.messages import StartEngine, WorkerEnded
+from corral.ipc.messages import OPERATOR_STOP, StartEngine, WorkerEnded
+from corral.state.database import open_database
+from corral.tenancy.quarantine import list_quarantines, release_quarantine
+from corral.tenancy.ward import Ward
 from tests.support.fake_launcher import FakeLauncher
 
-FAST = Deadlines(load_s=1, first_chunk_s=0.6, next_chunk_s=0.6, cancel_s=0.6, reader_s=0.6)
-EAGER = RestartPolicy(first_delay_s=0.05, crashes_max=3, given_up_s=30)
+FAST = Deadlines(load_s=1, first_chunk_s=0.6, next_chunk_s=0.6, cancel_s=0.6)
+EAGER = RestartPolicy(first_delay_s=0.05, crashes_max=3, quarantine_s=30)
 
 
 @dataclasses.dataclass
@@ -46,6 +52,7 @@ async def routing(
     engine: Engine | None = None,
     deadlines: Deadlines = FAST,
     policy: RestartPolicy = EAGER,
+    ward: Ward | None = None,
 ) -> AsyncIterator[tuple[Router, FakeLauncher]]:
     launcher = FakeLauncher(modes)
     routers: list[Router] = []
@@ -55,7 +62,7 @@ async def routing(
             routers[0].worker_ended(one)
 
     link = LauncherLink(launcher.client, on_event=event, on_closed=lambda: None)
-    router = Router(link, engine or Engine(), deadlines=deadlines, policy=policy)
+    router = Router(link, engine or Engine(), deadlines=deadlines, policy=policy, ward=ward)
     routers.append(router)
     try:
         yield router, launcher
@@ -174,7 +181,7 @@ def test_a_worker_that_does_not_load_is_a_typed_answer(mode: str, code: str) -> 
 
 
 @pytest.mark.claim("BLS-06")
-def test_a_crashed_worker_comes_back_and_a_crash_loop_is_given_up() -> None:
+def test_a_crashed_worker_comes_back_and_a_crash_loop_is_quarantined() -> None:
     async def run() -> None:
         modes: dict[str, str | list[str]] = {"m": ["die", "echo"], "loop": "die"}
         async with routing(modes) as (router, _):
@@ -186,10 +193,89 @@ def test_a_crashed_worker_comes_back_and_a_crash_loop_is_given_up() -> None:
                 await asyncio.sleep(delay_s)
             answer = await ask(router, "loop")
             assert isinstance(answer, Unavailable)
-            assert answer.code == "model_given_up"
+            assert answer.code == "model_quarantined"
             assert answer.retry_after_s > 20
             # another tenant's worker of the same model is another matter
-            assert isinstance(await ask(router, "loop", "other"), Stream)
+            other = await ask(router, "loop", "other")
+            assert isinstance(other, Stream)
+            await drain(other)
+
+    asyncio.run(run())
+
+
+async def crash(router: Router, times: int, tenant: str = "acme") -> None:
+    for number in range(times):
+        assert (await drain(await ask(router, "loop", tenant)))[-1] == Broken("worker_failed")
+        await asyncio.sleep(0.06 * 2**number)
+
+
+async def code_of(router: Router) -> str:
+    answer = await ask(router, "loop")
+    if isinstance(answer, Stream):
+        answer.abandon()
+        return "taken"
+    return answer.code
+
+
+@pytest.mark.claim("BLAST-03")
+def test_a_quarantine_outlives_the_gateway_and_ends_by_release(tmp_path: Path) -> None:
+    database = tmp_path / "corral.db"
+    engine = open_database(database)
+
+    async def fall() -> None:
+        async with routing({"loop": "die"}, ward=Ward(database)) as (router, _):
+            await crash(router, 2)
+            assert await code_of(router) == "taken", "two crashes are not three"
+            await crash(router, 0)
+            await until(lambda: bool(list_quarantines(engine)))
+            assert await code_of(router) == "model_quarantined"
+
+    async def rise() -> None:
+        async with routing({"loop": "echo"}, ward=Ward(database)) as (router, launcher):
+            assert await code_of(router) == "model_quarantined"
+            assert launcher.started == []
+            release_quarantine(engine, "acme", "loop")
+            assert await code_of(router) == "taken"
+
+    asyncio.run(fall())
+    (held,) = list_quarantines(engine)
+    assert (held.tenant, held.model, held.crashes) == ("acme", "loop", 3)
+    asyncio.run(rise())
+    assert list_quarantines(engine) == ()
+    with pytest.raises(CorralError, match="not_quarantined"):
+        release_quarantine(engine, "acme", "loop")
+
+
+@pytest.mark.claim("BLAST-03")
+def test_a_quarantine_ends_by_itself_and_counts_anew() -> None:
+    async def run() -> None:
+        policy = RestartPolicy(first_delay_s=0.01, crashes_max=2, quarantine_s=1)
+        async with routing({"loop": "die"}, policy=policy) as (router, _):
+            await crash(router, 2)
+            assert await code_of(router) == "model_quarantined"
+            deadline = time.monotonic() + 5
+            while await code_of(router) != "taken":
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.05)
+            await asyncio.sleep(0.2)
+            assert await code_of(router) == "taken", "what came before is forgiven"
+
+    asyncio.run(run())
+
+
+def test_an_operators_stop_quarantines_nobody() -> None:
+    async def run() -> None:
+        policy = RestartPolicy(first_delay_s=0.01, crashes_max=1)
+        async with routing({"m": "slow"}, policy=policy) as (router, launcher):
+            stream = await ask(router, prompt="forever", tokens=1000)
+            (worker_id,) = launcher.live
+            launcher.live[worker_id].kill()
+            assert (await drain(stream))[-1] == Broken("worker_failed")
+            refused = await ask(router)
+            assert isinstance(refused, Unavailable)
+            assert refused.code == "model_quarantined"
+            router.worker_ended(WorkerEnded(worker_id, "killed", OPERATOR_STOP))
+            assert isinstance((await drain(await ask(router)))[-1], End)
 
     asyncio.run(run())
 
@@ -238,13 +324,27 @@ def test_slots_are_handed_out_first_come_first_served() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.claim("BLAST-05")
 def test_a_reader_that_does_not_read_is_ended_and_others_go_on() -> None:
     async def run() -> None:
-        async with routing({}) as (router, _):
-            lazy = await ask(router, prompt="forever", tokens=2000)
+        async with routing({}) as (router, launcher):
+            lazy = await ask(router, prompt="forever", tokens=200_000)
             assert isinstance(lazy, Stream)
-            await until(lambda: lazy.outcome == Broken("reader_too_slow"))
-            assert isinstance((await drain(await ask(router)))[-1], End)
+            longest_s = 0.0
+            while lazy.outcome is None:
+                asked_s = time.monotonic()
+                assert isinstance((await drain(await ask(router)))[-1], End)
+                longest_s = max(longest_s, time.monotonic() - asked_s)
+            assert lazy.outcome == Broken("reader_too_slow")
+            assert longest_s < 5
+            items = await lazy.receive()
+            assert len(items) <= WIRE_BACKLOG_LINES + 1
+            assert items[-1] == lazy.outcome
+            # one that reads gets as much and more from the same worker
+            eager = await drain(await ask(router, prompt="forever", tokens=20_000))
+            assert isinstance(eager[-1], End)
+            assert len(eager) == 20_001
+            assert len(launcher.started) == 1
 
     asyncio.run(run())
 

@@ -1,6 +1,8 @@
 """The way of a request through a whole gateway, by the official client."""
 
 import contextlib
+import json
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -276,6 +278,49 @@ def test_a_request_over_its_deadline_is_ended(start: Callable[..., Served]) -> N
     assert caught.value.status_code == 504
     with pytest.raises(openai.APIError):
         list(served.client().chat.completions.create(model="slow", messages=FOREVER, stream=True))
+    # "silent" says nothing to its cancellation: its row comes when its worker is given up.
+    assert eventually(lambda: len(served.usage()) == 1)
+    tenant, model, prompt, completion, _, status = served.usage()[0]
+    assert (tenant, model, prompt, status) == ("default", "slow", 7, "request_timeout")
+    assert 5 < int(str(completion)) < 40, "a piece each 0.05 s for a second"
+
+
+@pytest.mark.claim("BLAST-05")
+def test_a_client_that_does_not_read_loses_its_stream_alone(
+    start: Callable[..., Served], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("corral.gateway.exchange.WRITE_IDLE_S", 1.0)
+    served = start(
+        limits__max_tokens=1_000_000, limits__concurrent_requests=2,
+        limits__requests_per_minute=1_000_000,
+    )  # fmt: skip
+    body = json.dumps({
+        "model": "tiny", "messages": FOREVER, "stream": True, "max_tokens": 1_000_000
+    }).encode()  # fmt: skip
+    host, port = served.url.removeprefix("https://").split(":")
+    raw = socket.create_connection((host, int(port)))
+    with served.trust().wrap_socket(raw, server_hostname="localhost") as deaf:
+        deaf.sendall(
+            b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n"
+            b"Content-Length: %d\r\n\r\n%s" % (served.keys["default"].encode(), len(body), body)
+        )
+        assert deaf.recv(15) == b"HTTP/1.1 200 OK"
+        longest_s = 0.0
+        deadline = time.monotonic() + 20
+        while not [u for u in served.usage() if u[5] == "reader_too_slow"]:
+            assert time.monotonic() < deadline
+            asked_s = time.monotonic()
+            answer = served.client().chat.completions.create(model="tiny", messages=HELLO)
+            assert answer.choices[0].message.content == "you said hello there"
+            longest_s = max(longest_s, time.monotonic() - asked_s)
+        assert longest_s < 5
+    assert len(served.launcher.started) == 1
+    # The place is free again: both fit at the same time.
+    streams = [
+        served.client().chat.completions.create(model="slow", messages=HELLO, stream=True)
+        for _ in range(2)
+    ]
+    assert all(len(list(stream)) > 4 for stream in streams)
 
 
 @pytest.mark.parametrize("waiting", ["queue", "slot"])
