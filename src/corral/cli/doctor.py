@@ -1,10 +1,11 @@
-"""`corral doctor`: which walls this host can give.
+"""`corral doctor`: which walls this host can give, and what corral will therefore do.
 
-Trust: operator side; one of the two places that may look into `corral.sandbox`.
-Input: what the kernel and the OCI runtimes of this host say.
+Trust: operator side. Input: what `corral.doctor` read from the kernel and the OCI runtimes.
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 import typer
 
@@ -19,8 +20,9 @@ from corral.cli.options import (
 )
 from corral.cli.terminal import print_json, print_note, print_table
 from corral.core.home import Home
+from corral.doctor.fact import Fact, Report
 
-_STYLES = {"enforced": "green", "degraded": "yellow", "absent": "red", "optional": "dim"}
+_STYLES: Final = {"enforced": "green", "absent": "red", "host-owned": "cyan"}
 
 
 def doctor(
@@ -30,41 +32,52 @@ def doctor(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Probe this host and show each wall: enforced, degraded or absent, and what to do.
+    """Probe this host and show each wall: enforced, absent (and what to do), or the host's own.
 
-    Exit code 0 if corral can start here, 1 if not.
+    A host-owned fact is reported and never claimed: only the host can change it. Exit code 0 if
+    corral can start here with these options, 1 if something that it needs is absent.
 
     Example: corral doctor --json
     """
-    from rich.text import Text
-
-    from corral.sandbox.probe import probe_host
+    from corral.doctor.survey import survey_host
 
     settings = sandbox_settings(tier, runtime, allow_degraded)
-    sandbox = effective_config(Home.locate(home), settings).sandbox
-    features = probe_host(
-        tier=sandbox.tier, runtime=sandbox.runtime, allow_degraded=sandbox.allow_degraded
-    )
-    can_start = all(feature.state != "absent" for feature in features)
+    report = survey_host(effective_config(Home.locate(home), settings))
     if as_json:
-        print_json(
-            {
-                "can_start": can_start,
-                "features": [
-                    {"name": f.name, "state": f.state, "detail": f.detail, "remedy": f.remedy}
-                    for f in features
-                ],
-            }
-        )
+        print_json(report.document())
     else:
-        print_table(
-            ("WALL", "STATE", "DETAIL", "WHAT TO DO"),
-            (
-                (f.name, Text(f.state, style=_STYLES.get(f.state, "")), f.detail, f.remedy)
-                for f in features
-            ),
-            empty="nothing was probed",
-        )
-        print_note("corral can start here" if can_start else "corral cannot start here yet")
-    if not can_start:
+        _show(report)
+    if not report.can_start:
         raise typer.Exit(1)
+
+
+def _show(report: Report) -> None:
+    print_table(
+        ("WALL", "STATE", "DETAIL", "WHAT TO DO"),
+        ((fact.name, _state(fact), fact.detail, fact.remedy) for fact in report.facts),
+        empty="nothing was probed",
+    )
+    opened = [flaw for flaw in report.flaws if flaw.status == "open"]
+    if opened:
+        print_table(
+            ("KNOWN FLAW", "RUNTIME", "FIXED IN", "WHAT IT MEANS FOR CORRAL"),
+            ((f.id, f.runtime, ", ".join(f.fixed_in), f.meaning) for f in opened),
+            empty="",
+        )
+    if report.degraded:
+        print_note(f"degraded by your leave: {', '.join(report.degraded)}")
+    blocking = [fact.name for fact in report.facts if fact.blocks]
+    if blocking:
+        print_note(f"corral cannot start here yet: {', '.join(blocking)}")
+    else:
+        print_note("corral can start here")
+
+
+def _state(fact: Fact) -> object:
+    from rich.text import Text
+
+    if fact.accepted:
+        return Text("degraded", style="yellow")
+    if fact.state == "absent" and not fact.needed:
+        return Text("absent", style="yellow")
+    return Text(fact.state, style=_STYLES[fact.state])

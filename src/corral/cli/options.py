@@ -29,7 +29,9 @@ TierOption = Annotated[
 ]
 RuntimeOption = Annotated[
     str | None,
-    typer.Option("--runtime", help="OCI runtime: auto, crun, runc or runsc.", show_default=False),
+    typer.Option(
+        "--runtime", help="OCI runtime by name; auto probes the host.", show_default=False
+    ),
 ]
 DegradedOption = Annotated[
     list[str] | None,

@@ -7,6 +7,7 @@ API keys are printed once, by the run that made them; they are in no argument, f
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -65,6 +66,7 @@ def up(
     }
     config = effective_config(place, settings)
     first = prepare(place, config)
+    report_host(place, config)
 
     from corral.cli.up_unsafe import become_launcher
     from corral.launcher.command import serve_command
@@ -105,6 +107,22 @@ def prepare(home: Home, config: Config) -> FirstKeys | None:
         _show_keys(first)
         raise
     return first
+
+
+def report_host(home: Home, config: Config) -> None:
+    """Write down what this host can enforce, for the admin API: the gateway cannot see the host.
+
+    Whether corral may start is not decided here but by the launcher.
+
+    Raises:
+        CorralError: code `state_write_failed`.
+    """
+    from corral.doctor.survey import survey_host
+    from corral.pki.atomic import write_atomically
+
+    home.run.mkdir(parents=True, exist_ok=True)
+    document = survey_host(config).document()
+    write_atomically(home.host_report, json.dumps(document).encode(), mode=0o600)
 
 
 def certificate_names(config: Config) -> tuple[str, ...]:

@@ -16,7 +16,8 @@ from corral.core.errors import ConfigError
 from corral.core.limits import BODY_BYTES_MAX, GIB, MIB
 
 TIERS: Final = ("namespaces", "gvisor", "vm")
-RUNTIMES: Final = ("auto", "crun", "runc", "runsc")
+"""Sandbox tiers, weakest first."""
+RUNTIMES: Final = ("auto", "crun", "runc", "runsc", "krun", "kata-runtime")
 DEGRADABLE: Final = ("cgroup", "mdwe")
 """Features whose absence `sandbox.allow_degraded` may accept, by name."""
 
@@ -45,6 +46,15 @@ class Sandbox:
     tier: str = "namespaces"
     runtime: str = "auto"
     allow_degraded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TierByTrust:
+    """Least tier for models of each trust level; empty means `sandbox.tier`, which is the floor."""
+
+    untrusted: str = ""
+    verified: str = ""
+    trusted: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +113,7 @@ class Config:
     listen: Listen = field(default_factory=Listen)
     tls: Tls = field(default_factory=Tls)
     sandbox: Sandbox = field(default_factory=Sandbox)
+    tier_by_trust: TierByTrust = field(default_factory=TierByTrust)
     engine: Engine = field(default_factory=Engine)
     limits: Limits = field(default_factory=Limits)
     fetch: Fetch = field(default_factory=Fetch)
@@ -136,6 +147,9 @@ _RANGES: Final[dict[str, tuple[int, int]]] = {
 }
 _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "sandbox.tier": TIERS,
+    "tier_by_trust.untrusted": ("", *TIERS),
+    "tier_by_trust.verified": ("", *TIERS),
+    "tier_by_trust.trusted": ("", *TIERS),
     "sandbox.runtime": RUNTIMES,
     "sandbox.allow_degraded": DEGRADABLE,
 }
@@ -184,7 +198,9 @@ def check_config(config: Config) -> Config:
         value = _lookup(config, name)
         for one in value if isinstance(value, tuple) else (value,):
             if one not in allowed:
-                raise ConfigError("config_value", f"{name} must be of {', '.join(allowed)}")
+                raise ConfigError(
+                    "config_value", f"{name} must be of {', '.join(filter(None, allowed))}"
+                )
     try:
         ipaddress.ip_address(config.listen.host)
     except ValueError as error:

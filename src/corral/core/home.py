@@ -8,6 +8,7 @@ Input: trusted (the operator's choice of folder).
     HOME/secrets/                  key pepper, receipt signing key (root only)
     HOME/tls/                      own CA and server certificate
     HOME/store/sha256/DIGEST       admitted blobs, read-only
+    HOME/store/trust/DIGEST        their trust level, one word
     HOME/quarantine/               files on their way in (private)
     HOME/images/                   read-only roots of the jails
     HOME/run/                      control socket, lock
@@ -117,6 +118,15 @@ class Home:
         return self.blobs / digest
 
     @property
+    def trust_marks(self) -> Path:
+        """Folder of the admitted models' trust levels; only the operator's uid writes it."""
+        return self.root / "store" / "trust"
+
+    def trust_mark(self, digest: Digest) -> Path:
+        """File with the trust level of one admitted model, from which the launcher picks a tier."""
+        return self.trust_marks / digest
+
+    @property
     def quarantine(self) -> Path:
         """Files that are not admitted (yet), 0700."""
         return self.root / "quarantine"
@@ -135,6 +145,11 @@ class Home:
     def control_socket(self) -> Path:
         """Unix socket on which the launcher answers the operator."""
         return self.run / "control.sock"
+
+    @property
+    def host_report(self) -> Path:
+        """What `corral up` found out about this host when it started, as JSON."""
+        return self.run / "host.json"
 
     @property
     def lock_file(self) -> Path:

@@ -197,7 +197,7 @@ Message = (
     | WorkerEnded | Reload | Drain
 )  # fmt: skip
 
-SECRET_KINDS: Final = ("tls_cert", "tls_key", "pepper", "receipt_public_key", "config")
+SECRET_KINDS: Final = ("tls_cert", "tls_key", "pepper", "receipt_public_key", "config", "host")
 
 _NUMBERS: Final[dict[int, type[Message]]] = {
     1: StartEngine, 2: StartScan, 3: StartFetch, 4: StopWorker, 5: NextWorker, 6: OpenSecret,

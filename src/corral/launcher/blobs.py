@@ -11,8 +11,10 @@ import stat
 from typing import Final
 
 from corral.core.errors import SandboxError
+from corral.core.home import Home
 from corral.core.ids import parse_digest
 from corral.launcher.stage import QUARANTINE, STORE
+from corral.sandbox.runtimes import TRUSTS
 
 _CANDIDATE: Final = re.compile(r"(?:[0-9a-zA-Z_-]{1,80}/)?[0-9a-zA-Z][0-9a-zA-Z._-]{0,200}")
 FOLDER: Final = re.compile(r"[0-9a-zA-Z_-]{1,80}")
@@ -28,6 +30,21 @@ def open_blob(digest: str, *, quarantined: bool) -> int:
     name = parse_digest(digest)
     path = QUARANTINE / "blobs" / name if quarantined else STORE / name
     return open_read_only(str(path))
+
+
+def read_trust(home: Home, digest: str) -> str:
+    """Return the trust level that admission noted for a blob; the least if nothing sound is there.
+
+    Raises:
+        CorralError: code `bad_digest`.
+    """
+    try:
+        fd = open_read_only(str(home.trust_mark(parse_digest(digest))))
+    except SandboxError:
+        return TRUSTS[0]
+    with os.fdopen(fd, "rb") as file:
+        word = file.read(16).decode(errors="replace").strip()
+    return word if word in TRUSTS else TRUSTS[0]
 
 
 def open_candidate(name: str) -> int:

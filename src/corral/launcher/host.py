@@ -14,14 +14,26 @@ from corral.core.config import Config
 from corral.core.errors import SandboxError
 from corral.core.home import Home
 from corral.sandbox.cgroup import CgroupHost, find_cgroups
+from corral.sandbox.feature_unsafe import mdwe_works
 from corral.sandbox.policy import KINDS, Policy, load_policy
-from corral.sandbox.runtimes import Runtime, find_runtime
+from corral.sandbox.runtimes import Runtime, choose_runtimes, find_runtime
 
 _FIRST_UID: Final = 0x4000_0000
 """Above every id that distributions, /etc/subuid or systemd hand out."""
 _UIDS_EACH: Final = 0x1_0000
 _KIND_OFFSET: Final = {"gateway": 1, "scan": 2, "fetch": 3}
 _FIRST_ENGINE: Final = 16
+_LOST: Final = {
+    "cgroup": (
+        "this host grants this user no cgroup with memory, pids and cpu controllers to bound jails",
+        "run as root, or accept rlimits only",
+    ),
+    "mdwe": (
+        "this kernel cannot forbid memory that is writable and executable (PR_SET_MDWE)",
+        "use Linux 6.3 or later, or go on without",
+    ),
+}
+"""Walls that the operator may do without by name: what is lost, and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +41,13 @@ class Host:
     """Runtimes, cgroups, ids and policies of this launcher.
 
     Attributes:
-        engine_runtime: runtime of engines and scans: of the configured tier.
+        engine_runtimes: runtime of engines and scans by the model's trust level.
         plain_runtime: runtime of the gateway and the fetcher, which are handed sockets.
         rootless: the launcher has no privilege beyond its own user namespace.
         cgroup_base: path of this installation's group; empty where the host grants none.
     """
 
-    engine_runtime: Runtime
+    engine_runtimes: dict[str, Runtime]
     plain_runtime: Runtime
     cgroups: CgroupHost
     cgroup_base: str
@@ -44,9 +56,9 @@ class Host:
     degraded: tuple[str, ...]
     policies: dict[str, Policy]
 
-    def runtime_for(self, kind: str) -> Runtime:
-        """Return the runtime that starts jails of this kind."""
-        return self.engine_runtime if kind in {"engine", "scan"} else self.plain_runtime
+    def runtime_for(self, kind: str, trust: str = "untrusted") -> Runtime:
+        """Return the runtime that starts jails of this kind, for a model of this trust level."""
+        return self.engine_runtimes[trust] if kind in {"engine", "scan"} else self.plain_runtime
 
     def uid_for(self, kind: str, worker_id: int) -> int:
         """Return the host's id for a jail: one for each engine worker, one for each other kind.
@@ -69,27 +81,25 @@ def settle_host(home: Home, config: Config, mode: str) -> Host:
         mode: `serve` or `job`.
 
     Raises:
-        SandboxError: codes `feature_missing`, `runtime_missing`, `tier_unsupported`.
+        SandboxError: codes `feature_missing`, `runtime_missing`, `runtime_too_weak`,
+            `tier_unsupported`.
     """
     sandbox = config.sandbox
-    tier = "gvisor" if sandbox.runtime == "runsc" else sandbox.tier
-    engine_runtime = find_runtime(tier, sandbox.runtime)
-    plain_runtime = (
-        engine_runtime if engine_runtime.passes_fds else find_runtime("namespaces", "auto")
-    )
+    engine_runtimes = choose_runtimes(sandbox, config.tier_by_trust)
+    passing = [r for r in engine_runtimes.values() if r.passes_fds]
+    plain_runtime = passing[0] if passing else find_runtime("namespaces", "auto")
     cgroups = find_cgroups()
-    if not cgroups.version and "cgroup" not in sandbox.allow_degraded:
-        raise SandboxError(
-            "feature_missing",
-            "this host grants this user no cgroup with memory, pids and cpu controllers, so "
-            "resource limits of jails could not be enforced by the kernel as a group",
-            remedy="run as root, or accept rlimits only: --allow-degraded=cgroup",
-        )
+    missing = [] if cgroups.version else ["cgroup"]
+    missing += [] if mdwe_works() else ["mdwe"]
+    for name in missing:
+        if name not in sandbox.allow_degraded:
+            lost, remedy = _LOST[name]
+            raise SandboxError("feature_missing", lost, remedy=f"{remedy}: --allow-degraded={name}")
     name = installation_name(home)
     base = f"/corral-{name}/{mode}-{os.getpid()}" if cgroups.version else ""
     number = int(name, 16) % ((0x7FFF_0000 - _FIRST_UID) // _UIDS_EACH)
     return Host(
-        engine_runtime=engine_runtime,
+        engine_runtimes=engine_runtimes,
         plain_runtime=plain_runtime,
         cgroups=cgroups,
         cgroup_base=base,

@@ -22,6 +22,7 @@ class Jail:
         pid: of its first process, in the launcher's PID namespace; our child until it is reaped.
         host_pid: the same as the host sees it; 0 if unknown.
         owner: identity of the channel that started it; the jail ends with that channel.
+        trust: trust level of its model, which chose its runtime.
         deadline: monotonic time at which it is killed; None for never.
         waiters: (channel identity, request id) to answer when it has ended.
     """
@@ -35,6 +36,7 @@ class Jail:
     tenant: str = ""
     model: str = ""
     digest: str = ""
+    trust: str = "untrusted"
     cgroup_path: str = ""
     deadline: float | None = None
     started_s: int = field(default_factory=lambda: int(time.time()))

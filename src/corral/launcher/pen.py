@@ -31,6 +31,7 @@ class JailRequest:
         file_fd: opened file that the jail may read; -1 for none. Closed by `Pen.start`.
         file_option: how the program is told: `--model` or `--candidate`.
         memory_bytes: 0 for the profile's own.
+        trust: trust level of the model; chooses the runtime.
     """
 
     kind: str
@@ -40,6 +41,7 @@ class JailRequest:
     file_fd: int = -1
     file_option: str = ""
     binds: tuple[Bind, ...] = ()
+    trust: str = "untrusted"
 
 
 class Pen:
@@ -117,7 +119,8 @@ class Pen:
         )
         if jail.stopped_by_operator and outcome.status is Status.KILLED:
             outcome = Outcome(Status.KILLED, OPERATOR_STOP)
-        remove_bundle(host.runtime_for(jail.kind), jail.name, host.cgroups, jail.cgroup_path)
+        runtime = host.runtime_for(jail.kind, jail.trust)
+        remove_bundle(runtime, jail.name, host.cgroups, jail.cgroup_path)
         hide_file(jail.name)
         return outcome
 
@@ -134,7 +137,7 @@ class Pen:
         self, request: JailRequest, worker_id: int, owner: int, stdio: Stdio, fds: Sequence[int]
     ) -> Jail:
         host, kind = self.host, request.kind
-        policy, runtime = host.policies[kind], host.runtime_for(kind)
+        policy, runtime = host.policies[kind], host.runtime_for(kind, request.trust)
         # gVisor of 2022 makes an abstract socket of this name, which all launchers' jobs share.
         name = f"{kind}-{worker_id}-{self._token}"
         cgroup_path = f"{host.cgroup_base}/{name}" if host.cgroup_base else ""
@@ -167,7 +170,8 @@ class Pen:
             raise
         return Jail(
             worker_id=worker_id, kind=kind, name=name, pid=pid,
-            host_pid=host_pid_of(self._host_proc, pid), owner=owner, cgroup_path=cgroup_path,
+            host_pid=host_pid_of(self._host_proc, pid), owner=owner, trust=request.trust,
+            cgroup_path=cgroup_path,
             deadline=time.monotonic() + policy.deadline_s if policy.deadline_s else None,
         )  # fmt: skip
 

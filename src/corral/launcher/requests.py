@@ -32,7 +32,7 @@ from corral.ipc.messages import (
     StopWorker,
     WorkerStatus,
 )
-from corral.launcher.blobs import FOLDER, open_blob, open_candidate
+from corral.launcher.blobs import FOLDER, open_blob, open_candidate, read_trust
 from corral.launcher.events import EventLog
 from corral.launcher.jails import JailTable
 from corral.launcher.pen import JailRequest, Pen
@@ -73,6 +73,8 @@ class Requests:
                 remedy="see engine.* in: corral config show",
             )  # fmt: skip
         fd = open_blob(message.digest, quarantined=message.quarantined)
+        # The tier follows from what admission noted, never from what the channel says.
+        trust = "untrusted" if message.quarantined else read_trust(self._home, message.digest)
         return self._start(
             session,
             JailRequest(
@@ -80,7 +82,7 @@ class Requests:
                 args=("--context-tokens", str(message.context_tokens),
                       "--parallel", str(message.parallel), "--threads", str(message.threads),
                       "--event-interval-ms", str(message.event_interval_ms)),
-                file_fd=fd, file_option="--model",
+                file_fd=fd, file_option="--model", trust=trust,
             ),
             tenant=tenant, model=model, digest=message.digest,
         )  # fmt: skip
@@ -121,7 +123,7 @@ class Requests:
         jail = self._jails.after(message.after)
         if jail is None:
             return Reply(NoMore())
-        runtime = self._pen.host.runtime_for(jail.kind)
+        runtime = self._pen.host.runtime_for(jail.kind, jail.trust)
         return Reply(
             WorkerStatus(
                 worker_id=jail.worker_id, kind=jail.kind, tenant=jail.tenant, model=jail.model,
@@ -138,6 +140,7 @@ class Requests:
             "tls_key": Path(tls.key_file) if tls.key_file else self._home.server_key,
             "pepper": self._home.pepper,
             "receipt_public_key": self._home.receipt_public_key,
+            "host": self._home.host_report,
         }
         if message.kind == "config":
             fd = os.memfd_create("config", os.MFD_CLOEXEC)
@@ -172,5 +175,5 @@ class Requests:
             "jail_started", kind=jail.kind, worker_id=jail.worker_id, tenant=tenant, model=model,
             start_ms=int((time.monotonic() - began) * 1000),
         )  # fmt: skip
-        runtime = self._pen.host.runtime_for(jail.kind)
+        runtime = self._pen.host.runtime_for(jail.kind, jail.trust)
         return Reply(Started(jail.worker_id, jail.host_pid, runtime.name, runtime.tier), fds)

@@ -39,7 +39,7 @@ def config() -> Config:
 def host(tmp_path: Path) -> Host:
     """A host with gVisor for engines and no cgroups."""
     return Host(
-        engine_runtime=RUNSC,
+        engine_runtimes={"untrusted": RUNSC, "verified": RUNSC, "trusted": CRUN},
         plain_runtime=CRUN,
         cgroups=CgroupHost(0, tmp_path),
         cgroup_base="",

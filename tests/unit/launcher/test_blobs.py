@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corral.core.errors import CorralError
+from corral.core.home import Home
+from corral.core.ids import Digest
 from corral.launcher import blobs
-from corral.launcher.blobs import open_blob, open_candidate, open_read_only
+from corral.launcher.blobs import open_blob, open_candidate, open_read_only, read_trust
 
 DIGEST = "0123456789abcdef" * 4
 
@@ -120,3 +122,33 @@ def test_a_file_of_somebody_else(stage: Path) -> None:
     file = place(stage / "file")
     os.chown(file, 12345, 12345)
     assert code_of(lambda: open_read_only(str(file))) == "model_unsafe"
+
+
+@pytest.mark.claim("HOST-03")
+@pytest.mark.parametrize(
+    ("content", "mode", "trust"),
+    [
+        (b"verified", 0o444, "verified"),
+        (b"trusted\n", 0o444, "trusted"),
+        (b"untrusted", 0o444, "untrusted"),
+        (b"VERIFIED", 0o444, "untrusted"),
+        (b"\xff\xfe", 0o444, "untrusted"),
+        (b"trusted" + b" " * 20 + b"x", 0o444, "trusted"),
+        (b"", 0o444, "untrusted"),
+        (b"trusted", 0o666, "untrusted"),
+        (None, 0, "untrusted"),
+    ],
+)
+def test_a_trust_level_is_what_the_operator_alone_could_write(
+    tmp_path: Path, content: bytes | None, mode: int, trust: str
+) -> None:
+    home = Home(tmp_path)
+    home.trust_marks.mkdir(parents=True)
+    if content is not None:
+        home.trust_mark(Digest(DIGEST)).write_bytes(content)
+        home.trust_mark(Digest(DIGEST)).chmod(mode)
+    assert read_trust(home, DIGEST) == trust
+
+
+def test_a_trust_level_is_asked_for_by_a_digest(tmp_path: Path) -> None:
+    assert code_of(lambda: read_trust(Home(tmp_path), "../../etc/passwd")) == "bad_digest"

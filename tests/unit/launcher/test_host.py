@@ -14,6 +14,7 @@ import pytest
 from corral.core.config import Config, override_config
 from corral.core.errors import SandboxError
 from corral.core.home import Home
+from corral.launcher import host as host_module
 from corral.launcher.host import (
     Host,
     installation_name,
@@ -55,6 +56,16 @@ def test_unless_the_operator_accepts_it(home: Home) -> None:
     remove_groups(host)
 
 
+@pytest.mark.usefixtures("no_cgroups")
+def test_a_kernel_without_mdwe(monkeypatch: pytest.MonkeyPatch, home: Home) -> None:
+    monkeypatch.setattr(host_module, "mdwe_works", lambda: False)
+    with pytest.raises(SandboxError) as caught:
+        settle_host(home, configured(allow_degraded=["cgroup"]), "serve")
+    assert caught.value.code == "feature_missing"
+    assert "--allow-degraded=mdwe" in caught.value.remedy
+    assert settle_host(home, configured(allow_degraded=["cgroup", "mdwe"]), "serve").degraded
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to have cgroups")
 def test_groups_are_of_this_installation_and_this_launcher(home: Home) -> None:
     host = settle_host(home, Config(), "job")
@@ -75,6 +86,20 @@ def test_runtimes(home: Home, changes: dict[str, str], engine: str, plain: str) 
     host = settle_host(home, configured(allow_degraded=["cgroup"], **changes), "serve")
     for kind, name in (("engine", engine), ("scan", engine), ("fetch", plain), ("gateway", plain)):
         assert host.runtime_for(kind).name == name
+
+
+@pytest.mark.claim("HOST-03")
+@pytest.mark.usefixtures("no_cgroups")
+def test_the_trust_level_chooses_the_runtime(home: Home) -> None:
+    config = override_config(
+        configured(allow_degraded=["cgroup"]), {"tier_by_trust.untrusted": "gvisor"}
+    )
+    host = settle_host(home, config, "serve")
+    assert host.runtime_for("engine").name == host.runtime_for("scan").name == "runsc"
+    assert host.runtime_for("engine", "untrusted").name == "runsc"
+    assert host.runtime_for("engine", "verified").name == "crun"
+    assert host.runtime_for("gateway", "untrusted") == host.plain_runtime
+    assert host.plain_runtime.name == "crun"
 
 
 @pytest.mark.claim("SBX-13")

@@ -169,7 +169,7 @@ def test_secrets_of_the_gateway(table: Requests, home: Home, config: Config) -> 
     home.secrets.mkdir()
     files = {
         "tls_cert": home.server_cert, "tls_key": home.server_key, "pepper": home.pepper,
-        "receipt_public_key": home.receipt_public_key,
+        "receipt_public_key": home.receipt_public_key, "host": home.host_report,
     }  # fmt: skip
     for kind, path in files.items():
         path.write_text(kind)

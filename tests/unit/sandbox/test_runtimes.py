@@ -1,11 +1,22 @@
 from __future__ import annotations
 
+import os
 import shutil
+from typing import get_args
 
 import pytest
 
+from corral.admission.trusted_model import Trust
+from corral.core.config import TIERS, Sandbox, TierByTrust
 from corral.core.errors import SandboxError
-from corral.sandbox.runtimes import RUNTIME_NAMES, Runtime, find_runtime, tier_of
+from corral.sandbox.runtimes import (
+    RUNTIME_NAMES,
+    TRUSTS,
+    Runtime,
+    choose_runtimes,
+    find_runtime,
+    tier_of,
+)
 
 CRUN = Runtime("crun", "/usr/bin/crun", "namespaces", passes_fds=True, keeps_cgroup=False)
 RUNSC = Runtime("runsc", "/usr/bin/runsc", "gvisor", passes_fds=False, keeps_cgroup=True)
@@ -54,18 +65,72 @@ def test_choice(
 @pytest.mark.parametrize(
     ("tier", "wanted", "code"),
     [
-        ("vm", "auto", "tier_unsupported"),
+        ("vm", "auto", "runtime_missing"),
+        ("vm", "krun", "runtime_missing"),
         ("gvisor", "auto", "runtime_missing"),
         ("namespaces", "runc", "runtime_missing"),
+        ("gvisor", "crun", "runtime_too_weak"),
+        ("vm", "runsc", "runtime_too_weak"),
     ],
 )
 def test_refusals(monkeypatch: pytest.MonkeyPatch, tier: str, wanted: str, code: str) -> None:
     only(monkeypatch, "crun")
+    monkeypatch.setattr(os, "access", lambda *_: True)
     with pytest.raises(SandboxError) as caught:
         find_runtime(tier, wanted)
     assert caught.value.code == code
     assert caught.value.remedy
 
 
+def test_a_vm_needs_hardware_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    only(monkeypatch, "krun", "kata-runtime")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(SandboxError) as caught:
+        find_runtime("vm", "auto")
+    assert caught.value.code == "tier_unsupported"
+    assert "/dev/kvm" in caught.value.message
+    monkeypatch.setattr(os, "access", lambda *_: True)
+    assert find_runtime("vm", "auto").name == "krun"
+    assert find_runtime("vm", "kata-runtime").tier == "vm"
+
+
+def chosen(sandbox: Sandbox, by_trust: TierByTrust) -> list[str]:
+    found = choose_runtimes(sandbox, by_trust)
+    assert list(found) == list(TRUSTS)
+    return [runtime.name for runtime in found.values()]
+
+
+@pytest.mark.claim("HOST-03")
+def test_a_trust_level_can_only_raise_the_tier(monkeypatch: pytest.MonkeyPatch) -> None:
+    only(monkeypatch, "crun", "runc", "runsc")
+    assert chosen(Sandbox(), TierByTrust()) == ["crun", "crun", "crun"]
+    assert chosen(Sandbox(), TierByTrust(untrusted="gvisor")) == ["runsc", "crun", "crun"]
+    assert chosen(Sandbox(runtime="runc"), TierByTrust(untrusted="gvisor")) == [
+        "runsc", "runc", "runc",
+    ]  # fmt: skip
+    lower = TierByTrust("namespaces", "namespaces", "namespaces")
+    assert chosen(Sandbox(tier="gvisor"), lower) == ["runsc"] * 3
+    assert chosen(Sandbox(runtime="runsc"), lower) == ["runsc"] * 3
+
+
+@pytest.mark.claim("HOST-03")
+def test_a_tier_that_is_asked_for_is_never_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    only(monkeypatch, "crun")
+    monkeypatch.setattr(os, "access", lambda *_: True)
+    for by_trust in (TierByTrust(untrusted="gvisor"), TierByTrust(trusted="vm")):
+        with pytest.raises(SandboxError) as caught:
+            choose_runtimes(Sandbox(), by_trust)
+        assert caught.value.code == "runtime_missing"
+    with pytest.raises(SandboxError) as caught:
+        choose_runtimes(Sandbox(tier="gvisor", runtime="crun"), TierByTrust())
+    assert caught.value.code == "runtime_too_weak"
+
+
 def test_tiers() -> None:
-    assert [tier_of(name) for name in RUNTIME_NAMES] == ["namespaces", "namespaces", "gvisor"]
+    tiers = [tier_of(name) for name in RUNTIME_NAMES]
+    assert tiers == ["namespaces", "namespaces", "gvisor", "vm", "vm"]
+    assert tiers == sorted(tiers, key=TIERS.index)
+
+
+def test_the_trust_levels_are_those_of_admission() -> None:
+    assert get_args(Trust) == TRUSTS

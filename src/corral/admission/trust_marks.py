@@ -1,0 +1,56 @@
+"""`HOME/store/trust/<digest>`: the trust level of each admitted blob, for the launcher.
+
+Trust: operator side, the only writer. Input: rows of the catalog, which count only if their
+receipt's signature verifies. The launcher picks the sandbox tier by these marks: it cannot verify
+a receipt (no third-party code) and must not believe the gateway, which asks for the model. Where
+several names share a blob, its least trusted receipt decides; a blob without a mark is `untrusted`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, get_args
+
+from sqlalchemy import select
+
+from corral.admission.receipt import verify_receipt
+from corral.admission.trusted_model import Trust
+from corral.core.home import Home
+from corral.pki.atomic import write_atomically
+from corral.state.database import open_database, reading
+from corral.state.tables import models
+
+_LEVELS: Final[tuple[Trust, ...]] = get_args(Trust)
+"""Least trusted first."""
+
+
+def write_trust_marks(home: Home) -> None:
+    """Make the marks agree with the catalog; the caller holds `store_lock`.
+
+    Raises:
+        CorralError: code `database_unavailable`.
+    """
+    wanted = _trust_of_blobs(home)
+    home.trust_marks.mkdir(mode=0o755, parents=True, exist_ok=True)
+    for mark in home.trust_marks.iterdir():
+        if mark.name not in wanted:
+            mark.unlink()
+    for digest, trust in wanted.items():
+        mark = home.trust_marks / digest
+        if not mark.is_file() or mark.read_text(encoding="ascii", errors="replace") != trust:
+            write_atomically(mark, trust.encode(), mode=0o444)
+
+
+def _trust_of_blobs(home: Home) -> Mapping[str, Trust]:
+    if not home.receipt_public_key.exists():
+        return {}
+    verify = verify_receipt(home.receipt_public_key.read_bytes())
+    with reading(open_database(home.database)) as connection:
+        rows = connection.execute(select(models.c.name, models.c.receipt, models.c.signature)).all()
+    found: dict[str, Trust] = {}
+    for name, text, signature in rows:
+        receipt = verify(text, signature)
+        if receipt is not None and receipt.name == name:
+            known = found.get(receipt.digest, receipt.trust)
+            found[receipt.digest] = min(known, receipt.trust, key=_LEVELS.index)
+    return found

@@ -1,0 +1,28 @@
+"""Facts about what bounds a jail's use of the machine: control groups.
+
+Trust: operator side. Input: /sys/fs/cgroup.
+"""
+
+from __future__ import annotations
+
+from corral.doctor.fact import Fact
+from corral.doctor.files import HostFiles
+from corral.sandbox.cgroup import find_cgroups, is_hybrid
+
+
+def cgroup(files: HostFiles) -> Fact:
+    """Return which control groups bound memory, processes and processor time of a jail."""
+    root = files.path("/sys/fs/cgroup")
+    host = find_cgroups(root)
+    if not host.version:
+        return Fact(
+            "cgroup", "absent",
+            "no usable memory, pids and cpu controllers for this user; rlimits still hold",
+            "run as root, or accept rlimits only: --allow-degraded=cgroup", needed=True,
+        )  # fmt: skip
+    if host.version == 2:
+        offered = files.read("/sys/fs/cgroup/cgroup.controllers").split()
+    else:
+        offered = [n for n in files.names("/sys/fs/cgroup") if n not in {"systemd", "unified"}]
+    version = "1 (hybrid)" if is_hybrid(root) else str(host.version)
+    return Fact("cgroup", "enforced", f"version {version}: {', '.join(offered)}", needed=True)

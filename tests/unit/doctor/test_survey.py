@@ -1,0 +1,91 @@
+"""The whole report of this host, and of hosts that lack something."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from corral.core.config import Config, override_config
+from corral.doctor.fact import Fact, Report
+from corral.doctor.runtimes_unsafe import read_version
+from corral.doctor.survey import survey_host
+
+NAMES = {
+    "kernel", "namespaces", "nested-userns", "seccomp", "landlock", "mdwe", "cgroup", "core-dumps",
+    "runtime", "flaws-list", "ksm", "swap", "smt", "core-scheduling", "speculation",
+    "speculation-controls", "ptrace-scope", "clock", "entropy", "accelerators", "runtime-crun",
+    "runtime-runc", "runtime-runsc", "runtime-krun", "runtime-kata-runtime",
+}  # fmt: skip
+"""Scripts rely on these; a new one is no break, a missing one is."""
+
+
+def named(report: Report, name: str) -> Fact:
+    return next(fact for fact in report.facts if fact.name == name)
+
+
+@pytest.mark.claim("HOST-01")
+def test_this_host() -> None:
+    report = survey_host(Config())
+    names = [fact.name for fact in report.facts]
+    assert len(set(names)) == len(names)
+    assert set(names) >= NAMES
+    assert all(fact.remedy for fact in report.facts if fact.state == "absent")
+    assert {fact.state for fact in report.facts} <= {"enforced", "absent", "host-owned"}
+    # What corral cannot enforce it must not claim.
+    for name in ("ksm", "swap", "smt", "core-scheduling", "speculation", "ptrace-scope", "clock"):
+        assert named(report, name).state == "host-owned"
+
+
+@pytest.mark.claim("HOST-01")
+@pytest.mark.parametrize("accepted", [(), ("cgroup",)])
+def test_an_absent_wall_blocks_unless_it_was_accepted_by_name(
+    monkeypatch: pytest.MonkeyPatch, accepted: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    config = override_config(Config(), {"sandbox.allow_degraded": accepted})
+    report = survey_host(config)
+    assert named(report, "cgroup").blocks is not bool(accepted)
+    assert report.degraded == accepted
+
+
+def test_no_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
+    report = survey_host(Config())
+    assert named(report, "runtime").blocks
+    assert named(report, "runtime-crun").state == "absent"
+    assert not report.flaws
+
+
+def test_a_runtime_of_the_operators_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    crun = script(tmp_path, "echo crun version 1.2.3")
+    monkeypatch.setattr(shutil, "which", lambda name, path: crun if name == "crun" else None)
+    report = survey_host(Config())
+    assert named(report, "runtime").detail == "crun (tier namespaces)"
+    assert named(report, "runtime-crun").detail == f"crun version 1.2.3 ({crun}, of no package)"
+    assert {f.id: f.status for f in report.flaws}["CVE-2022-27650"] == "open"
+
+
+def test_tiers_by_trust_are_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = script(tmp_path, "echo version 1.2.3")
+    monkeypatch.setattr(shutil, "which", lambda name, path: program)
+    config = override_config(Config(), {"tier_by_trust.untrusted": "gvisor"})
+    assert named(survey_host(config), "runtime").detail == (
+        "untrusted: runsc (tier gvisor); verified, trusted: crun (tier namespaces)"
+    )
+
+
+def script(folder: Path, text: str) -> str:
+    path = folder / "runtime"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_versions(tmp_path: Path) -> None:
+    assert read_version(script(tmp_path, "echo first; echo second")) == "first"
+    assert read_version(script(tmp_path, "printf %0100d 0")) == "0" * 80
+    assert read_version(script(tmp_path, "exit 0")) == "no version"
+    assert read_version(str(tmp_path / "none")) == "does not run"
