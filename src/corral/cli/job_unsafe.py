@@ -16,6 +16,7 @@ from corral.core.home import Home
 from corral.ipc.client import LauncherClient
 from corral.ipc.socket import socket_pair
 from corral.launcher.command import job_command
+from corral.service.leaf import enter_leaf
 
 _END_SECONDS: Final = 30
 """A launcher that has not cleaned up within this time is killed; its jails die with it."""
@@ -29,6 +30,7 @@ def job_launcher(home: Home, settings: Mapping[str, object]) -> Iterator[Launche
         home: state folder.
         settings: dotted settings over the configuration file.
     """
+    enter_leaf()
     ours, theirs = socket_pair()
     with theirs:
         process = subprocess.Popen(

@@ -1,7 +1,8 @@
 """`corral up`: set up what is missing, then serve.
 
 Trust: operator side; becomes the launcher. Input: the operator's command line and configuration.
-API keys are printed once, by the run that made them; they are in no argument, file or environment.
+API keys are printed once, by the run that made them, or left in the file that `--first-keys` names;
+they are in no argument, log or environment.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import ipaddress
 import json
 import os
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,6 +28,8 @@ from corral.cli.terminal import notes, print_error, print_json, print_note
 from corral.core.config import Config
 from corral.core.errors import CorralError
 from corral.core.home import Home
+from corral.service.activation import take_listener
+from corral.service.leaf import enter_leaf
 
 if TYPE_CHECKING:
     from corral.tenancy.setup import FirstKeys
@@ -43,6 +47,15 @@ def up(
     tier: TierOption = None,
     runtime: RuntimeOption = None,
     allow_degraded: DegradedOption = None,
+    first_keys: Annotated[
+        Path | None,
+        typer.Option(
+            "--first-keys",
+            metavar="FILE",
+            help="Leave the first API keys in this file, for services, whose output is a log.",
+            show_default=False,
+        ),
+    ] = None,
     home: HomeOption = None,
     as_json: Annotated[
         bool,
@@ -54,6 +67,7 @@ def up(
     """Set up this state folder if it is new, then serve over TLS until SIGTERM or Ctrl-C.
 
     The first run prints two API keys, once: one of tenant `default`, one of the operator.
+    Under systemd's socket activation the socket is taken from there (see: corral service).
 
     Example: corral up --port 8443
     """
@@ -64,30 +78,42 @@ def up(
         for name, value in (("listen.host", host), ("listen.port", port))
         if value is not None
     }
+    listener = take_listener()
+    if listener:
+        settings["listen.host"], settings["listen.port"] = listener.getsockname()[:2]
     config = effective_config(place, settings)
-    first = prepare(place, config)
+    first = prepare(place, config, first_keys)
+    enter_leaf()
     report_host(place, config)
 
     from corral.cli.up_unsafe import become_launcher
     from corral.launcher.command import serve_command
 
+    inherited = (listener.detach(),) if listener else ()
     become_launcher(
-        partial(serve_command, place, settings),
+        lambda ready: serve_command(place, settings, ready, *inherited),
+        inherit=inherited,
         announce=partial(_announce, place, config, first, as_json, os.getpid()),
         complain=partial(_complain, first, as_json),
     )
 
 
-def prepare(home: Home, config: Config) -> FirstKeys | None:
+def prepare(home: Home, config: Config, first_keys: Path | None = None) -> FirstKeys | None:
     """Make the state folder ready to serve, whatever an earlier run left unfinished.
 
+    Args:
+        home: the state folder.
+        config: effective configuration.
+        first_keys: file that is to get the first API keys instead of whoever reads our output.
+
     Returns:
-        The first API keys if this call made them, else None.
+        The first API keys if this call made them and they were not written to a file, else None.
 
     Raises:
         CorralError: the folder, the certificate or the address is not fit to serve.
     """
     from corral.admission.quarantine import sweep_quarantine
+    from corral.pki.atomic import write_atomically
     from corral.pki.authority import (
         ensure_server_certificate,
         load_or_check_operator_certificate,
@@ -97,6 +123,10 @@ def prepare(home: Home, config: Config) -> FirstKeys | None:
     if config.tls.cert_file:
         load_or_check_operator_certificate(config.tls.cert_file, config.tls.key_file)
     first = initialise(home)
+    if first and first_keys:
+        document = {"api_key": first.api_key, "admin_key": first.admin_key}
+        write_atomically(first_keys, json.dumps(document).encode() + b"\n", mode=0o600)
+        first = None
     try:
         check_exposure(home, config)
         if not config.tls.cert_file:

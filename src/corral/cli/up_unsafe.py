@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NoReturn
 
 from corral.core.errors import CorralError
@@ -21,7 +21,11 @@ Complain = Callable[[CorralError], None]
 
 
 def become_launcher(
-    command: Callable[[int], list[str]], *, announce: Announce, complain: Complain
+    command: Callable[[int], list[str]],
+    *,
+    announce: Announce,
+    complain: Complain,
+    inherit: Sequence[int] = (),
 ) -> NoReturn:
     """Replace this process by the launcher.
 
@@ -29,23 +33,27 @@ def become_launcher(
         command: returns the launcher's argv for the descriptor it announces itself on.
         announce: called in the child with (host, port) once the server answers.
         complain: called in the child with what kept the server from starting.
+        inherit: descriptors besides its own that the launcher is to have.
     """
     ready, ready_write = os.pipe()
     argv = command(ready_write)
+    own = os.pidfd_open(os.getpid())  # this process, also after it has become the launcher
     child = os.fork()
     if child == 0:
         os.close(ready_write)
         # A grandchild belongs to init: the launcher never has to know or reap it.
         if os.fork() == 0:
-            _tell(ready, announce, complain)
+            _tell(ready, own, announce, complain)
         os._exit(0)
     os.close(ready)
+    os.close(own)
     os.waitpid(child, 0)
-    os.set_inheritable(ready_write, True)
+    for fd in (ready_write, *inherit):
+        os.set_inheritable(fd, True)
     os.execv(argv[0], argv)
 
 
-def _tell(ready: int, announce: Announce, complain: Complain) -> NoReturn:
+def _tell(ready: int, launcher: int, announce: Announce, complain: Complain) -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     status = 1
     try:
@@ -56,6 +64,9 @@ def _tell(ready: int, announce: Announce, complain: Complain) -> NoReturn:
             complain(state)
         else:
             announce(*state)
+            if "NOTIFY_SOCKET" in os.environ:
+                # A service manager believes its main process only: that one passes it on.
+                signal.pidfd_send_signal(launcher, signal.SIGUSR1)
             status = 0
     finally:
         os._exit(status)

@@ -23,7 +23,9 @@ _BOOT: Final = (
 )
 
 
-def serve_command(home: Home, settings: Mapping[str, object], ready_fd: int) -> list[str]:
+def serve_command(
+    home: Home, settings: Mapping[str, object], ready_fd: int, listener_fd: int = -1
+) -> list[str]:
     """Return the argv of a server's launcher.
 
     Args:
@@ -31,8 +33,9 @@ def serve_command(home: Home, settings: Mapping[str, object], ready_fd: int) -> 
         settings: dotted overrides of the configuration, e.g. `{"listen.port": 0}`.
         ready_fd: inherited descriptor that gets one JSON line: `{"host", "port"}` once the gateway
             serves, or `{"error": {"code", "message", "remedy"}}`.
+        listener_fd: inherited listening socket to serve on; -1 to bind `listen.host` and `.port`.
     """
-    return _command("serve", home, settings, ready_fd)
+    return [*_command("serve", home, settings, ready_fd), "--listener", str(listener_fd)]
 
 
 def job_command(home: Home, settings: Mapping[str, object], channel_fd: int) -> list[str]:

@@ -46,8 +46,9 @@ def main(argv: list[str]) -> None:
     """
     options = _parse(argv)
     set_process_name("corral-monitor")
-    fd = fcntl.fcntl(options.fd, fcntl.F_DUPFD_CLOEXEC, _FIRST_OWN_FD)
-    os.close(options.fd)
+    fd = _move_up(options.fd)
+    if options.listener >= 0:
+        options.listener = _move_up(options.listener)
     report = report_to(fd) if options.mode == "serve" else _report_to_stderr
     try:
         code = _run(options, fd, report)
@@ -83,7 +84,7 @@ def _run(options: argparse.Namespace, fd: int, report: Callable[[dict[str, objec
     def inside(host_proc: int, alive: int) -> int:
         build_stage(home, images, hide_unified=host.plain_runtime.name == "crun")
         if options.mode == "serve":
-            return _serve(home, config, host, log, host_proc, alive, report)
+            return _serve(home, config, host, log, host_proc, alive, report, options.listener)
         return _job(home, config, host, log, host_proc, alive, fd)
 
     return run_as_pid_one(inside, on_end=lambda: remove_groups(host))
@@ -91,10 +92,10 @@ def _run(options: argparse.Namespace, fd: int, report: Callable[[dict[str, objec
 
 def _serve(
     home: Home, config: Config, host: Host, log: EventLog, host_proc: int, alive: int,
-    report: Callable[[dict[str, object]], None],
+    report: Callable[[dict[str, object]], None], inherited: int,
 ) -> int:  # fmt: skip
     try:
-        listener = bind_listener(config)
+        listener = bind_listener(config) if inherited < 0 else socket.socket(fileno=inherited)
         control = bind_control(home)
         jails = JailTable()
         pen = Pen(host, jails, host_proc, log)
@@ -128,6 +129,13 @@ def _job(
         loop.step(requests, float("inf"))
     loop.kill_everything()
     return 0
+
+
+def _move_up(fd: int) -> int:
+    # The low numbers are where a jail's descriptors are lined up.
+    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _FIRST_OWN_FD)
+    os.close(fd)
+    return moved
 
 
 def _check_places(home: Home, config: Config) -> None:
@@ -164,4 +172,5 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--fd", type=int, required=True)
     parser.add_argument("--site", required=True)
     parser.add_argument("--set", required=True)
+    parser.add_argument("--listener", type=int, default=-1)
     return parser.parse_args(argv)

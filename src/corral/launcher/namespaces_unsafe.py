@@ -17,15 +17,16 @@ from collections.abc import Callable
 from typing import Final
 
 from corral.core.errors import SandboxError
+from corral.launcher.capabilities import load_kept
+from corral.launcher.notice import tell_manager
 from corral.sandbox import linux_unsafe as linux
 
 _FORWARDED: Final = {signal.SIGTERM: signal.SIGTERM, signal.SIGINT: signal.SIGTERM,
                      signal.SIGHUP: signal.SIGHUP}  # fmt: skip
-_WATCHED: Final = frozenset({*_FORWARDED, signal.SIGCHLD})
-_KEPT_CAPABILITIES: Final = frozenset({
-    0, 1, 2, 3, 5, 6, 7, 8,  # CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER KILL SETGID SETUID SETPCAP
-    18, 19, 21, 27, 31,      # SYS_CHROOT SYS_PTRACE SYS_ADMIN MKNOD SETFCAP: what OCI runtimes use
-})  # fmt: skip
+_READY: Final = signal.SIGUSR1
+"""Sent to the monitor by `corral up`'s announcer once the server answers. The monitor is the only
+process that a service manager believes (`NotifyAccess=main`)."""
+_WATCHED: Final = frozenset({*_FORWARDED, signal.SIGCHLD, _READY})
 
 
 def run_as_pid_one(main: Callable[[int, int], int], *, on_end: Callable[[], None]) -> int:
@@ -44,6 +45,7 @@ def run_as_pid_one(main: Callable[[int, int], int], *, on_end: Callable[[], None
     host_proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     alive_read, alive_write = os.pipe()
     uid, gid = os.geteuid(), os.getegid()
+    kept = load_kept("user" if uid else "root")
     try:
         linux.unshare(linux.CLONE_NEWPID | (linux.CLONE_NEWUSER if uid else 0))
     except OSError as error:
@@ -60,8 +62,9 @@ def run_as_pid_one(main: Callable[[int, int], int], *, on_end: Callable[[], None
     child = os.fork()  # SAFETY: this process has one thread.
     if child == 0:
         os.close(alive_write)
-        os._exit(_run_inside(main, host_proc, alive_read, private_ids=bool(uid)))
+        os._exit(_run_inside(main, host_proc, alive_read, kept))
     os.close(alive_read)
+    linux.keep_capabilities(frozenset())
     try:
         return _monitor(child)
     finally:
@@ -76,7 +79,7 @@ def _map_only(uid: int, gid: int) -> None:
 
 
 def _run_inside(
-    main: Callable[[int, int], int], host_proc: int, alive: int, *, private_ids: bool
+    main: Callable[[int, int], int], host_proc: int, alive: int, kept: frozenset[int]
 ) -> int:
     try:
         os.setsid()
@@ -88,8 +91,7 @@ def _run_inside(
         linux.mount(
             "proc", "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
         )  # fmt: skip
-        if not private_ids:
-            linux.keep_capabilities(_KEPT_CAPABILITIES)
+        linux.keep_capabilities(kept)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _WATCHED)
         return main(host_proc, alive)
     except SystemExit as exit_request:
@@ -108,6 +110,8 @@ def _monitor(child: int) -> int:
             status = _reap(child)
             if status is not None:
                 return abs(os.waitstatus_to_exitcode(status))
+        elif number == _READY:
+            tell_manager("READY=1")
         else:
             os.kill(child, _FORWARDED[signal.Signals(number)])
 

@@ -57,13 +57,18 @@ def start_bundle(
     """
     bundle = BUNDLES / name
     bundle.mkdir(mode=0o711)
-    (bundle / "config.json").write_text(json.dumps(document))
     pid_file = bundle / "pid"
-    enters = bool(runtime.keeps_cgroup and cgroup_path)
+    resources = document["linux"].get("resources")
+    enters = bool((runtime.keeps_cgroup or cgroups.delegated) and cgroup_path)
+    if enters:
+        # A runtime without root would refuse what we do ourselves just below.
+        document["linux"] = {
+            k: v for k, v in document["linux"].items() if k not in {"cgroupsPath", "resources"}
+        }
+    (bundle / "config.json").write_text(json.dumps(document))
     kept = _line_up(extra_fds)
     try:
         if enters:
-            resources = document["linux"]["resources"]
             cpu = resources["cpu"]
             limits = CgroupLimits(resources["memory"]["limit"], resources["pids"]["limit"] + 64,
                                   cpu["shares"], cpu.get("quota", 0))  # fmt: skip

@@ -1,19 +1,25 @@
 """Control groups of the launcher's jails, version 1, 2 or hybrid: where they are, what they count.
 
 Trust: trusted base. Input: files of the kernel under /sys/fs/cgroup. Runtimes that manage cgroups
-themselves get only the path (`cgroupsPath`); for gVisor of 2022 (`--ignore-cgroups`) the launcher
-makes the group here and starts the runtime inside it.
+themselves get only the path (`cgroupsPath`); for gVisor of 2022 (`--ignore-cgroups`), and for every
+runtime where a user has only a delegated subtree, the launcher makes the group here and starts the
+runtime inside it. Delegation: https://systemd.io/CGROUP_DELEGATION, cgroups(7).
 """
 
 from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path("/sys/fs/cgroup")
+_MEMBERSHIP: Final = Path("/proc/self/cgroup")
+LEAF: Final = "corral-self"
+"""Version 2 gives controllers only to a group without processes, so in a delegated one our own
+processes move down into this leaf, before they start a launcher (`corral.service.leaf`)."""
 _NEEDED_V1: Final = ("memory", "pids", "cpu")
 _NEEDED_V2: Final = frozenset({"memory", "pids", "cpu"})
 CPU_PERIOD_US: Final = 100_000
@@ -42,19 +48,26 @@ class CgroupHost:
     Attributes:
         version: 1 or 2; 0 if the needed controllers cannot be used.
         root: mount point of the hierarchies.
+        delegated: hierarchy (`""` in version 2) -> the group given to this user, below which every
+            path here lies; empty where all of the host is ours.
     """
 
     version: int
     root: Path = ROOT
+    delegated: Mapping[str, str] = field(default_factory=dict)
 
     def folders(self, path: str) -> list[Path]:
         """Return the folders of one group in every hierarchy that exists, named as `/a/b`."""
-        relative = path.lstrip("/")
         if self.version == 2:
-            return [self.root / relative]
+            return [self._folder("", path)]
         if self.version == 0:
             return []
-        return [p / relative for p in sorted(self.root.iterdir()) if p.is_dir()]
+        names = self.delegated or sorted(p.name for p in self.root.iterdir() if p.is_dir())
+        return [self._folder(name, path) for name in names]
+
+    def _folder(self, hierarchy: str, path: str) -> Path:
+        above = self.root / hierarchy / self.delegated.get(hierarchy, "").lstrip("/")
+        return above / path.lstrip("/")
 
     def create(self, path: str, limits: CgroupLimits) -> None:
         """Make a group with its limits, for a runtime that does not.
@@ -67,8 +80,8 @@ class CgroupHost:
         for folder in self.folders(path):
             folder.mkdir(parents=True, exist_ok=True)
         for name, value in self._settings(limits):
-            controller = self.root if self.version == 2 else self.root / name.split(".")[0]
-            (controller / path.lstrip("/") / name).write_text(value)
+            hierarchy = "" if self.version == 2 else name.split(".")[0]
+            (self._folder(hierarchy, path) / name).write_text(value)
 
     def enter(self, path: str) -> None:
         """Move the calling process into a group, e.g. just before it starts a runtime."""
@@ -79,9 +92,9 @@ class CgroupHost:
     def out_of_memory(self, path: str) -> bool:
         """Return whether the kernel has killed in this group because of its memory limit."""
         if self.version == 2:
-            file = self.root / path.lstrip("/") / "memory.events"
+            file = self._folder("", path) / "memory.events"
         else:
-            file = self.root / "memory" / path.lstrip("/") / "memory.oom_control"
+            file = self._folder("memory", path) / "memory.oom_control"
         try:
             counters = dict(line.split() for line in file.read_text().splitlines())
         except (OSError, ValueError):
@@ -108,9 +121,10 @@ class CgroupHost:
                 _rmdir(one)
 
     def _enable_v2(self, path: str) -> None:
-        for parent in reversed((self.root / path.lstrip("/")).parents):
+        top = self._folder("", "")
+        for parent in reversed(self._folder("", path).parents):
             control = parent / "cgroup.subtree_control"
-            if self.root in (parent, *parent.parents):
+            if top in (parent, *parent.parents):
                 parent.mkdir(exist_ok=True)
                 control.write_text(" ".join(f"+{c}" for c in sorted(_NEEDED_V2)))
 
@@ -134,17 +148,47 @@ class CgroupHost:
         ]
 
 
-def find_cgroups(root: Path = ROOT) -> CgroupHost:
-    """Return how the host offers cgroups to this user; version 0 if they cannot be used."""
-    try:
-        offered = (root / "cgroup.controllers").read_text().split()
-    except OSError:
-        offered = []
-    if set(offered) >= _NEEDED_V2 and os.access(root / "cgroup.subtree_control", os.W_OK):
+def find_cgroups(root: Path = ROOT, membership: Path = _MEMBERSHIP) -> CgroupHost:
+    """Return how the host offers cgroups to this user; version 0 if they cannot be used.
+
+    Args:
+        root: mount point of the hierarchies.
+        membership: which groups this process is in; a user may own them (`Delegate=yes`).
+    """
+    offered = _read_words(root / "cgroup.controllers")
+    if offered >= _NEEDED_V2 and os.access(root / "cgroup.subtree_control", os.W_OK):
         return CgroupHost(2, root)
     if all((root / c).is_dir() and os.access(root / c, os.W_OK) for c in _NEEDED_V1):
         return CgroupHost(1, root)
+    own = {
+        name: path
+        for line in membership.read_text().splitlines()
+        for names, path in (line.split(":", 2)[1:],)
+        for name in names.split(",")
+    }
+    if offered and "" in own:
+        group = own[""].removesuffix(f"/{LEAF}")
+        folder = root / group.lstrip("/")
+        free = not _read_words(folder / "cgroup.procs")
+        if free and _read_words(folder / "cgroup.controllers") >= _NEEDED_V2 and _is_ours(folder):
+            return CgroupHost(2, root, {"": group})
+    given: dict[str, str] = {c: own[c] for c in _NEEDED_V1 if c in own}
+    if len(given) == len(_NEEDED_V1) and all(
+        _is_ours(root / c / group.lstrip("/")) for c, group in given.items()
+    ):
+        return CgroupHost(1, root, given)
     return CgroupHost(0, root)
+
+
+def _is_ours(folder: Path) -> bool:
+    return all(os.access(p, os.W_OK) for p in (folder, folder / "cgroup.procs"))
+
+
+def _read_words(file: Path) -> frozenset[str]:
+    try:
+        return frozenset(file.read_text().split())
+    except OSError:
+        return frozenset()
 
 
 def is_hybrid(root: Path = ROOT) -> bool:
@@ -154,7 +198,8 @@ def is_hybrid(root: Path = ROOT) -> bool:
 
 def _read_pids(file: Path) -> list[int]:
     try:
-        return [int(line) for line in file.read_text().split()]
+        # 0 stands for a process of another PID namespace: to kill(2) that is our own group.
+        return [pid for line in file.read_text().split() if (pid := int(line))]
     except (OSError, ValueError):
         return []
 

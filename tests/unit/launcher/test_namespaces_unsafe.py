@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import signal
+import socket
+import struct
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from corral.core.errors import SandboxError
+from corral.launcher.capabilities import load_kept
 from corral.launcher.namespaces_unsafe import _reap, run_as_pid_one
 from tests.support.children import in_child
 from tests.support.kernel_refusals import in_restricted_child
@@ -39,7 +44,8 @@ def test_it_is_pid_one_with_few_capabilities(tmp_path: Path) -> None:
         facts = [
             os.getpid(),
             Path("/proc/1/comm").read_text().strip(),
-            int(status.split("CapBnd:")[1].split()[0], 16) & (1 << 12 | 1 << 16),
+            {status.split(f"Cap{name}:")[1].split()[0] for name in ("Prm", "Eff", "Bnd")},
+            {int(status.split(f"Cap{name}:")[1].split()[0], 16) for name in ("Inh", "Amb")},
             outside != "1",
             os.getsid(0),
         ]
@@ -47,7 +53,9 @@ def test_it_is_pid_one_with_few_capabilities(tmp_path: Path) -> None:
         return 5
 
     assert run(inside) == "5 [True]"
-    assert (tmp_path / "facts").read_text() == "[1, 'corral-launcher', 0, True, 1]"
+    assert (tmp_path / "facts").read_text() == (
+        "[1, 'corral-launcher', {'00000000002c00c3'}, {0}, True, 1]"
+    )
 
 
 @needs_root
@@ -98,6 +106,49 @@ def test_signals_are_forwarded(sent: signal.Signals, arrives: signal.Signals) ->
 
 
 @needs_root
+def test_the_monitor_keeps_no_capability(tmp_path: Path) -> None:
+    def look() -> str:
+        assert run_as_pid_one(lambda *_: 0, on_end=lambda: None) == 0
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return repr({line.split()[1] for line in lines if line.startswith("Cap")})
+
+    assert in_child(look) == "{'0000000000000000'}"
+
+
+@needs_root
+def test_the_manager_is_told_by_the_monitor(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        manager.settimeout(10)
+        ready = tmp_path / "ready"
+
+        def look() -> str:
+            os.environ["NOTIFY_SOCKET"] = str(tmp_path / "notify")
+            here = os.getpid()
+            if os.fork() == 0:
+                while not ready.exists():
+                    time.sleep(0.01)
+                os.kill(here, signal.SIGUSR1)
+                os._exit(0)
+
+            def inside(_: int, alive: int) -> int:
+                ready.touch()
+                while not (tmp_path / "told").exists():
+                    time.sleep(0.01)
+                return 0
+
+            return f"{here} {run_as_pid_one(inside, on_end=lambda: None)}"
+
+        with ThreadPoolExecutor(1) as pool:
+            monitor = pool.submit(in_child, look)
+            text, credentials, _, _ = manager.recvmsg(100, socket.CMSG_SPACE(12))
+            (tmp_path / "told").touch()
+            pid = struct.unpack("iii", credentials[0][2])[0]
+            assert (text, monitor.result()) == (b"READY=1", f"{pid} 0")
+
+
+@needs_root
 def test_an_error_inside_shows_and_ends_it(capfd: pytest.CaptureFixture[str]) -> None:
     def inside(_: int, __: int) -> int:
         raise RuntimeError("the reason")
@@ -132,6 +183,8 @@ def test_without_root_only_the_own_id_is_mapped() -> None:
         return 42 if maps[0] == "0" and maps[2] == "1" and os.getuid() == 0 else 1
 
     def look() -> str:
+        codecs.lookup("ascii")  # loaded while we may still read where the interpreter lies
+        load_kept("user")
         if os.geteuid() == 0:
             os.setresgid(12345, 12345, 12345)
             os.setresuid(12345, 12345, 12345)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from corral.sandbox.cgroup import CgroupHost, CgroupLimits, find_cgroups, is_hybrid
+from corral.sandbox.cgroup import LEAF, CgroupHost, CgroupLimits, find_cgroups, is_hybrid
 
 LIMITS = CgroupLimits(memory_bytes=1 << 20, pids=7, cpu_shares=2048, cpu_quota_us=150_000)
 GROUP = "/corral-a/serve-1/engine-1"
@@ -192,6 +192,105 @@ def test_a_group_that_somebody_else_removed(
     monkeypatch.setattr(time, "sleep", somebody_else_is_faster)
     v2.remove("/a")
     assert not group.exists()
+
+
+@pytest.fixture
+def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Membership in groups below a/service; only what lies there may be written."""
+    real = os.access
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: "service" in str(path) and real(path, mode)
+    )
+    membership = tmp_path / "membership"
+    membership.write_text(
+        "9:name=systemd:/a/service\n8:pids:/a/service\n4:memory:/a/service\n"
+        "2:cpu,cpuacct:/a/service\n0::/a/service\n"
+    )
+    return membership
+
+
+def delegate_v1(root: Path, *names: str) -> None:
+    for name in ("cpu", "memory", "pids"):
+        (root / name).mkdir(parents=True)
+    for name in names:
+        (root / name / "a/service").mkdir(parents=True)
+        (root / name / "a/service/cgroup.procs").touch()
+
+
+def test_groups_that_were_given_to_a_user(given: Path, tmp_path: Path) -> None:
+    root = tmp_path / "cgroup"
+    delegate_v1(root, "cpu", "memory", "pids")
+    host = find_cgroups(root, given)
+    assert host.version == 1
+    assert dict(host.delegated) == dict.fromkeys(("memory", "pids", "cpu"), "/a/service")
+    host.create(GROUP, LIMITS)
+    assert text(host, f"memory/a/service{GROUP}/memory.limit_in_bytes") == str(1 << 20)
+    assert not (root / "memory" / GROUP[1:]).exists()
+    folder = root / "memory/a/service" / GROUP[1:]
+    (folder / "memory.oom_control").write_text("oom_kill 1\n")
+    assert host.out_of_memory(GROUP)
+    assert folder in host.folders(GROUP)
+    assert len(host.folders(GROUP)) == 3
+
+
+@pytest.mark.parametrize("names", [(), ("cpu", "memory"), ("memory", "pids")])
+def test_a_part_of_them_is_not_enough(given: Path, tmp_path: Path, names: tuple[str, ...]) -> None:
+    delegate_v1(tmp_path / "cgroup", *names)
+    assert find_cgroups(tmp_path / "cgroup", given).version == 0
+
+
+def test_a_user_outside_of_the_controllers(given: Path, tmp_path: Path) -> None:
+    delegate_v1(tmp_path / "cgroup", "cpu", "memory", "pids")
+    given.write_text("4:memory:/a/service\n")
+    assert find_cgroups(tmp_path / "cgroup", given).version == 0
+
+
+def delegate_v2(root: Path, procs: str = "", offered: str = "cpu memory pids") -> Path:
+    folder = root / "a/service"
+    folder.mkdir(parents=True)
+    (root / "cgroup.controllers").write_text("cpuset cpu io memory pids\n")
+    (folder / "cgroup.controllers").write_text(offered)
+    (folder / "cgroup.procs").write_text(procs)
+    (folder / "cgroup.subtree_control").touch()
+    return folder
+
+
+@pytest.mark.parametrize("leaf", ["", f"/{LEAF}"])
+def test_a_group_of_version_2_that_was_given_to_a_user(
+    given: Path, tmp_path: Path, leaf: str
+) -> None:
+    root = tmp_path / "cgroup"
+    folder = delegate_v2(root)
+    given.write_text(f"0::/a/service{leaf}\n")
+    host = find_cgroups(root, given)
+    assert (host.version, dict(host.delegated)) == (2, {"": "/a/service"})
+    host.create(GROUP, LIMITS)
+    assert (folder / GROUP[1:] / "memory.max").read_text() == str(1 << 20)
+    assert (folder / "cgroup.subtree_control").read_text() == "+cpu +memory +pids"
+    assert not (root / "a/cgroup.subtree_control").exists()
+
+
+@pytest.mark.parametrize(
+    ("procs", "offered"), [("12\n", "cpu memory pids"), ("", "cpu pids"), ("", "")]
+)
+def test_a_group_that_others_live_in_or_that_lacks_controllers(
+    given: Path, tmp_path: Path, procs: str, offered: str
+) -> None:
+    delegate_v2(tmp_path / "cgroup", procs, offered)
+    assert find_cgroups(tmp_path / "cgroup", given).version == 0
+
+
+def test_a_group_of_version_2_that_belongs_to_somebody_else(given: Path, tmp_path: Path) -> None:
+    folder = delegate_v2(tmp_path / "cgroup")
+    (folder / "cgroup.procs").unlink()
+    assert find_cgroups(tmp_path / "cgroup", given).version == 0
+
+
+def test_a_process_that_cannot_be_seen_is_not_our_group(v2: CgroupHost) -> None:
+    group = v2.root / "a"
+    group.mkdir()
+    (group / "cgroup.procs").write_text("0\n")
+    v2.kill_all("/a")  # kill(0) would end this test
 
 
 def test_a_user_who_may_not_write(v1: CgroupHost, monkeypatch: pytest.MonkeyPatch) -> None:
