@@ -50,7 +50,7 @@ def install(
 ) -> None:
     """Write the units, the system user and the state folder; safe to run again.
 
-    Example: sudo corral service install --listen 0.0.0.0:443
+    Example: corral service install --listen 0.0.0.0:443
     """
     layout = Layout.choose(personal=user, root=root, program=program, listen=listen)
     _report(installation.install(layout), as_json=as_json)
@@ -71,7 +71,7 @@ def upgrade(
 ) -> None:
     """Replace the units by those of this version; address and drop-ins stay.
 
-    Example: sudo corral service upgrade
+    Example: corral service upgrade
     """
     layout = Layout.choose(personal=user, root=root, program=program, listen=DEFAULT_LISTEN)
     _report(installation.upgrade(layout), as_json=as_json)
@@ -89,7 +89,7 @@ def uninstall(
 ) -> None:
     """Stop the service and remove its units; the state folder stays unless --purge.
 
-    Example: sudo corral service uninstall
+    Example: corral service uninstall
     """
     layout = Layout.choose(personal=user, root=root, program=this_program(), listen=DEFAULT_LISTEN)
     if purge and not yes:

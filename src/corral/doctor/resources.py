@@ -18,11 +18,15 @@ def cgroup(files: HostFiles) -> Fact:
         return Fact(
             "cgroup", "absent",
             "no usable memory, pids and cpu controllers for this user; rlimits still hold",
-            "run as root, or accept rlimits only: --allow-degraded=cgroup", needed=True,
+            "run as root, or in a group of your own: corral service install --user; or accept "
+            "rlimits only: --allow-degraded=cgroup", needed=True,
         )  # fmt: skip
     if host.version == 2:
         offered = files.read("/sys/fs/cgroup/cgroup.controllers").split()
     else:
         offered = [n for n in files.names("/sys/fs/cgroup") if n not in {"systemd", "unified"}]
     version = "1 (hybrid)" if is_hybrid(root) else str(host.version)
+    if host.delegated:
+        offered = [f"memory, pids, cpu below {' '.join(sorted(set(host.delegated.values())))}"]
+        version += ", delegated to this user"
     return Fact("cgroup", "enforced", f"version {version}: {', '.join(offered)}", needed=True)

@@ -26,8 +26,7 @@ _FIRST_ENGINE: Final = 16
 _LOST: Final = {
     "cgroup": (
         "this host grants this user no cgroup with memory, pids and cpu controllers to bound jails",
-        "run as root, or in a group of your own (systemd-run --user --scope -p Delegate=yes), or "
-        "accept rlimits only",
+        "run as root, or in a group of your own (corral service install --user), or accept rlimits",
     ),
     "mdwe": (
         "this kernel cannot forbid memory that is writable and executable (PR_SET_MDWE)",
