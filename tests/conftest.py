@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.no_silent_skips import pytest_runtest_makereport
 from tests.support.server import (
     MODEL_SHA256,
     MODEL_SOURCE,
@@ -17,6 +18,9 @@ from tests.support.server import (
     corral,
     start_server,
 )
+
+__all__ = ["pytest_runtest_makereport"]
+"""Loaded here for every test: a skip under CI=true is a failure."""
 
 
 @pytest.fixture(scope="session")
@@ -63,8 +67,6 @@ def server_factory(home: Path) -> Iterator[Callable[..., RunningServer]]:
 def needs_root() -> None:
     """Skip where the test cannot act as root; CI always can."""
     if os.geteuid() != 0:
-        if os.environ.get("CI") == "true":
-            pytest.fail("CI must run as root")
         pytest.skip("needs root")
 
 
@@ -73,10 +75,7 @@ def needs_runtime() -> Callable[[str], None]:
     """Return a check that skips where an OCI runtime is missing; CI has all of them."""
 
     def check(name: str) -> None:
-        if shutil.which(name):
-            return
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"CI must have {name}")
-        pytest.skip(f"{name} is not installed")
+        if not shutil.which(name):
+            pytest.skip(f"{name} is not installed")
 
     return check

@@ -16,7 +16,8 @@ from corral.gateway.dialect import CHAT, COMPLETION
 from corral.gateway.errors import INTERNAL, METHOD_NOT_ALLOWED, NOT_FOUND, ApiError
 from corral.gateway.exchange import Exchange, StalledClientError
 from corral.gateway.pipeline import Pipeline, Services
-from corral.gateway.routes.health import Health
+from corral.gateway.routes.admin import Host
+from corral.gateway.routes.health import Health, Ready
 from corral.gateway.routes.models import ModelDetail, ModelList
 from corral.telemetry.log import get_logger
 
@@ -35,8 +36,9 @@ def build_app(services: Services, *, ready: Callable[[], bool]) -> ASGIApp:
         _route("/v1/completions", Pipeline(COMPLETION, services), "POST"),
         _route("/v1/models", ModelList(services), "GET"),
         _route("/v1/models/{model}", ModelDetail(services), "GET"),
-        _route("/healthz", Health(lambda: True), "GET"),
-        _route("/readyz", Health(lambda: ready() and services.ledger.healthy), "GET"),
+        _route("/admin/v1/host", Host(services), "GET"),
+        _route("/healthz", Health(services.keyring, services.degraded), "GET"),
+        _route("/readyz", Ready(lambda: ready() and services.ledger.healthy), "GET"),
     ]
     router = Router(routes=routes, redirect_slashes=False, default=_Refuse(NOT_FOUND))
     return _Boundary(router)

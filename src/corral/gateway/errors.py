@@ -99,6 +99,14 @@ CATALOG_UNAVAILABLE: Final = ApiError(
 )
 
 
+ADMIN_ONLY: Final = ApiError(
+    403, "admin_key_needed", "this address takes keys of the operator only", "permission_error"
+)
+HOST_REPORT_UNAVAILABLE: Final = ApiError(
+    503, "host_report_unavailable", "the server was started without a report on its host", _SERVER
+)
+
+
 def model_not_found(model: str) -> ApiError:
     """Return the one answer for unknown and for forbidden models."""
     shown = model if model.isascii() and model.isprintable() else "named"

@@ -22,6 +22,7 @@ from corral.core.errors import CorralError, IpcError
 from corral.engine.launcher_link import Event, LauncherLink
 from corral.engine.router import Router
 from corral.gateway.app import build_app
+from corral.gateway.host_report import HostReport, parse_host_report
 from corral.gateway.http_guard import Front, allowed_hosts
 from corral.gateway.pipeline import Services, upload_places
 from corral.gateway.server import GatewayServer
@@ -77,6 +78,7 @@ class Gateway:
             ledger=ledger,
             uploads=upload_places(config.limits.body_bytes),
             router=self._router,
+            host=await self._host_report(),
         )
         self._server = server = GatewayServer(
             build_app(services, ready=self._ready),
@@ -103,6 +105,18 @@ class Gateway:
                 await self._link.gateway_alive()
         except IpcError:
             return  # the launcher has gone: `_launcher_gone` ends us
+
+    async def _host_report(self) -> HostReport | None:
+        """Return what the operator's side found out about the host; it is only shown."""
+        try:
+            report = parse_host_report(await self._link.open_secret("host"))
+        except IpcError:
+            raise
+        except CorralError:
+            report = None
+        if report is None:
+            _log.warning("host_report_missing")
+        return report
 
     def _ready(self) -> bool:
         return self._server is not None and self._server.started and self._drain_s is None

@@ -39,6 +39,7 @@ from corral.gateway.errors import (
     ApiError,
 )
 from corral.gateway.exchange import Exchange, StalledClientError
+from corral.gateway.host_report import HostReport
 from corral.gateway.meter import Meter
 from corral.gateway.shapes.sse import error_event
 from corral.gateway.stages import Authorised, parse
@@ -62,6 +63,14 @@ class Services:
     ledger: Ledger
     router: Router
     uploads: asyncio.Semaphore
+    host: HostReport | None = None
+
+    @property
+    def degraded(self) -> tuple[str, ...]:
+        """Return the walls that are missing by the operator's leave, or might be."""
+        if self.host is None:
+            return self.config.sandbox.allow_degraded
+        return self.host.degraded
 
 
 def upload_places(body_bytes: int) -> asyncio.Semaphore:

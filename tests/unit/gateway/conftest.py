@@ -106,7 +106,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Served]]:
     """Return a function that starts a gateway; settings are dotted overrides."""
     running: list[Served] = []
 
-    def run(**settings: object) -> Served:
+    def run(*, host_report: bytes | None = None, **settings: object) -> Served:
         home = Home(tmp_path / "home")
         first = initialise(home)
         assert first is not None
@@ -130,6 +130,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Served]]:
             "tls_cert": home.server_cert.read_bytes(),
             "tls_key": home.server_key.read_bytes(),
         }
+        if host_report is not None:
+            launcher.secrets["host"] = host_report
         listener = socket.create_server(("127.0.0.1", 0))
         listener.setblocking(False)
         port = listener.getsockname()[1]

@@ -22,7 +22,7 @@ from tests.support.children import in_child
 from tests.support.kernel_refusals import in_restricted_child
 
 Inside = Callable[[int, int], int]
-needs_root = pytest.mark.skipif(os.geteuid() != 0 and not os.environ.get("CI"), reason="needs root")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
 def run(inside: Inside) -> str:

@@ -13,7 +13,7 @@ from corral.launcher import stage
 from corral.sandbox import linux_unsafe as linux
 from tests.support.children import in_child
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0 and not os.environ.get("CI"), reason="needs root")
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
 def privately(look: Callable[[], object]) -> str:

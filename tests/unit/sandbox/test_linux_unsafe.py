@@ -14,7 +14,7 @@ from corral.sandbox import linux_unsafe as linux
 from tests.support.children import in_child
 from tests.support.kernel_refusals import in_restricted_child
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0 and not os.environ.get("CI"), reason="needs root")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
 def status_line(name: str) -> str:

@@ -72,6 +72,7 @@ def parse_chat(body: bytes, *, max_tokens: int) -> Ask | ApiError:
     options = sampling(
         request,
         asked_tokens=request.max_completion_tokens or request.max_tokens,
+        asked_as="max_completion_tokens" if request.max_completion_tokens else "max_tokens",
         max_tokens=max_tokens,
         logprobs=(request.top_logprobs or 0) if request.logprobs else None,
     )

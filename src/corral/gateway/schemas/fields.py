@@ -67,7 +67,12 @@ def decode(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T | ApiError:
 
 
 def sampling(
-    fields: SamplingFields, *, asked_tokens: int | None, max_tokens: int, logprobs: int | None
+    fields: SamplingFields,
+    *,
+    asked_tokens: int | None,
+    max_tokens: int,
+    logprobs: int | None,
+    asked_as: str = "max_tokens",
 ) -> Sampling | ApiError:
     """Return the engine's sampling options, or why they are refused.
 
@@ -76,12 +81,13 @@ def sampling(
         asked_tokens: the caller's own bound of the answer.
         max_tokens: the server's ceiling, used where the caller gave none.
         logprobs: alternatives for each token; None for no log-probabilities.
+        asked_as: the field that the caller's bound came in.
     """
     if asked_tokens is not None and asked_tokens > max_tokens:
         return bad_request(
             "max_tokens_too_large",
-            f"max_tokens is {asked_tokens}; this server gives at most {max_tokens}",
-            "max_tokens",
+            f"{asked_as} is {asked_tokens}; this server gives at most {max_tokens}",
+            asked_as,
         )
     if fields.stream_options is not None and not fields.stream:
         return bad_request(
