@@ -6,6 +6,7 @@ requests of this tenant on this model feel it, and each of them gets a typed ans
 
     idle → starting → ready → idle               on demand, unloaded when nobody needs it
     starting | ready → backing off → idle        after a crash: 0.5 s, doubled for each one more
+                                                 without a good answer in between
     backing off → quarantined → idle             5 crashes in 10 minutes: the pair of tenant and
                                                  model is refused for an hour, or until released
 """
@@ -21,8 +22,8 @@ from typing import Final
 
 from corral.core.errors import CorralError, IpcError
 from corral.engine.launcher_link import LauncherLink
-from corral.engine.wire import Fatal, Message, Ready, Sampling
-from corral.engine.worker_link import Deadlines, Stream, WorkerLink
+from corral.engine.wire import End, Failed, Fatal, Message, Ready, Sampling
+from corral.engine.worker_link import Broken, Deadlines, Stream, WorkerLink
 from corral.ipc.messages import OPERATOR_STOP, StartEngine
 from corral.telemetry.log import get_logger
 from corral.tenancy.ward import Ward
@@ -99,6 +100,7 @@ class Supervisor:
         self._worker_id = 0
         self._starting: asyncio.Task[WorkerLink | Unavailable] | None = None
         self._stopping: asyncio.Task[None] | None = None
+        self._in_a_row = 0
         self._crashes: deque[float] = deque(maxlen=policy.crashes_max)
         self._blocked: Unavailable | None = None
         self._blocked_until_s = 0.0
@@ -137,7 +139,7 @@ class Supervisor:
             self._release()
             return link
         stream = link.submit(sampling, messages, prompt)
-        stream.when_over(lambda _: self._release())
+        stream.when_over(self._over)
         return stream
 
     def ended(self, worker_id: int, status: str, reason: str) -> None:
@@ -155,6 +157,7 @@ class Supervisor:
                 # The end of its pipes came first and was taken for a crash; it was none.
                 if self._crashes:
                     self._crashes.pop()
+                self._in_a_row = max(0, self._in_a_row - 1)
                 self._blocked = None
                 if self._quarantined:
                     self._quarantined = False
@@ -185,6 +188,11 @@ class Supervisor:
         if self._blocked is None or left_s <= 0:
             return None
         return Unavailable(self._blocked.code, self._blocked.message, left_s)
+
+    def _over(self, outcome: End | Failed | Broken) -> None:
+        if isinstance(outcome, End):
+            self._in_a_row = 0
+        self._release()
 
     def _release(self) -> None:
         self._slots.release()
@@ -267,7 +275,10 @@ class Supervisor:
         now = self._loop.time()
         self._crashes.append(now)
         recent = sum(1 for at in self._crashes if now - at <= self._policy.window_s)
-        delay_s = min(self._policy.first_delay_s * 2.0 ** (recent - 1), self._policy.delay_max_s)
+        delay_s = min(
+            self._policy.first_delay_s * 2.0 ** min(self._in_a_row, 30), self._policy.delay_max_s
+        )
+        self._in_a_row += 1
         self._blocked = Unavailable(
             "worker_restarting", "the engine worker ended and is started again soon", delay_s
         )

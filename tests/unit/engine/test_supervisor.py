@@ -263,6 +263,29 @@ def test_a_quarantine_ends_by_itself_and_counts_anew() -> None:
     asyncio.run(run())
 
 
+def test_a_good_answer_ends_the_doubling_of_delays() -> None:
+    async def run() -> None:
+        modes: dict[str, str | list[str]] = {"m": ["die", "die", "echo", "die"]}
+        policy = RestartPolicy(first_delay_s=0.2, crashes_max=99)
+
+        async def delay_s(router: Router) -> float:
+            refused = await ask(router)
+            assert isinstance(refused, Unavailable)
+            return refused.retry_after_s
+
+        async with routing(modes, policy=policy) as (router, launcher):
+            for expected_s in (0.2, 0.4):
+                await drain(await ask(router))
+                assert expected_s / 2 < await delay_s(router) <= expected_s
+                await asyncio.sleep(expected_s)
+            assert isinstance((await drain(await ask(router)))[-1], End)
+            launcher.live[3].kill()
+            await until(lambda: 3 not in launcher.live)
+            assert await delay_s(router) <= 0.2
+
+    asyncio.run(run())
+
+
 def test_an_operators_stop_quarantines_nobody() -> None:
     async def run() -> None:
         policy = RestartPolicy(first_delay_s=0.01, crashes_max=1)
