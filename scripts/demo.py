@@ -18,7 +18,7 @@ import sys
 import sysconfig
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,7 +90,8 @@ def main() -> int:
             held = look(stage)
             footprint = take_footprint(server.pid)
         headline("5  Leave", "what is left on this host")
-        clean = left_nothing(footprint, home)
+        with closing(footprint):
+            clean = left_nothing(footprint, home)
     except DemoError as error:
         console.print(Text(f"\nThe demo stopped: {error}", style="bold red"))
         return 1
