@@ -127,7 +127,7 @@ def _hold_namespaces(family: list[int], ours: frozenset[str]) -> dict[str, int]:
             except OSError:
                 continue  # it has ended, or the kernel has no such namespaces
             # What was opened, not what the link said a moment before.
-            name = os.readlink(f"/proc/self/fd/{fd}")
+            name = str((_PROC / "self" / "fd" / str(fd)).readlink())
             if name in ours or name in held:
                 os.close(fd)
             else:
