@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -135,6 +136,28 @@ def test_a_worker_that_is_killed_from_outside(
     os.kill(worker.started.pid, signal.SIGKILL)
     ended = worker.ended()
     assert (ended.status, ended.reason) == ("signaled", "SIGKILL")
+
+
+@pytest.mark.claim("BLAST-01")
+def test_a_worker_that_is_stopped_from_outside(
+    runtime: str, launch: Launch, engine_for: EngineFor, jail: StartJail
+) -> None:
+    worker = jail(launch({"sandbox.runtime": runtime}), engine_for("echo"))
+    assert worker.line() == "echo"
+    os.kill(worker.started.pid, signal.SIGSTOP)
+    ended = worker.ended()
+    assert (ended.status, ended.reason) == ("signaled", "SIGKILL")
+    assert not alive(worker.started.pid)
+
+
+@pytest.mark.claim("BLAST-01")
+def test_a_download_that_is_stopped_from_outside(launch: Launch, jail: StartJail) -> None:
+    fetch = jail(launch(), StartFetch("a-folder"))  # it waits to be told what to fetch
+    began = time.monotonic()
+    os.kill(fetch.started.pid, signal.SIGSTOP)
+    ended = fetch.ended()
+    assert (ended.status, ended.reason) == ("signaled", "SIGKILL")
+    assert time.monotonic() - began < 30, "long before its own deadline"
 
 
 @pytest.mark.claim("BLS-08")
