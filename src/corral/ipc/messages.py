@@ -58,6 +58,17 @@ class StartFetch:
 
 
 @dataclass(frozen=True, slots=True)
+class StartProbe:
+    """Start the selftest's own program under a zone's profile. Reply as for `StartScan`.
+
+    Attributes:
+        zone: profile name: `engine`, `scan`, `fetch` or `gateway`.
+    """
+
+    zone: str
+
+
+@dataclass(frozen=True, slots=True)
 class StopWorker:
     """Kill a worker and wait until nothing of it is left. Reply: `Done`."""
 
@@ -192,7 +203,7 @@ class Drain:
 
 Message = (
     StartEngine | StartScan | StartFetch | StopWorker | NextWorker | OpenSecret | GatewayReady
-    | GatewayAlive
+    | GatewayAlive | StartProbe
     | Started | WorkerStatus | Secret | NoMore | Done | Refused
     | WorkerEnded | Reload | Drain
 )  # fmt: skip
@@ -201,7 +212,7 @@ SECRET_KINDS: Final = ("tls_cert", "tls_key", "pepper", "receipt_public_key", "c
 
 _NUMBERS: Final[dict[int, type[Message]]] = {
     1: StartEngine, 2: StartScan, 3: StartFetch, 4: StopWorker, 5: NextWorker, 6: OpenSecret,
-    7: GatewayReady, 8: GatewayAlive,
+    7: GatewayReady, 8: GatewayAlive, 9: StartProbe,
     64: Started, 65: WorkerStatus, 66: Secret, 67: NoMore, 68: Done, 69: Refused,
     128: WorkerEnded, 129: Reload, 130: Drain,
 }  # fmt: skip

@@ -49,6 +49,11 @@ def job_command(home: Home, settings: Mapping[str, object], channel_fd: int) -> 
     return _command("job", home, settings, channel_fd)
 
 
+def selftest_command(home: Home, settings: Mapping[str, object], channel_fd: int) -> list[str]:
+    """Return the argv of a job's launcher that has the images of every zone."""
+    return _command("selftest", home, settings, channel_fd)
+
+
 def _command(mode: str, home: Home, settings: Mapping[str, object], fd: int) -> list[str]:
     source = str(Path(corral.__file__).parent.parent)
     site = sysconfig.get_path("purelib")

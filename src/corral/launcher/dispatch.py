@@ -8,6 +8,7 @@ is malformed ends its channel.
     StartEngine      x      x                     the gateway: admitted models only
     StartScan               x
     StartFetch              x
+    StartProbe              x
     StopWorker       x      x      x              gateway and job: their own workers only
     NextWorker       x      x      x
     OpenSecret       x
@@ -31,6 +32,7 @@ from corral.ipc.messages import (
     Refused,
     StartEngine,
     StartFetch,
+    StartProbe,
     StartScan,
     StopWorker,
 )
@@ -54,6 +56,7 @@ TABLE: Final[dict[type, Entry]] = {
     StartEngine: Entry(lambda r, s, _, m: r.start_engine(s, m), _STARTERS),
     StartScan: Entry(lambda r, s, _, m: r.start_scan(s, m), frozenset({Role.JOB})),
     StartFetch: Entry(lambda r, s, _, m: r.start_fetch(s, m), frozenset({Role.JOB})),
+    StartProbe: Entry(lambda r, s, _, m: r.start_probe(s, m), frozenset({Role.JOB})),
     StopWorker: Entry(lambda r, s, i, m: r.stop_worker(s, i, m), _ALL),
     NextWorker: Entry(lambda r, _s, _, m: r.next_worker(m), _ALL),
     OpenSecret: Entry(lambda r, _s, _, m: r.open_secret(m), frozenset({Role.GATEWAY})),

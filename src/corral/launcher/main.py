@@ -32,10 +32,15 @@ from corral.launcher.spawn_unsafe import reserve_fds
 from corral.launcher.stage import STAGE, build_stage
 from corral.sandbox.image import Installation, build_image, remove_stale
 from corral.sandbox.linux_unsafe import set_process_name
+from corral.sandbox.policy import KINDS
 
 _FIRST_OWN_FD = 16
-_JOB_KINDS = ("engine", "scan", "fetch")
-_SERVE_KINDS = ("engine", "gateway")
+_KINDS = {
+    "serve": ("engine", "gateway"),
+    "job": ("engine", "scan", "fetch"),
+    "selftest": KINDS,
+}
+"""Images that each mode needs."""
 
 
 def main(argv: list[str]) -> None:
@@ -73,8 +78,7 @@ def _run(options: argparse.Namespace, fd: int, report: Callable[[dict[str, objec
     host = settle_host(home, config, options.mode)
     remove_leftovers(home, host.cgroups)
     installed = Installation(Path(options.site), Path(corral.__file__).parent)
-    kinds = _SERVE_KINDS if options.mode == "serve" else _JOB_KINDS
-    images = {kind: build_image(kind, home.images, installed) for kind in kinds}
+    images = {kind: build_image(kind, home.images, installed) for kind in _KINDS[options.mode]}
     if options.mode == "serve":
         remove_stale(home.images, installed)
     log = EventLog(home.log_file)
@@ -167,7 +171,7 @@ def _report_to_stderr(document: dict[str, object]) -> None:
 
 def _parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="corral-launcher")
-    parser.add_argument("mode", choices=("serve", "job"))
+    parser.add_argument("mode", choices=tuple(_KINDS))
     parser.add_argument("--home", required=True)
     parser.add_argument("--fd", type=int, required=True)
     parser.add_argument("--site", required=True)

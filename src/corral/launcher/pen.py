@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from corral.ipc.messages import OPERATOR_STOP
@@ -32,6 +32,7 @@ class JailRequest:
         file_option: how the program is told: `--model` or `--candidate`.
         memory_bytes: 0 for the profile's own.
         trust: trust level of the model; chooses the runtime.
+        module: runs in place of the profile's own module, under the same profile.
     """
 
     kind: str
@@ -42,6 +43,7 @@ class JailRequest:
     file_option: str = ""
     binds: tuple[Bind, ...] = ()
     trust: str = "untrusted"
+    module: str = ""
 
 
 class Pen:
@@ -152,7 +154,7 @@ class Pen:
             args = (*args, request.file_option, inside)
         memory = request.memory_bytes or policy.memory_bytes
         document = compile_bundle(
-            policy,
+            replace(policy, module=request.module or policy.module),
             Start(
                 rootfs=str(IMAGES / kind), title_suffix=request.title_suffix,
                 args=(*args, *(f"--degraded={d}" for d in host.degraded)),

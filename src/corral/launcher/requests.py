@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Final
 
 from corral.core.config import Config
 from corral.core.errors import SandboxError
@@ -28,6 +30,7 @@ from corral.ipc.messages import (
     Started,
     StartEngine,
     StartFetch,
+    StartProbe,
     StartScan,
     StopWorker,
     WorkerStatus,
@@ -37,8 +40,15 @@ from corral.launcher.events import EventLog
 from corral.launcher.jails import JailTable
 from corral.launcher.pen import JailRequest, Pen
 from corral.launcher.session import Reply, Role, Session
-from corral.launcher.stage import QUARANTINE
+from corral.launcher.stage import IMAGES, QUARANTINE
 from corral.sandbox.oci import Bind
+from corral.sandbox.policy import KINDS
+
+_PROBE_MODULE: Final = "corral.selftest.probes.program"
+_PROBE_BYTES: Final = 256 << 20
+"""Memory of a probe's jail: small, so that a memory attack ends soon."""
+_OWN_FOLDERS: Final = {"fetch": "/quarantine", "gateway": "/state"}
+"""Where a zone may write; a probe gets an empty folder there, never a real one."""
 
 
 class Requests:
@@ -106,6 +116,32 @@ class Requests:
             session,
             JailRequest(kind="fetch", binds=(Bind(str(folder), "/quarantine", writable=True),)),
         )
+
+    def start_probe(self, session: Session, message: StartProbe) -> Reply:
+        """Start the selftest's program where a zone's own would run; it gets nothing of a tenant.
+
+        Where a zone holds a descriptor, a probe holds one of the same sort: an empty file for a
+        model, an unused listener for the server's.
+        """
+        zone = message.zone
+        if zone not in KINDS or not (IMAGES / zone).is_dir():
+            raise SandboxError("no_such_zone", "this launcher has no image of such a zone")
+        binds: tuple[Bind, ...] = ()
+        if zone in _OWN_FOLDERS:
+            folder = QUARANTINE / f"selftest-{zone}"
+            folder.mkdir(mode=0o700, exist_ok=True)
+            self._pen.give_to(zone, folder)
+            binds = (Bind(str(folder), _OWN_FOLDERS[zone], writable=True),)
+        fd = -1
+        if zone == "gateway":
+            fd = socket.create_server(("127.0.0.1", 0)).detach()
+        elif zone != "fetch":
+            fd = os.open(IMAGES / zone / "etc/hosts", os.O_RDONLY | os.O_CLOEXEC)
+        request = JailRequest(
+            kind=zone, module=_PROBE_MODULE, memory_bytes=_PROBE_BYTES, binds=binds,
+            file_fd=fd, file_option="--model",
+        )  # fmt: skip
+        return self._start(session, request)
 
     def stop_worker(self, session: Session, request_id: int, message: StopWorker) -> Reply:
         """Kill a worker; the answer comes when nothing of it is left."""

@@ -36,14 +36,15 @@ DISTRIBUTIONS: Final = {
     ),
 }  # fmt: skip
 PACKAGES: Final = {
-    "engine": ("core", "jail", "engine"),
-    "scan": ("core", "jail", "admission"),
-    "fetch": ("core", "jail", "admission"),
+    "engine": ("core", "jail", "engine", "selftest/probes"),
+    "scan": ("core", "jail", "admission", "selftest/probes"),
+    "fetch": ("core", "jail", "admission", "selftest/probes"),
     "gateway": (
         "core", "ipc", "jail", "state", "telemetry", "tenancy", "pki", "guard", "admission",
-        "engine", "gateway",
+        "engine", "gateway", "selftest/probes",
     ),
 }  # fmt: skip
+"""The selftest's program is in every image, so that what it finds is true for that very image."""
 _UNWANTED: Final = frozenset({
     "test", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "pydoc_data", "distutils",
     "site-packages", "dist-packages", "__pycache__", "tests",

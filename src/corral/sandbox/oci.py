@@ -158,7 +158,8 @@ def _mounts(policy: Policy, start: Start) -> list[dict[str, Any]]:
             "destination": "/proc",
             "type": "proc",
             "source": "proc",
-            "options": ["nosuid", "noexec", "nodev", "subset=pid", "hidepid=invisible"],
+            # Read-only: a write to /proc/self/mem changes code that no mprotect may change.
+            "options": ["nosuid", "noexec", "nodev", "ro", "subset=pid", "hidepid=invisible"],
         },
         {
             "destination": "/dev",

@@ -1,0 +1,85 @@
+"""What the process got from whoever started it: descriptors, environment, folders.
+
+Trust: runs in a jail. Input: `Context`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+from corral.selftest.probes.registry import Context, Stopped, probe
+
+_STAT_ENV_START, _STAT_ENV_END = 49, 50
+_HARMLESS = {b"HOME", b"PATH", b"TERM", b"container"}
+"""Names that a runtime may set by itself; their values are constants of the image."""
+_ROOT = frozenset({
+    "dev", "etc", "lib", "lib64", "model", "candidate", "opt", "proc", "quarantine", "state",
+    "sys", "tmp", "usr",
+})  # fmt: skip
+
+
+@probe("inherit.descriptors")
+def _descriptors(context: Context) -> None:
+    if context.control:
+        extra = [os.open("/", os.O_RDONLY)]
+    else:
+        listing = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY)
+        numbers = {int(name) for name in os.listdir(listing)}
+        highest = {"engine": 3, "scan": 3, "gateway": 3}.get(context.zone, 2)
+        extra = sorted(numbers - set(range(highest + 1)) - {listing, max(numbers)})
+        os.close(listing)
+    if not extra:
+        raise Stopped("none")
+
+
+@probe("inherit.directories")
+def _directories(context: Context) -> None:
+    fds = [os.open("/", os.O_RDONLY)] if context.control else range(3, 64)
+    for fd in fds:
+        try:
+            os.listdir(fd)
+        except OSError:
+            continue
+        return
+    raise Stopped("none")
+
+
+@probe("inherit.environment")
+def _environment(context: Context) -> None:
+    if context.control:
+        os.environ["CORRAL_SELFTEST"] = "1"
+    if not os.environ:
+        raise Stopped("empty")
+
+
+@probe("inherit.environment-memory")
+def _environment_memory(context: Context) -> None:
+    # `environ` was cleared; what the kernel once copied onto the stack is still there.
+    with open("/proc/self/stat", encoding="utf-8", errors="replace") as file:
+        fields = file.read().rpartition(")")[2].split()
+    start, end = int(fields[_STAT_ENV_START - 2]), int(fields[_STAT_ENV_END - 2])
+    if not 0 < end - start < 1 << 20:
+        raise Stopped("hidden")
+    # SAFETY: the kernel says that this part of our own stack is mapped.
+    names = {part.split(b"=")[0] for part in ctypes.string_at(start, end - start).split(b"\0")}
+    if not {name for name in names if name} - _HARMLESS and not context.control:
+        raise Stopped("empty")
+
+
+@probe("inherit.root")
+def _root(context: Context) -> None:
+    if not set(os.listdir("/")) - _ROOT:
+        raise Stopped("bare")
+
+
+@probe("inherit.secret-state")
+def _state(context: Context) -> None:
+    # A selftest's jail gets an empty folder here; what must not be there is anybody's data.
+    place = context.scratch if context.control else f"/{context.zone}"
+    names = os.listdir(context.scratch or "/state")
+    if context.control:
+        os.close(os.open(f"{place}/data", os.O_CREAT | os.O_WRONLY, 0o600))
+        names = os.listdir(place)
+    if not names:
+        raise Stopped("empty")
