@@ -8,33 +8,39 @@ Input: trusted.
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
 from corral.core.home import Home
 from corral.ipc.client import LauncherClient
 from corral.ipc.socket import socket_pair
-from corral.launcher.command import job_command
+from corral.launcher.command import job_command, selftest_command
 from corral.service.leaf import enter_leaf
 
 _END_SECONDS: Final = 30
 """A launcher that has not cleaned up within this time is killed; its jails die with it."""
 
 
+_Command = Callable[[Home, Mapping[str, object], int], list[str]]
+
+
 @contextmanager
-def job_launcher(home: Home, settings: Mapping[str, object]) -> Iterator[LauncherClient]:
+def job_launcher(
+    home: Home, settings: Mapping[str, object], *, command: _Command = job_command
+) -> Iterator[LauncherClient]:
     """Start a launcher, yield its client, and wait until nothing of it is left.
 
     Args:
         home: state folder.
         settings: dotted settings over the configuration file.
+        command: which launcher.
     """
     enter_leaf()
     ours, theirs = socket_pair()
     with theirs:
         process = subprocess.Popen(
-            job_command(home, settings, theirs.fileno()),
+            command(home, settings, theirs.fileno()),
             pass_fds=(theirs.fileno(),),
             stdin=subprocess.DEVNULL,
             # Ctrl-C is ours to answer: the launcher ends when the channel closes.
@@ -50,3 +56,10 @@ def job_launcher(home: Home, settings: Mapping[str, object]) -> Iterator[Launche
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def selftest_launcher(
+    home: Home, settings: Mapping[str, object]
+) -> AbstractContextManager[LauncherClient]:
+    """Start a launcher that has every zone's image; see `job_launcher`."""
+    return job_launcher(home, settings, command=selftest_command)

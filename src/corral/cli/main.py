@@ -24,6 +24,7 @@ from corral.cli import (
     reload,
     run,
     scan,
+    selftest,
     service,
     stop,
     tenant,
@@ -59,6 +60,7 @@ app.add_typer(tenant.app, name="tenant")
 app.add_typer(grant.app, name="grant")
 app.command("usage")(usage.usage)
 app.command("doctor")(doctor.doctor)
+app.command("selftest")(selftest.selftest)
 app.add_typer(config.app, name="config")
 app.add_typer(service.app, name="service")
 app.command("version")(version.version)

@@ -5,7 +5,7 @@ Trust: operator side. Input: numbers and fixed words of `admission.progress`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -52,3 +52,13 @@ def shown_progress() -> Iterator[Progress]:
 
     with bar:
         yield show
+
+
+@contextmanager
+def shown_status() -> Iterator[Callable[[str], None]]:
+    """Yield a function that shows what runs now, where stderr is a terminal."""
+    if not notes().is_terminal:
+        yield lambda _: None
+        return
+    with notes().status("") as status:
+        yield status.update

@@ -128,17 +128,29 @@ def _write(folder: Path, document: dict[str, object]) -> Path:
 def _show(lines: Sequence[Line], counts: dict[str, int], written: Path) -> None:
     from rich.text import Text
 
+    def styled(line: Line) -> Text:
+        return Text(line.verdict.value, style=_STYLES[line.verdict.value])
+
     print_table(
-        ("RUNTIME", "ZONE", "ATTACK", "OUTCOME", "CONTROL", "VERDICT", "REASON"),
+        ("RUNTIME", "ZONE", "ATTACK", "OUTCOME", "CONTROL", "VERDICT"),
         (
-            (
-                line.runtime, line.zone, line.probe.title, line.outcome, line.control,
-                Text(line.verdict.value, style=_STYLES[line.verdict.value]), line.reason,
-            )
+            (line.runtime, line.zone, line.probe.id, line.outcome, line.control, styled(line))
             for line in lines
         ),
         empty="nothing was probed",
-    )  # fmt: skip
+    )
+    odd: dict[tuple[str, str, str], list[Line]] = {}
+    for line in lines:
+        if line.reason:
+            odd.setdefault((line.verdict.value, line.probe.id, line.reason), []).append(line)
+    print_table(
+        ("VERDICT", "ATTACK", "WHERE", "WHY"),
+        (
+            (styled(some[0]), probe, " ".join(f"{li.runtime}/{li.zone}" for li in some), reason)
+            for (_, probe, reason), some in odd.items()
+        ),
+        empty="every line is green",
+    )
     total = ", ".join(f"{number} {name}" for name, number in counts.items())
     print_note(f"{len(lines)} lines: {total}")
     print_note(f"report: {written}")

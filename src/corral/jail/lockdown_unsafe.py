@@ -19,7 +19,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # what is imported here stays in the memory of every worker
     from typing import Final
 
-_PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
 _PR_SET_NAME: Final = 15
 _PR_SET_NO_NEW_PRIVS: Final = 38
@@ -27,7 +26,6 @@ _PR_SET_SECCOMP: Final = 22
 _PR_SET_MDWE: Final = 65
 _MDWE_REFUSE_EXEC_GAIN: Final = 1
 _SECCOMP_MODE_FILTER: Final = 2
-_SIGKILL: Final = 9
 _RLIMIT_FSIZE: Final = 1
 
 _ALLOW: Final = 0x7FFF0000
@@ -68,8 +66,8 @@ def lock_process(title: str, *, require_mdwe: bool) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if title:
         _prctl(libc, _PR_SET_NAME, title.encode()[:15])
-    # SAFETY: plain integers; the kernel kills this process when the launcher dies.
-    _prctl(libc, _PR_SET_PDEATHSIG, _SIGKILL)
+    # No parent-death signal: until the runtime has exited it is the parent, and its exit would
+    # kill the jail. The launcher is PID 1 of the namespace of all jails: they end with it anyway.
     _prctl(libc, _PR_SET_DUMPABLE, 0)
     _prctl(libc, _PR_SET_NO_NEW_PRIVS, 1)
     in_gvisor = os.path.exists("/proc/sentry-meminfo")  # noqa: PTH110 - before pathlib is imported

@@ -1,4 +1,4 @@
-"""`corral selftest`: run attacks under each zone's shipped profile, and each one outside as control.
+"""`corral selftest`: attacks under each zone's shipped profile, each also outside as the control.
 
 Trust: operator side. What runs in a jail is `probes`; what it says is treated as hostile.
 """

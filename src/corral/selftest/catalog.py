@@ -3,13 +3,14 @@
 Trust: operator side. Input: our own files `data/*.toml`; a field that is not known is an error, so
 that a misspelt expectation cannot silently vanish.
 
-Fields of a probe: `title`; `walls` that stop it; `expect`, the outcomes that mean stopped, each the
-exact error name or fact; `engine`, `scan`, `fetch`, `gateway`, the same for one zone; `<zone>_may`,
-why this zone may do it (then the outcome must be `ok`); `gvisor`, outcomes under gVisor;
-`gvisor_absent`, why gVisor cannot have the wall; `control`, the outcomes that mean that the attack
-works outside (default: `ok`, or any error but a refusal); `host_may_lack`: the attack has no object
-on some hosts; `only`: zones that it makes sense in; `alone`: in a jail of its own; `exhausts`: part
-of `--full` only; `look`: read from outside; `scenario`: the one of SandboxEscapeBench it stands for.
+Fields of a probe: `title`; `walls` that stop it; `expect`, the outcomes that mean stopped, each
+the exact error name or fact; `engine`, `scan`, `fetch`, `gateway`, the same for one zone;
+`<zone>_may`, why this zone may do it (then the outcome must be `ok`); `gvisor`, outcomes under
+gVisor; `gvisor_absent`, why gVisor cannot have the wall; `control`, the outcomes that mean that the
+attack works outside (default: `ok`, or any error but a refusal); `host_may_lack`: the attack has no
+object on some hosts; `only`: zones that it makes sense in; `alone`: in a jail of its own;
+`exhausts`: part of `--full` only; `look`: read from outside; `scenario`: the one of
+SandboxEscapeBench that it stands for.
 """
 
 from __future__ import annotations

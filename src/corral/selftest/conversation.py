@@ -32,6 +32,15 @@ class Results:
         self.ended = False
         self.broken = ""
 
+    def take_all(self, lines: list[bytearray], *, trim: bool) -> bool:
+        """Note lines; return whether each was one that a probe says."""
+        try:
+            for line in lines:
+                self.take(bytes(line).strip() if trim else bytes(line))
+        except ProbeBrokeProtocol:
+            return False
+        return True
+
     def take(self, line: bytes) -> None:
         """Note one line.
 
@@ -86,12 +95,7 @@ def converse(
             have += part
             *whole, rest = have.split(b"\n")
             have = bytearray(rest)
-            try:
-                if len(rest) > line_bytes:
-                    raise ProbeBrokeProtocol("a line is too long")
-                for line in whole:
-                    results.take(bytes(line).strip() if line_bytes > LINE_BYTES else bytes(line))
-            except ProbeBrokeProtocol:
+            if len(rest) > line_bytes or not results.take_all(whole, trim=line_bytes > LINE_BYTES):
                 results.broken = "cut-off"
                 break
     return results

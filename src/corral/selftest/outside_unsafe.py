@@ -44,7 +44,9 @@ def run_outside(
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         start_new_session=True, env={"CORRAL_SELFTEST": "1"},
         # SAFETY: one thread; the child makes a few system calls before exec.
-        preexec_fn=lambda: _settle(twin, own_user_namespace=own_user_namespace),
+        preexec_fn=lambda: _settle(  # noqa: PLW1509 - there is no other thread
+            twin, own_user_namespace=own_user_namespace
+        ),
     )  # fmt: skip
     assert process.stdin and process.stdout and process.stderr  # noqa: S101, PT018 - pipes were asked for
     try:

@@ -26,7 +26,7 @@ def render_page(document: dict[str, Any]) -> str:
     verdict = "passed" if document["passed"] else "not passed"
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
+        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
         "style-src 'unsafe-inline'\">"
         f"<title>corral selftest</title><style>{_STYLE}</style></head><body>"
         f"<h1>corral selftest: {verdict}</h1>"

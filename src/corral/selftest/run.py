@@ -95,7 +95,8 @@ def run_jail(
     outcomes = results.outcomes | looks
     if only and only not in outcomes:
         last = ended.reason if ended.status == "signaled" else ended.status
-        outcomes[only] = results.broken or last
+        own_end = results.broken in {"", "gone"}  # nobody but the process itself ended it
+        outcomes[only] = last if own_end else results.broken
     return outcomes
 
 
@@ -125,7 +126,7 @@ def run_controls(targets: Targets, twin: Twin, *, full: bool) -> dict[str, str]:
 
 def run_matrix(
     launch: Launch, targets: Targets, twin: Twin, *, runtimes: tuple[str, ...], full: bool,
-    progress: Progress,
+    progress: Progress, exhaust: bool | None = None,
 ) -> list[Line]:  # fmt: skip
     """Run the selftest.
 
@@ -134,24 +135,26 @@ def run_matrix(
         targets: what the attacks are aimed at.
         twin: the controls' control group.
         runtimes: each with all its zones if `full`, else with the engine's zone.
-        full: all zones, and exhaustion.
+        full: all zones.
         progress: told what runs now.
+        exhaust: exhaustion attacks too; default: if `full`.
     """
+    exhaust = full if exhaust is None else exhaust
     progress("controls outside")
-    controls = run_controls(targets, twin, full=full)
+    controls = run_controls(targets, twin, full=exhaust)
     lines = []
     for name in runtimes:
         zones = ("engine",) if not full else GVISOR_ZONES if name == "runsc" else ZONES
         with launch(name) as launcher:
             for zone in zones:
                 progress(f"{name}: {zone}")
-                run = run_zone(launcher, targets, zone, full=full)
+                run = run_zone(launcher, targets, zone, full=exhaust)
                 lines += [
                     judge(
                         probe, zone=zone, runtime=run.runtime, tier=run.tier,
                         outcome=run.outcomes.get(probe.id, "missing"),
                         control=controls.get(probe.id, "missing"),
                     )
-                    for probe in chosen(zone, full=full)
+                    for probe in chosen(zone, full=exhaust)
                 ]  # fmt: skip
     return lines

@@ -63,9 +63,11 @@ def made_targets(blobs: Path) -> Iterator[Targets]:
     try:
         (folder / "secret").write_text("a secret of the host\n")
         abstract = f"corral-selftest-{os.urandom(8).hex()}"
-        with socket.create_server(("127.0.0.1", 0), backlog=64) as tcp:
-            with _unix(f"\0{abstract}"), _unix(str(folder / "socket")):
-                yield Targets(
+        with (
+            socket.create_server(("127.0.0.1", 0), backlog=64) as tcp,
+            _unix(f"\0{abstract}"), _unix(str(folder / "socket")),
+        ):  # fmt: skip
+            yield Targets(
                     folder=folder, victim=victim.pid, port=tcp.getsockname()[1], abstract=abstract,
                     namespaces={
                         kind: str(Path(f"/proc/self/ns/{kind}").readlink())

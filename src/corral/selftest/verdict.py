@@ -53,9 +53,7 @@ def judge(
     return Line(probe, zone, runtime, tier, outcome, control, verdict, reason)
 
 
-def _verdict(
-    probe: Probe, zone: str, tier: str, outcome: str, control: str
-) -> tuple[Verdict, str]:
+def _verdict(probe: Probe, zone: str, tier: str, outcome: str, control: str) -> tuple[Verdict, str]:
     in_gvisor = tier == "gvisor"
     if outcome == "missing":
         return Verdict.RED, "the program ended before this probe answered"

@@ -1,62 +1,12 @@
-"""The gateway faces the network, so it may connect nowhere and see nothing but its state folder."""
+"""The live gateway faces the network and can connect to nothing; its jail: `test_jails.py`."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
-
-from tests.support.server import CORRAL, copy_home
-
-PROGRAM = Path(__file__).with_name("gateway_probe.py")
-DENIED = {"EPERM", "EACCES", "ENOENT", "EROFS", "ENETUNREACH"}
-
-
-@pytest.fixture(scope="module")
-def facts(model_home, tmp_path_factory) -> dict:
-    home = copy_home(model_home, tmp_path_factory.mktemp("gateway") / "home")
-    package = next(
-        home.glob("images/gateway-*/rootfs/opt/python/lib/python3*/site-packages/corral")
-    )
-    for cached in (package / "gateway" / "__pycache__").glob("main.*"):
-        cached.unlink()
-    (package / "gateway" / "main.py").unlink()
-    shutil.copyfile(PROGRAM, package / "gateway" / "main.py")
-    done = subprocess.run(
-        [str(CORRAL), "up", "--home", str(home), "--port", "0", "--print-json"],
-        capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, check=False,
-    )  # fmt: skip
-    assert done.returncode == 1
-    assert json.loads(done.stdout)["error"]["code"] == "gateway_failed"
-    log = (home / "log" / "corral.log").read_text()
-    line = next(li for li in log.splitlines() if li.startswith("PROBE "))
-    return json.loads(line.removeprefix("PROBE "))
-
-
-@pytest.mark.claim("NET-01")
-def test_gateway_can_make_no_socket_and_sees_only_loopback(facts):
-    made = {n for n, r in facts["results"].items() if n.startswith("socket:") and r == "ok"}
-    assert made == set()
-    assert facts["results"]["connect"] in DENIED
-    assert facts["interfaces"] == ["lo"]
-    assert facts["listener_port"] > 0  # yet it holds the server's listening socket
-
-
-@pytest.mark.claim("NET-02")
-def test_gateway_starts_no_process_and_sees_no_host_file(facts):
-    results = facts["results"]
-    assert results["fork"] in DENIED
-    assert results["exec"] in DENIED
-    assert {
-        n for n, r in results.items() if n.startswith(("read:", "write:/")) and r == "ok"
-    } == set()
-    assert results["write:state"] == "ok"  # control: the probe can write where it may
-    assert facts["store_visible"] is False
-    assert facts["environment"] == {}
 
 
 @pytest.mark.claim("NET-01")

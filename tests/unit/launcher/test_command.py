@@ -8,13 +8,16 @@ import pytest
 
 import corral
 from corral.core.home import Home
-from corral.launcher.command import job_command, serve_command
+from corral.launcher.command import job_command, selftest_command, serve_command
 from corral.launcher.main import _parse
 
 HOME = Home(Path("/home"))
 
 
-@pytest.mark.parametrize(("make", "mode"), [(serve_command, "serve"), (job_command, "job")])
+@pytest.mark.parametrize(
+    ("make", "mode"),
+    [(serve_command, "serve"), (job_command, "job"), (selftest_command, "selftest")],
+)
 def test_the_launcher_reads_what_the_command_says(make: object, mode: str) -> None:
     argv = make(HOME, {"listen.port": 0, "listen.host": None}, 7)  # type: ignore[operator]
     assert argv[0] == sys.executable

@@ -25,6 +25,7 @@ from corral.ipc.messages import (
     Secret,
     StartEngine,
     StartFetch,
+    StartProbe,
     StartScan,
     StopWorker,
     WorkerStatus,
@@ -32,7 +33,7 @@ from corral.ipc.messages import (
 from corral.launcher import blobs, requests
 from corral.launcher.events import EventLog
 from corral.launcher.jails import Jail, JailTable
-from corral.launcher.pen import Pen
+from corral.launcher.pen import JailRequest, Pen
 from corral.launcher.requests import Requests
 from corral.launcher.session import Reply, Role, Session
 
@@ -108,6 +109,61 @@ def test_a_candidate_that_is_not_there(table: Requests) -> None:
 def test_folders_that_are_none(table: Requests, home: Home, folder: str) -> None:
     assert code_of(lambda: table.start_fetch(JOB, StartFetch(folder))) == "bad_folder"
     assert not list(home.quarantine.iterdir())
+
+
+@pytest.fixture
+def asked(
+    table: Requests, pen: Pen, home: Home, add_jail: AddJail, monkeypatch: pytest.MonkeyPatch
+) -> list[JailRequest]:
+    """What the pen is asked to start; every zone has an image."""
+    made: list[JailRequest] = []
+
+    def start(request: JailRequest, *, owner: int) -> tuple[Jail, tuple[int, ...]]:
+        made.append(request)
+        return add_jail(kind=request.kind, owner=owner), ()
+
+    monkeypatch.setattr(pen, "start", start)
+    monkeypatch.setattr(pen, "give_to", lambda *_: None)
+    monkeypatch.setattr(requests, "IMAGES", home.images)
+    for zone in ("engine", "scan", "fetch", "gateway"):
+        (home.images / zone / "etc").mkdir(parents=True)
+        (home.images / zone / "etc" / "hosts").touch()
+    return made
+
+
+@pytest.mark.parametrize("zone", ["", "other", "../engine"])
+def test_a_probe_of_no_zone(table: Requests, asked: list[JailRequest], zone: str) -> None:
+    assert code_of(lambda: table.start_probe(JOB, StartProbe(zone))) == "no_such_zone"
+    assert not asked
+
+
+def test_a_probe_of_a_zone_without_an_image(table: Requests) -> None:
+    assert code_of(lambda: table.start_probe(JOB, StartProbe("engine"))) == "no_such_zone"
+
+
+@pytest.mark.claim("ESC-05")
+@pytest.mark.parametrize(
+    ("zone", "folder"),
+    [("engine", ""), ("scan", ""), ("fetch", "/quarantine"), ("gateway", "/state")],
+)
+def test_a_probe_gets_nothing_of_anybody(
+    table: Requests, home: Home, asked: list[JailRequest], zone: str, folder: str
+) -> None:
+    (home.state / "corral.db").touch()  # control: the real state folder is not empty
+    table.start_probe(JOB, StartProbe(zone))
+    (request,) = asked
+    assert request.module == "corral.selftest.probes.program"
+    assert request.kind == zone
+    assert [b.destination for b in request.binds] == ([folder] if folder else [])
+    assert all(not os.listdir(b.source) for b in request.binds)
+    if zone == "fetch":
+        assert request.file_fd == -1
+        return
+    is_listener = zone == "gateway"
+    assert os.readlink(f"/proc/self/fd/{request.file_fd}").startswith("socket:") == is_listener
+    if not is_listener:
+        assert os.fstat(request.file_fd).st_size == 0
+    os.close(request.file_fd)
 
 
 @pytest.mark.claim("LCH-05")

@@ -64,7 +64,7 @@ def test_links_stay_inside(rootfs: Path) -> None:
 def test_only_the_packages_of_its_kind(rootfs: Path) -> None:
     site = next(rootfs.glob("opt/python/lib/python3.*/site-packages"))
     assert {p.name for p in (site / "corral").iterdir() if p.name != "__pycache__"} == {
-        "__init__.py", "core", "jail", "admission",
+        "__init__.py", "core", "jail", "admission", "selftest",
     }  # fmt: skip
     names = {path.name for path in site.iterdir()}
     assert {"msgspec", "httpx2"} <= names
@@ -120,7 +120,7 @@ def test_a_package_that_is_not_installed(tmp_path: Path) -> None:
 
 def test_changed_sources_make_another_image(images: Path, rootfs: Path, tmp_path: Path) -> None:
     package = tmp_path / "corral"
-    for part in ("core", "jail", "admission"):
+    for part in ("core", "jail", "admission", "selftest/probes"):
         (package / part).mkdir(parents=True)
         (package / part / "__init__.py").write_text("changed = True\n")
     (package / "__init__.py").touch()

@@ -12,7 +12,6 @@ import resource
 from corral.selftest.probes.registry import Context, Stopped, probe
 from corral.selftest.probes.syscall_unsafe import call, prctl
 
-_PR_GET_PDEATHSIG = 2
 _PR_GET_DUMPABLE = 3
 _CAPABILITIES = {
     "CapEff": "effective", "CapPrm": "permitted", "CapInh": "inheritable", "CapBnd": "bounding",
@@ -119,17 +118,3 @@ def _set_capabilities(_: Context) -> None:
 def _dumpable(_: Context) -> None:
     if prctl(_PR_GET_DUMPABLE) == 0:
         raise Stopped("no")
-
-
-@probe("process.dies-with-launcher")
-def _parent_death(_: Context) -> None:
-    import ctypes
-
-    from corral.selftest.probes.syscall_unsafe import LIBC
-
-    number = ctypes.c_int(0)
-    zero = ctypes.c_ulong(0)
-    # SAFETY: the kernel writes one int into `number`.
-    LIBC.prctl(_PR_GET_PDEATHSIG, ctypes.byref(number), zero, zero, zero)
-    if number.value == 9:
-        raise Stopped("SIGKILL")

@@ -14,7 +14,7 @@ OK = "ok"
 Attack = Callable[["Context"], str | None]
 PROBES: dict[str, Attack] = {}
 ALONE: set[str] = set()
-LAST: set[str] = set()
+LAST: list[str] = []
 """Probes that may end the process: they run after all others."""
 
 
@@ -66,7 +66,7 @@ def probe(name: str, *, alone: bool = False, last: bool = False) -> Callable[[At
         if alone:
             ALONE.add(name)
         if last:
-            LAST.add(name)
+            LAST.append(name)
         return attack
 
     return register
@@ -80,7 +80,7 @@ def outcome_of(attack: Attack, context: Context) -> str:
         return str(stop)
     except OSError as error:
         return errno.errorcode.get(error.errno or 0, "OSError")
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is this probe's outcome
+    except Exception as error:
         return type(error).__name__
 
 

@@ -1,6 +1,7 @@
 """Exhaustion, each with a hard bound of its own, so that a missing wall costs little.
 
-Trust: runs in a jail; the control runs in the selftest's own bounded control group. Input: `Context`.
+Trust: runs in a jail; the control runs in the selftest's own bounded control group.
+Input: `Context`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _DISK_BYTES = 24 << 20
 _STACK_BYTES = 64 << 10
 
 
-@probe("resource.threads")
+@probe("resource.threads", alone=True)
 def _threads(_: Context) -> None:
     threading.stack_size(_STACK_BYTES)
     gate = threading.Event()
@@ -55,14 +56,8 @@ def _descriptors(context: Context) -> None:
 
 @probe("resource.private-memory")
 def _private_memory(_: Context) -> None:
-    held: list[mmap.mmap] = []
-    try:
-        for _number in range(_MEMORY_BYTES // _STEP_BYTES):
-            # Mapped, not touched: what must stop this is the data limit, before any page is used.
-            held.append(mmap.mmap(-1, _STEP_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
-    finally:
-        for area in held:
-            area.close()
+    # Mapped, not touched: what must stop this is the data limit, before any page is used.
+    mmap.mmap(-1, _MEMORY_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
 
 
 @probe("resource.shared-memory", alone=True)

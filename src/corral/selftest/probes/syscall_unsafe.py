@@ -49,7 +49,7 @@ def number_of(name: str) -> int:
 
 
 def call(name: str, *arguments: int) -> int:
-    """Make a system call and return its result.
+    """Make one by its name and return its result.
 
     Raises:
         OSError: the error number that it gave.
@@ -59,7 +59,7 @@ def call(name: str, *arguments: int) -> int:
 
 
 def call_number(number: int, *arguments: int) -> int:
-    """Make a system call by number.
+    """Make one by its number.
 
     Raises:
         OSError: the error number that it gave.
@@ -74,7 +74,7 @@ def call_number(number: int, *arguments: int) -> int:
 
 
 def prctl(option: int) -> int:
-    """Return what a reading prctl(2) option says.
+    """Ask the kernel for a fact about this process (the PR_GET options).
 
     Raises:
         OSError: the kernel does not know it.

@@ -1,0 +1,150 @@
+"""The selftest itself, whole: every attack in every zone's jail, under each runtime, and outside.
+
+One run per runtime; the tests below look at parts of its matrix. A line counts only if its control
+worked (`verdict`): none may be red, none invalid. Exhaustion runs under crun only, to save minutes;
+CORRAL_NIGHTLY=1 runs it everywhere (BLS-08 has the memory limit under each runtime).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from corral.cli.job_unsafe import selftest_launcher
+from corral.core.home import Home
+from corral.selftest.run import run_matrix
+from corral.selftest.targets_unsafe import made_targets
+from corral.selftest.twin import made_twin
+from corral.selftest.verdict import Line, Verdict
+from tests.support.server import copy_home
+
+Part = Callable[[str, tuple[str, ...]], list[Line]]
+RUNTIMES = ("crun", "runc", "runsc")
+FILES = ("files.", "proc.", "sys.", "dev.", "inherit.root")
+WRITES = ("write.", "links.", "mount.root", "mount.writable", "files.set-id")
+
+
+@pytest.fixture(scope="module")
+def home(model_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    return Home(copy_home(model_home, tmp_path_factory.mktemp("selftest") / "home"))
+
+
+@pytest.fixture(scope="module", params=RUNTIMES)
+def lines(
+    request: pytest.FixtureRequest, needs_runtime: Callable[[str], None], home: Home
+) -> list[Line]:
+    needs_runtime(request.param)
+
+    def launch(name: str):  # type: ignore[no-untyped-def]
+        return selftest_launcher(home, {"sandbox.runtime": name})
+
+    with made_targets(home.blobs) as targets, made_twin() as twin:
+        return run_matrix(
+            launch, targets, twin, runtimes=(request.param,), full=True, progress=lambda _: None,
+            exhaust=request.param == "crun" or "CORRAL_NIGHTLY" in os.environ,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def part(lines: list[Line]) -> Part:
+    def choose(zone: str, prefixes: tuple[str, ...]) -> list[Line]:
+        found = [li for li in lines if li.zone == zone and li.probe.id.startswith(prefixes)]
+        assert found
+        return found
+
+    return choose
+
+
+def proved(lines: list[Line], *, at_least: int = 1) -> None:
+    """Demand that no line is red or invalid, and that enough of them are green."""
+    bad = {li.probe.id: (li.outcome, li.control, li.reason) for li in lines
+           if li.verdict in {Verdict.RED, Verdict.INVALID}}  # fmt: skip
+    assert bad == {}
+    assert len([li for li in lines if li.verdict is Verdict.GREEN]) >= at_least
+
+
+@pytest.mark.claim("ESC-01", "ESC-02")
+def test_nothing_gets_through_and_every_line_has_its_control(lines: list[Line]) -> None:
+    bad = {(li.zone, li.probe.id): (li.outcome, li.control, li.reason) for li in lines
+           if li.verdict in {Verdict.RED, Verdict.INVALID}}  # fmt: skip
+    assert bad == {}
+    engine = [li for li in lines if li.zone == "engine" and li.verdict is Verdict.GREEN]
+    assert len(engine) >= 130
+    absent = {li.probe.id for li in lines if li.verdict is Verdict.ABSENT}
+    assert all(li.reason for li in lines if li.probe.id in absent and li.verdict is Verdict.ABSENT)
+    if lines[0].tier == "namespaces":
+        assert len(absent) <= 12  # only what this host's kernel has not
+
+
+@pytest.mark.claim("ESC-06")
+def test_each_zone_may_do_exactly_what_its_data_says(lines: list[Line]) -> None:
+    allowed: dict[str, set[str]] = {}
+    for line in lines:
+        if line.verdict is Verdict.ALLOWED:
+            allowed.setdefault(line.zone, set()).add(line.probe.id.split(".")[0])
+    zones = {"fetch": {"net", "namespace", "write"}, "gateway": {"write"}}
+    in_gvisor = lines[0].tier == "gvisor"
+    assert allowed == ({} if in_gvisor else zones)
+
+
+@pytest.mark.claim("SBX-01")
+def test_forbidden_system_calls_are_refused(part: Part) -> None:
+    proved(part("engine", ("kernel.", "mount.", "process.", "namespace.un", "privilege.set")),
+           at_least=60)  # fmt: skip
+
+
+@pytest.mark.claim("SBX-02")
+def test_no_network_socket_can_be_made(part: Part) -> None:
+    proved(part("engine", ("net.",)), at_least=12)
+
+
+@pytest.mark.claim("SBX-03")
+def test_no_file_but_the_image_and_the_model_can_be_read(part: Part) -> None:
+    proved(part("engine", FILES), at_least=15)
+    proved(part("scan", FILES), at_least=15)
+
+
+@pytest.mark.claim("SBX-04")
+def test_nothing_can_be_written(part: Part) -> None:
+    proved(part("engine", WRITES), at_least=10)
+
+
+@pytest.mark.claim("SBX-05")
+def test_no_process_can_be_made_run_seen_or_signalled(part: Part) -> None:
+    proved(part("engine", ("process.",)), at_least=20)
+
+
+@pytest.mark.claim("SBX-06")
+def test_memory_cannot_become_code(part: Part, lines: list[Line]) -> None:
+    found = part("engine", ("memory.", "process.own-memory-file"))
+    proved(found, at_least=2 if lines[0].tier == "gvisor" else 6)
+
+
+@pytest.mark.claim("SBX-07")
+def test_descriptors_environment_and_root_are_bare(part: Part) -> None:
+    proved(part("engine", ("inherit.",)), at_least=6)
+
+
+@pytest.mark.claim("NET-01")
+def test_the_gateway_can_connect_to_nothing(part: Part, lines: list[Line]) -> None:
+    if lines[0].tier == "gvisor":
+        return  # the gateway runs under crun or runc there
+    found = part("gateway", ("net.", "namespace.net"))
+    proved(found, at_least=15)
+    turned = [li for li in found if li.probe.id.startswith("net.fastopen")]
+    assert [(li.outcome, li.control) for li in turned] == [("EPERM", "ok")] * 2
+
+
+@pytest.mark.claim("NET-02")
+def test_the_gateway_starts_no_process_and_sees_no_host_file(part: Part, lines: list[Line]) -> None:
+    if lines[0].tier == "gvisor":
+        return  # the gateway runs under crun or runc there
+    proved(part("gateway", ("process.", *FILES, *WRITES)), at_least=50)
+
+
+@pytest.mark.claim("ESC-07")
+def test_code_cannot_be_changed_through_its_memory_file(part: Part) -> None:
+    proved(part("engine", ("process.own-memory-file",)))
