@@ -58,7 +58,7 @@ def talk(
     def program() -> None:
         with suppress(BrokenPipeError):
             os.write(stdout, said)
-        os.write(stderr, b"noise")
+            os.write(stderr, b"noise")
         os.close(stderr)
         if close:
             os.close(stdout)
