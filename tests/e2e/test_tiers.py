@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 import pytest
 
+from corral.cli.readback import read_back
 from corral.sandbox.runtimes import KVM
-from tests.support.server import MODEL, RunningServer, corral
+from tests.support.server import MODEL, RunningServer, corral, corral_json
 
 Serve = Callable[..., RunningServer]
 
@@ -41,6 +42,25 @@ def test_the_gvisor_tier_answers_a_chat(
     assert server.http().get("/admin/v1/host").status_code == 403
     assert server.http("sk-corral-none").get("/healthz").json().keys() == {"status", "degraded"}
     assert server.http().get("/healthz").json()["degraded_walls"] == told["degraded"]
+
+
+@pytest.mark.slow
+@pytest.mark.claim("HOST-01")
+def test_what_doctor_calls_enforced_is_in_force(
+    shared_server: RunningServer, needs_root: None
+) -> None:
+    """The kernel's word about a live worker is the control of doctor's."""
+    facts = {f["name"]: f for f in corral_json(shared_server.home, "doctor")["facts"]}
+    assert chat(shared_server)
+    pid = shared_server.worker_of("default")["pid"]
+    seen = {row.wall: row.verdict for row in read_back(pid)}
+    for fact, walls in {
+        "namespaces": ["own namespaces"],
+        "seccomp": ["seccomp"],
+        "cgroup": ["cgroup: memory", "cgroup: processes"],
+        "core-dumps": ["rlimit: core file"],
+    }.items():
+        assert {seen[wall] for wall in walls} == {facts[fact]["state"]}, fact
 
 
 def test_a_runtime_that_is_too_weak_starts_nothing(home) -> None:

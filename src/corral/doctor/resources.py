@@ -29,4 +29,7 @@ def cgroup(files: HostFiles) -> Fact:
     if host.delegated:
         offered = [f"memory, pids, cpu below {' '.join(sorted(set(host.delegated.values())))}"]
         version += ", delegated to this user"
-    return Fact("cgroup", "enforced", f"version {version}: {', '.join(offered)}", needed=True)
+    whose = "; delegated to this user" if host.delegated else ""
+    return Fact(
+        "cgroup", "enforced", f"version {version}: {', '.join(offered)}{whose}", needed=True
+    )

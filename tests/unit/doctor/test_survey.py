@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -49,6 +50,21 @@ def test_an_absent_wall_blocks_unless_it_was_accepted_by_name(
     report = survey_host(config)
     assert named(report, "cgroup").blocks is not bool(accepted)
     assert report.degraded == accepted
+
+
+def test_every_fact_is_documented(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = script(tmp_path, "echo version 1.2.3")
+    monkeypatch.setattr(shutil, "which", lambda name, path: program)
+    monkeypatch.setattr(os, "access", lambda *_: True)
+    page = (Path(__file__).parents[3] / "docs" / "doctor.md").read_text(encoding="utf-8")
+    table = page[page.index("## Facts") : page.index("## Known flaws")]
+    rows = [line for line in table.splitlines() if line.startswith("| `")]
+    documented = {
+        name: "yes" in row.split("|")[2]
+        for row in rows
+        for name in re.findall(r"`([a-z-]+)`", row.split("|")[1])
+    }
+    assert documented == {fact.name: fact.needed for fact in survey_host(Config()).facts}
 
 
 def test_no_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
