@@ -72,11 +72,13 @@ class Report:
         facts: in the order in which they are shown.
         flaws: of the runtimes found, fixed ones too.
         probed_at: Unix seconds.
+        waived: what the operator accepted by name and no fact here can judge.
     """
 
     facts: tuple[Fact, ...]
     flaws: tuple[Flaw, ...]
     probed_at: int
+    waived: tuple[str, ...] = ()
 
     @property
     def can_start(self) -> bool:
@@ -85,8 +87,8 @@ class Report:
 
     @property
     def degraded(self) -> tuple[str, ...]:
-        """Return the walls that are absent by the operator's leave."""
-        return tuple(fact.name for fact in self.facts if fact.accepted)
+        """Return the walls that are absent by the operator's leave, or may be."""
+        return (*(fact.name for fact in self.facts if fact.accepted), *self.waived)
 
     def document(self) -> dict[str, object]:
         """Return the JSON document of `corral doctor --json` and `GET /admin/v1/host`."""

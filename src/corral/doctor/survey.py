@@ -53,6 +53,7 @@ def survey_host(config: Config, files: HostFiles | None = None) -> Report:
         facts=tuple(_accepted(fact, accepted) for fact in facts),
         flaws=flaws,
         probed_at=int(time.time()),
+        waived=tuple(sorted(set(accepted) - {fact.name for fact in facts})),
     )
 
 

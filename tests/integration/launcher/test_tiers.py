@@ -50,8 +50,6 @@ def test_each_trust_level_runs_in_its_tier(
     assert runtime_of(launcher, message) == gvisor  # no mark at all
     note(job_home, message, "verified")
     assert runtime_of(launcher, message) == namespaces
-    note(job_home, message, "untrusted")
-    assert runtime_of(launcher, message) == gvisor
     job_home.trust_mark(Digest(message.digest)).chmod(0o666)
     note(job_home, message, "trusted")
     job_home.trust_mark(Digest(message.digest)).chmod(0o666)

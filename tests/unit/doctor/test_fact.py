@@ -28,6 +28,12 @@ def test_what_blocks(fact: Fact, blocks: bool) -> None:
     assert report.degraded == (("cgroup",) if fact.accepted else ())
 
 
+def test_what_nothing_judges_counts_as_missing() -> None:
+    report = Report((replace(GONE, accepted=True),), (), 1, waived=("gpu-sharing",))
+    assert report.degraded == ("cgroup", "gpu-sharing")
+    assert report.can_start
+
+
 def test_the_document_has_a_stable_shape() -> None:
     flaw = Flaw("CVE-1", "runc", "open", "t", ("1.0",), reached=True, meaning="m", source="s")
     document = Report((GONE,), (flaw,), 7).document()
