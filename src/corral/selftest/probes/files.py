@@ -20,7 +20,8 @@ _STANDARD_DEVICES = frozenset({
 def _read(path: str) -> None:
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
-        os.read(fd, 1)
+        if not os.read(fd, 1):
+            raise Stopped("empty")  # masked
     finally:
         os.close(fd)
 
