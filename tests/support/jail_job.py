@@ -1,10 +1,49 @@
-"""Programs put in the place of a jail's own."""
+"""A launcher in job mode for tests, and programs put in the place of a jail's own."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from corral.core.home import Home
+from corral.ipc.client import LauncherClient
+from corral.ipc.messages import StartEngine
+from corral.ipc.socket import socket_pair
+from corral.launcher.command import job_command
+from tests.support.server import MODEL, MODEL_SHA256
+
+
+@contextmanager
+def job_launcher(home: Path, **settings: object) -> Iterator[LauncherClient]:
+    """Yield a client of a real launcher that works for this test only."""
+    ours, theirs = socket_pair()
+    process = subprocess.Popen(
+        job_command(Home(home), {k.replace("__", "."): v for k, v in settings.items()},
+                    theirs.fileno()),
+        pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    theirs.close()
+    ours.settimeout(60)
+    client = LauncherClient(ours)
+    try:
+        yield client
+    finally:
+        client.close()
+        process.wait(30)
+
+
+def engine_start(
+    *, tenant: str = "default", memory_bytes: int = 900 << 20, parallel: int = 4
+) -> StartEngine:
+    """Return a request for a worker on the demo model."""
+    return StartEngine(
+        tenant=tenant, model=MODEL, digest=MODEL_SHA256, quarantined=False, context_tokens=2048,
+        parallel=parallel, threads=2, memory_bytes=memory_bytes,
+    )  # fmt: skip
 
 
 def replace_worker(home: Path, program: Path) -> Path:
