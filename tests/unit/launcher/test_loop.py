@@ -190,6 +190,18 @@ def test_a_jail_that_was_stopped_is_killed_at_once(looped: Looped) -> None:
     assert looped(check) == "['signaled SIGKILL']"
 
 
+def test_a_gateway_is_buried_before_its_workers(looped: Looped) -> None:
+    def check(parts: Parts) -> object:
+        for kind in ("gateway", "scan", "scan"):
+            parts.jail(kind=kind, command="exit 3")
+        time.sleep(0.5)
+        began = time.monotonic()
+        steps = [len(parts.step()) for _ in range(3)]
+        return steps[:2], sum(steps), time.monotonic() - began < 4
+
+    assert looped(check) == "([1, 2], 3, True)"
+
+
 def test_what_was_said_in_time_is_heard_before_a_deadline(looped: Looped) -> None:
     def check(parts: Parts) -> object:
         client, channel = parts.client(Role.GATEWAY)
