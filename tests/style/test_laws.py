@@ -19,8 +19,8 @@ PROGRAMS = [
 TRUSTED = ("launcher", "sandbox", "ipc", "core")
 
 FILE_LINES_MAX = 400
-TRUSTED_LINES_MAX = 2800
-"""Code lines of the trusted base, without blank lines, comments and docstrings: ADR 4."""
+TRUSTED_LINES_MAX = 3200
+"""Code lines of the trusted base, without blank lines, comments and docstrings: ADR 4 and 13."""
 BANNED_FILES = re.compile(r"^(utils?|common|helpers?|managers?|misc|stuff)(_unsafe)?\.py$")
 BANNED_NAMES = re.compile(r"^_*(handle_|process_|do_it|manager$)")
 UNSAFE_MODULES = {"ctypes", "subprocess", "importlib", "multiprocessing", "pty"}
@@ -106,7 +106,7 @@ def test_trusted_base_is_standard_library_only() -> None:
             for name in names:
                 assert name.split(".")[0] in allowed, f"{path}: {name}"
                 if name.startswith("corral."):
-                    assert name.split(".")[1] in TRUSTED, f"{path}: {name}"
+                    assert name.split(".")[1] in (*TRUSTED, "jail"), f"{path}: {name}"
 
 
 def test_trusted_base_is_small() -> None:

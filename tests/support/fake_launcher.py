@@ -133,6 +133,8 @@ class FakeLauncher:
         self.started.append(message)
         if mode == "refuse":
             return Refused("setup_error", "no", ""), []
+        if mode == "taken":
+            return Refused("no_exclusive_cores", "no", ""), []
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(WORKER), mode],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={},

@@ -38,7 +38,9 @@ DegradedOption = Annotated[
     typer.Option(
         "--allow-degraded",
         metavar="FEATURE",
-        help="Go on without this wall where the host lacks it: cgroup or mdwe. May be repeated.",
+        help="Go on without this wall where the host lacks it: cgroup, mdwe; at the isolation "
+        "level strict also ksm, speculation, swap, cores, smt. gpu-sharing: tenants may share a "
+        "device. May be repeated.",
         show_default=False,
     ),
 ]

@@ -7,6 +7,7 @@ silently weakens anything. Every setting is documented in docs/configuration.md 
 from __future__ import annotations
 
 import ipaddress
+import re
 import tomllib
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
@@ -18,8 +19,15 @@ from corral.core.limits import BODY_BYTES_MAX, GIB, MIB
 TIERS: Final = ("namespaces", "gvisor", "vm")
 """Sandbox tiers, weakest first."""
 RUNTIMES: Final = ("auto", "crun", "runc", "runsc", "krun", "kata-runtime")
-DEGRADABLE: Final = ("cgroup", "mdwe")
+LEVELS: Final = ("standard", "strict")
+DEGRADABLE: Final = (
+    "cgroup", "mdwe", "ksm", "speculation", "swap", "cores", "smt", "gpu-sharing",
+)  # fmt: skip
 """Features whose absence `sandbox.allow_degraded` may accept, by name."""
+_DEVICE: Final = re.compile(
+    r"[a-z0-9-]{1,32}:[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z][A-Za-z0-9_-]*=[A-Za-z0-9][A-Za-z0-9_.:-]*"
+)
+"""A tenant, and a qualified device name as the CDI specification has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +63,15 @@ class TierByTrust:
     untrusted: str = ""
     verified: str = ""
     trusted: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Isolation:
+    """What tenants may share below the system calls; `isolation_level` says it for one tenant."""
+
+    level: str = "standard"
+    cores_per_worker: int = 1
+    devices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +131,22 @@ class Config:
     tls: Tls = field(default_factory=Tls)
     sandbox: Sandbox = field(default_factory=Sandbox)
     tier_by_trust: TierByTrust = field(default_factory=TierByTrust)
+    isolation: Isolation = field(default_factory=Isolation)
     engine: Engine = field(default_factory=Engine)
     limits: Limits = field(default_factory=Limits)
     fetch: Fetch = field(default_factory=Fetch)
+
+
+def isolation_level(config: Config, _tenant: str) -> str:
+    """Return the isolation level of a tenant: today the server's, the same for each."""
+    return config.isolation.level
 
 
 _Section = TypeVar("_Section")
 
 _RANGES: Final[dict[str, tuple[int, int]]] = {
     "listen.port": (0, 65535),
+    "isolation.cores_per_worker": (1, 512),
     "engine.context_tokens": (128, 1 << 20),
     "engine.parallel": (1, 64),
     "engine.threads": (0, 512),
@@ -152,6 +176,7 @@ _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "tier_by_trust.trusted": ("", *TIERS),
     "sandbox.runtime": RUNTIMES,
     "sandbox.allow_degraded": DEGRADABLE,
+    "isolation.level": LEVELS,
 }
 
 
@@ -205,6 +230,8 @@ def check_config(config: Config) -> Config:
         ipaddress.ip_address(config.listen.host)
     except ValueError as error:
         raise ConfigError("config_value", "listen.host must be an IP address") from error
+    if not all(map(_DEVICE.fullmatch, config.isolation.devices)):
+        raise ConfigError("config_value", "isolation.devices are TENANT:VENDOR.COM/CLASS=NAME")
     if bool(config.tls.cert_file) != bool(config.tls.key_file):
         raise ConfigError("config_value", "tls.cert_file and tls.key_file go together")
     for url in (config.fetch.pypi_index, config.fetch.hf_endpoint):

@@ -29,6 +29,7 @@ from corral.telemetry.log import get_logger
 from corral.tenancy.ward import Ward
 
 _log: Final = get_logger("engine.supervisor")
+_TAKEN: Final = frozenset({"no_exclusive_cores", "gpu_in_use"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +230,8 @@ class Supervisor:
             started, pipes = await self._launcher.start(self._start)
         except CorralError as error:
             self.live = False
+            if error.code in _TAKEN:  # nothing crashed: cores and devices are other workers' now
+                return Unavailable("no_worker_free", "every place for a worker is taken", 2)
             self._crashed(error.code)
             return Unavailable(
                 "worker_start_refused", "the engine worker could not be started",

@@ -12,11 +12,12 @@ from __future__ import annotations
 import os
 import sys
 
-_OWN_OPTIONS = ("--title=", "--degraded=", "--lock=")
+_OWN_OPTIONS = ("--title=", "--degraded=", "--lock=", "--require=", "--env=")
 
 
 def main() -> None:
     """Lock this process, then call `main()` of the named module in it; there is no exec."""
+    from corral.jail.hardware_unsafe import lock_hardware
     from corral.jail.lockdown_unsafe import forbid_file_growth, lock_process
 
     module, *args = sys.argv[1:]
@@ -24,7 +25,13 @@ def main() -> None:
     if "--lock=files" in args:
         forbid_file_growth()
     lock_process(title, require_mdwe="--degraded=mdwe" not in args)
+    required = next((a.removeprefix("--require=") for a in args if a.startswith("--require=")), "")
+    lock_hardware(tuple(required.split(",")))
     os.environ.clear()  # runtimes add HOME
+    for one in args:
+        if one.startswith("--env="):
+            name, _, value = one.removeprefix("--env=").partition("=")
+            os.environ[name] = value
     sys.argv = [module, *(a for a in args if not a.startswith(_OWN_OPTIONS))]
     __import__(module)
     sys.exit(sys.modules[module].main())

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from corral.core.config import Config
 from corral.core.errors import SandboxError
 from corral.core.home import Home
+from corral.launcher.isolation import Isolation, settle_isolation
 from corral.sandbox.cgroup import CgroupHost, find_cgroups
 from corral.sandbox.feature_unsafe import mdwe_works
 from corral.sandbox.policy import KINDS, Policy, load_policy
@@ -55,6 +56,7 @@ class Host:
     rootless: bool
     degraded: tuple[str, ...]
     policies: dict[str, Policy]
+    isolation: Isolation = field(default_factory=Isolation)
 
     def runtime_for(self, kind: str, trust: str = "untrusted") -> Runtime:
         """Return the runtime that starts jails of this kind, for a model of this trust level."""
@@ -82,7 +84,7 @@ def settle_host(home: Home, config: Config, mode: str) -> Host:
 
     Raises:
         SandboxError: codes `feature_missing`, `runtime_missing`, `runtime_too_weak`,
-            `tier_unsupported`.
+            `tier_unsupported`, and those of `settle_isolation`.
     """
     sandbox = config.sandbox
     engine_runtimes = choose_runtimes(sandbox, config.tier_by_trust)
@@ -107,6 +109,7 @@ def settle_host(home: Home, config: Config, mode: str) -> Host:
         rootless=os.geteuid() != 0,
         degraded=sandbox.allow_degraded,
         policies={kind: load_policy(kind) for kind in KINDS},
+        isolation=settle_isolation(config, cgroups, {r.tier for r in engine_runtimes.values()}),
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from corral.core.errors import SandboxError
 from corral.core.limits import TENANT_WORKERS
+from corral.launcher.placement import Place
 
 
 @dataclass(slots=True)
@@ -24,6 +25,7 @@ class Jail:
         owner: identity of the channel that started it; the jail ends with that channel.
         trust: trust level of its model, which chose its runtime.
         deadline: monotonic time at which it is killed; None for never.
+        place: the cores and devices that it has alone.
         waiters: (channel identity, request id) to answer when it has ended.
     """
 
@@ -43,6 +45,7 @@ class Jail:
     stopped_by_us: bool = False
     stopped_by_operator: bool = False
     timed_out: bool = False
+    place: Place = field(default_factory=Place)
     waiters: list[tuple[int, int]] = field(default_factory=list)
 
 

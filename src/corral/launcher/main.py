@@ -21,6 +21,7 @@ from corral.core.errors import CorralError, SandboxError
 from corral.core.home import Home
 from corral.launcher.events import EventLog
 from corral.launcher.host import Host, remove_groups, remove_leftovers, settle_host
+from corral.launcher.isolation import bounded_config
 from corral.launcher.jails import JailTable
 from corral.launcher.loop import Loop
 from corral.launcher.namespaces_unsafe import run_as_pid_one
@@ -82,6 +83,9 @@ def _run(options: argparse.Namespace, fd: int, report: Callable[[dict[str, objec
     if options.mode == "serve":
         remove_stale(home.images, installed)
     log = EventLog(home.log_file)
+    config = bounded_config(config, host.isolation)
+    for point in host.isolation.points:
+        log.write("hardware", point=point.name, held=int(point.held), detail=point.detail)
     for feature in host.degraded:
         log.write("degraded", feature=feature)
 

@@ -17,6 +17,8 @@ from corral.launcher.events import EventLog
 from corral.launcher.host import Host
 from corral.launcher.host_pid import host_pid_of
 from corral.launcher.jails import Jail, JailTable
+from corral.launcher.lease import Leases
+from corral.launcher.placement import Place, Places
 from corral.launcher.spawn_unsafe import Stdio, remove_bundle, start_bundle
 from corral.launcher.stage import IMAGES, hide_file, show_file
 from corral.sandbox.oci import Bind, Start, compile_bundle
@@ -33,6 +35,8 @@ class JailRequest:
         memory_bytes: 0 for the profile's own.
         trust: trust level of the model; chooses the runtime.
         module: runs in place of the profile's own module, under the same profile.
+        tenant: whose worker it is; empty for jails that belong to nobody.
+        strict: it shares nothing that `launcher.isolation` can keep apart.
     """
 
     kind: str
@@ -44,6 +48,8 @@ class JailRequest:
     binds: tuple[Bind, ...] = ()
     trust: str = "untrusted"
     module: str = ""
+    tenant: str = ""
+    strict: bool = False
 
 
 class Pen:
@@ -55,12 +61,14 @@ class Pen:
         self._host_proc = host_proc
         self._log = log
         self._token = os.urandom(4).hex()
+        self._places = Places(host.isolation, Leases(host.cgroups))
 
     def start(self, request: JailRequest, *, owner: int) -> tuple[Jail, tuple[int, int, int]]:
         """Start a jail; return it with our ends of its stdin, stdout and stderr.
 
         Raises:
-            SandboxError: codes `jail_failed`, `too_many_workers`; nothing is left.
+            SandboxError: codes `jail_failed`, `too_many_workers`, `no_exclusive_cores`,
+                `gpu_in_use`, `isolation_unproven`; nothing is left.
         """
         pipes: list[int] = []
         try:
@@ -124,6 +132,7 @@ class Pen:
         runtime = host.runtime_for(jail.kind, jail.trust)
         remove_bundle(runtime, jail.name, host.cgroups, jail.cgroup_path)
         hide_file(jail.name)
+        jail.place.leave()
         return outcome
 
     @staticmethod
@@ -144,37 +153,50 @@ class Pen:
         name = f"{kind}-{worker_id}-{self._token}"
         cgroup_path = f"{host.cgroup_base}/{name}" if host.cgroup_base else ""
         args, binds, extra = request.args, request.binds, list(fds)
-        if request.file_fd >= 0:
-            inside = "/proc/self/fd/3"
-            if runtime.passes_fds:
-                extra.append(request.file_fd)
-            else:
-                inside = f"/{request.file_option.removeprefix('--')}"
-                binds = (*binds, Bind(show_file(name, request.file_fd), inside))
-            args = (*args, request.file_option, inside)
         memory = request.memory_bytes or policy.memory_bytes
-        document = compile_bundle(
-            replace(policy, module=request.module or policy.module),
-            Start(
-                rootfs=str(IMAGES / kind), title_suffix=request.title_suffix,
-                args=(*args, *(f"--degraded={d}" for d in host.degraded)),
-                host_uid=host.uid_for(kind, worker_id), cgroup_path=cgroup_path,
-                memory_bytes=memory, binds=binds,
-                gvisor=runtime.tier == "gvisor",
-            ),
-        )  # fmt: skip
+        pid, place = 0, Place()
         try:
+            place = self._places.find(request.tenant, cgroup_path, strict=request.strict)
+            if request.file_fd >= 0:
+                inside = "/proc/self/fd/3"
+                if runtime.passes_fds:
+                    extra.append(request.file_fd)
+                else:
+                    inside = f"/{request.file_option.removeprefix('--')}"
+                    binds = (*binds, Bind(show_file(name, request.file_fd), inside))
+                args = (*args, request.file_option, inside)
+            # gVisor's sentry answers for itself; what it inherited from us holds for it as a whole.
+            if request.strict and host.isolation.required and runtime.tier == "namespaces":
+                args = (*args, f"--require={','.join(host.isolation.required)}")
+            document = compile_bundle(
+                replace(policy, module=request.module or policy.module),
+                Start(
+                    rootfs=str(IMAGES / kind), title_suffix=request.title_suffix,
+                    args=(*args, *(f"--degraded={d}" for d in host.degraded)),
+                    host_uid=host.uid_for(kind, worker_id), cgroup_path=cgroup_path,
+                    memory_bytes=memory, binds=binds,
+                    gvisor=runtime.tier == "gvisor", cpus=place.cpus,
+                    no_swap=host.isolation.no_swap, edits=place.edits,
+                ),
+            )  # fmt: skip
             pid = start_bundle(
-                runtime, name, document, stdio, extra, host.cgroups, cgroup_path, self._log
-            )
+                runtime, name, document, stdio, extra, host.cgroups, cgroup_path, self._log,
+                own_core=request.strict and host.isolation.cookies,
+            )  # fmt: skip
+            place.prove(pid)
         except BaseException:
             hide_file(name)
+            if pid:
+                os.kill(pid, signal.SIGKILL)
+                remove_bundle(runtime, name, host.cgroups, cgroup_path)
+            place.leave()
             raise
         return Jail(
             worker_id=worker_id, kind=kind, name=name, pid=pid,
             host_pid=host_pid_of(self._host_proc, pid), owner=owner, trust=request.trust,
             cgroup_path=cgroup_path,
             deadline=time.monotonic() + policy.deadline_s if policy.deadline_s else None,
+            place=place,
         )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from corral.core.config import Config
+from corral.core.config import Config, isolation_level
 from corral.core.errors import SandboxError
 from corral.core.home import Home
 from corral.core.ids import parse_model_name, parse_tenant_name
@@ -82,6 +82,9 @@ class Requests:
                 "bad_engine_option", "an engine option is out of the operator's range",
                 remedy="see engine.* in: corral config show",
             )  # fmt: skip
+        strict = isolation_level(self._config, tenant) == "strict"
+        isolation = self._pen.host.isolation
+        threads = isolation.threads_of(message.threads) if strict else message.threads
         fd = open_blob(message.digest, quarantined=message.quarantined)
         # The tier follows from what admission noted, never from what the channel says.
         trust = "untrusted" if message.quarantined else read_trust(self._home, message.digest)
@@ -90,9 +93,9 @@ class Requests:
             JailRequest(
                 kind="engine", title_suffix=f"{tenant}/{model}", memory_bytes=message.memory_bytes,
                 args=("--context-tokens", str(message.context_tokens),
-                      "--parallel", str(message.parallel), "--threads", str(message.threads),
+                      "--parallel", str(message.parallel), "--threads", str(threads),
                       "--event-interval-ms", str(message.event_interval_ms)),
-                file_fd=fd, file_option="--model", trust=trust,
+                file_fd=fd, file_option="--model", trust=trust, tenant=tenant, strict=strict,
             ),
             tenant=tenant, model=model, digest=message.digest,
         )  # fmt: skip

@@ -10,13 +10,15 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from corral.core.errors import SandboxError
 from corral.core.limits import FRAME_FDS
+from corral.jail.hardware_unsafe import claim_core
 from corral.launcher.events import EventLog
 from corral.launcher.stage import BUNDLES, RUNTIME
 from corral.sandbox.cgroup import CgroupHost, CgroupLimits
@@ -38,7 +40,7 @@ class Stdio:
 
 def start_bundle(
     runtime: Runtime, name: str, document: dict[str, Any], stdio: Stdio, extra_fds: Sequence[int],
-    cgroups: CgroupHost, cgroup_path: str, log: EventLog,
+    cgroups: CgroupHost, cgroup_path: str, log: EventLog, *, own_core: bool = False,
 ) -> int:  # fmt: skip
     """Start a jail and return the id of its first process, now our child.
 
@@ -51,6 +53,7 @@ def start_bundle(
         cgroups: how the host offers cgroups.
         cgroup_path: the jail's group, made here if the runtime does not.
         log: gets the runtime's own last words if it fails.
+        own_core: the jail gets a core-scheduling cookie.
 
     Raises:
         SandboxError: code `jail_failed`; nothing is left running.
@@ -66,20 +69,25 @@ def start_bundle(
             k: v for k, v in document["linux"].items() if k not in {"cgroupsPath", "resources"}
         }
     (bundle / "config.json").write_text(json.dumps(document))
+    steps: list[Callable[[], None]] = [claim_core] if own_core else []
     kept = _line_up(extra_fds)
     try:
         if enters:
             cpu = resources["cpu"]
-            limits = CgroupLimits(resources["memory"]["limit"], resources["pids"]["limit"] + 64,
-                                  cpu["shares"], cpu.get("quota", 0))  # fmt: skip
+            memory = resources["memory"]
+            limits = CgroupLimits(memory["limit"], resources["pids"]["limit"] + 64,
+                                  cpu["shares"], cpu.get("quota", 0),
+                                  cpu.get("cpus", ""), "swap" in memory)  # fmt: skip
             cgroups.create(cgroup_path, limits)
+            steps.append(partial(cgroups.enter, cgroup_path))
         done = subprocess.run(
             runtime.run_argv(state=str(RUNTIME), bundle=str(bundle), pid_file=str(pid_file),
                              name=name, fds=len(extra_fds)),
             stdin=stdio.stdin, stdout=stdio.stdout, stderr=stdio.stderr, pass_fds=kept,
             env=_ENVIRONMENT, check=False, timeout=_START_SECONDS,
-            # SAFETY: one thread; the child only writes its own id into cgroup files before exec.
-            preexec_fn=(lambda: cgroups.enter(cgroup_path)) if enters else None,
+            # SAFETY: one thread; the child only writes its own id into cgroup files before exec,
+            # and asks for a cookie.
+            preexec_fn=(lambda: [step() for step in steps]) if steps else None,
         )  # fmt: skip
         if done.returncode == 0:
             return int(pid_file.read_text())

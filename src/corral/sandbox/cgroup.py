@@ -9,6 +9,7 @@ runtime inside it. Delegation: https://systemd.io/CGROUP_DELEGATION, cgroups(7).
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,9 @@ _NEEDED_V1: Final = ("memory", "pids", "cpu")
 _NEEDED_V2: Final = frozenset({"memory", "pids", "cpu"})
 CPU_PERIOD_US: Final = 100_000
 _REMOVE_TRIES: Final = 50
+_PROCS: Final = "cgroup.procs"
+_MEMSW: Final = "memory.memsw.limit_in_bytes"
+"""Memory and swap together: equal to the memory limit it leaves no swap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +37,16 @@ class CgroupLimits:
     Attributes:
         cpu_shares: weight against others, 2 to 262,144, 1024 by the kernel's default.
         cpu_quota_us: processor time in each `CPU_PERIOD_US`; 0 for no bound.
+        cpus: processors that may be used, as the kernel lists them; empty for all.
+        no_swap: nothing of the jail may be swapped out.
     """
 
     memory_bytes: int
     pids: int
     cpu_shares: int
     cpu_quota_us: int
+    cpus: str = ""
+    no_swap: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +70,33 @@ class CgroupHost:
             return [self._folder("", path)]
         if self.version == 0:
             return []
-        names = self.delegated or sorted(p.name for p in self.root.iterdir() if p.is_dir())
+        names = self.delegated or sorted(
+            p.name for p in self.root.iterdir() if (p / _PROCS).exists()
+        )
         return [self._folder(name, path) for name in names]
 
     def _folder(self, hierarchy: str, path: str) -> Path:
         above = self.root / hierarchy / self.delegated.get(hierarchy, "").lstrip("/")
         return above / path.lstrip("/")
+
+    def bounds_swap(self) -> bool:
+        """Return whether swap can be limited: on version 1 only with swap accounting."""
+        if self.version == 2:
+            # The root group has no such file; those below it show whether this kernel has it.
+            return any(self._folder("", "").glob("**/memory.swap.max"))
+        return self.version == 1 and (self._folder("memory", "") / _MEMSW).exists()
+
+    def has_cpusets(self) -> bool:
+        """Return whether groups can be bound to processors; part of what is delegated is not it."""
+        if self.version == 2 and not self.delegated:
+            return "cpuset" in (self.root / "cgroup.controllers").read_text().split()
+        cpus = self.root / "cpuset" / "cpuset.cpus"
+        return self.version == 1 and not self.delegated and os.access(cpus, os.W_OK)
+
+    def occupied(self, path: str) -> bool:
+        """Return whether a process lives in the group or below it, in whatever PID namespace."""
+        found = (procs for one in self.folders(path) for procs in one.glob(f"**/{_PROCS}"))
+        return any(map(_text, found))
 
     def create(self, path: str, limits: CgroupLimits) -> None:
         """Make a group with its limits, for a runtime that does not.
@@ -76,9 +105,11 @@ class CgroupHost:
             OSError: the kernel refused; nothing may be started.
         """
         if self.version == 2:
-            self._enable_v2(path)
+            self._enable_v2(path, _NEEDED_V2 | ({"cpuset"} if limits.cpus else set()))
         for folder in self.folders(path):
             folder.mkdir(parents=True, exist_ok=True)
+        if self.version == 1 and limits.cpus:
+            self._inherit_cpusets(path)
         for name, value in self._settings(limits):
             hierarchy = "" if self.version == 2 else name.split(".")[0]
             (self._folder(hierarchy, path) / name).write_text(value)
@@ -86,7 +117,9 @@ class CgroupHost:
     def enter(self, path: str) -> None:
         """Move the calling process into a group, e.g. just before it starts a runtime."""
         for folder in self.folders(path):
-            if (folder / "cgroup.procs").exists() and not (folder / "cpuset.cpus").exists():
+            # A version 1 cpuset without processors takes no process.
+            cpus = folder / "cpuset.cpus"
+            if (folder / "cgroup.procs").exists() and (_text(cpus) or not cpus.exists()):
                 (folder / "cgroup.procs").write_text("0")
 
     def out_of_memory(self, path: str) -> bool:
@@ -119,20 +152,32 @@ class CgroupHost:
             below = sorted((p for p in folder.glob("**") if p.is_dir()), reverse=True)
             for one in below:
                 _rmdir(one)
+        if self.version == 1 and not (self.root / "unified" / _PROCS).exists():
+            # crun takes the cover of that mount (`launcher.stage`) for a hierarchy.
+            shutil.rmtree(self.root / "unified" / path.lstrip("/"), ignore_errors=True)
 
-    def _enable_v2(self, path: str) -> None:
+    def _inherit_cpusets(self, path: str) -> None:
+        for folder in reversed((self.root / "cpuset" / path.lstrip("/") / "x").parents):
+            if (self.root / "cpuset") in folder.parents:
+                for name in ("cpuset.cpus", "cpuset.mems"):
+                    if not _text(folder / name):
+                        (folder / name).write_text(_text(folder.parent / name))
+
+    def _enable_v2(self, path: str, controllers: frozenset[str]) -> None:
         top = self._folder("", "")
         for parent in reversed(self._folder("", path).parents):
             control = parent / "cgroup.subtree_control"
             if top in (parent, *parent.parents):
                 parent.mkdir(exist_ok=True)
-                control.write_text(" ".join(f"+{c}" for c in sorted(_NEEDED_V2)))
+                control.write_text(" ".join(f"+{c}" for c in sorted(controllers)))
 
     def _settings(self, limits: CgroupLimits) -> list[tuple[str, str]]:
         if self.version == 2:
             # The kernel's two ranges, mapped as runc and crun do it.
             weight = 1 + (limits.cpu_shares - 2) * 9999 // 262_142
             return [
+                *([("memory.swap.max", "0")] if limits.no_swap else []),
+                *([("cpuset.cpus", limits.cpus)] if limits.cpus else []),
                 ("memory.max", str(limits.memory_bytes)),
                 ("memory.oom.group", "1"),
                 ("pids.max", str(limits.pids)),
@@ -141,6 +186,8 @@ class CgroupHost:
             ]
         return [
             ("memory.limit_in_bytes", str(limits.memory_bytes)),
+            *([(_MEMSW, str(limits.memory_bytes))] if limits.no_swap else []),
+            *([("cpuset.cpus", limits.cpus)] if limits.cpus else []),
             ("pids.max", str(limits.pids)),
             ("cpu.shares", str(limits.cpu_shares)),
             ("cpu.cfs_period_us", str(CPU_PERIOD_US)),
@@ -194,6 +241,13 @@ def _read_words(file: Path) -> frozenset[str]:
 def is_hybrid(root: Path = ROOT) -> bool:
     """Return whether version 2 is mounted beside version 1, which crun 1.8 refuses."""
     return (root / "unified").is_dir() and (root / "memory").is_dir()
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except OSError:
+        return ""
 
 
 def _read_pids(file: Path) -> list[int]:

@@ -7,7 +7,7 @@ Spec: https://github.com/opencontainers/runtime-spec (1.0.2).
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from corral.sandbox.cgroup import CPU_PERIOD_US
@@ -24,11 +24,44 @@ _BIND: Final = ("bind", "nosuid", "nodev", "noexec")
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """One file or folder of the launcher's private tree that the jail sees."""
+    """One file or folder of the launcher's private tree that the jail sees.
+
+    Attributes:
+        runs: code in it may be executed, e.g. a device's user-space driver.
+    """
 
     source: str
     destination: str
     writable: bool = False
+    runs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One character device that the jail gets, readable and writable."""
+
+    path: str
+    major: int
+    minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Edits:
+    """What the CDI specs of a jail's devices add to it.
+
+    Attributes:
+        env: `NAME=VALUE`; the jail entry sets them, after it has emptied the environment.
+    """
+
+    devices: tuple[Device, ...] = ()
+    binds: tuple[Bind, ...] = ()
+    env: tuple[str, ...] = ()
+
+    def plus(self, other: Edits) -> Edits:
+        """Return both together."""
+        return Edits(
+            self.devices + other.devices, self.binds + other.binds, self.env + other.env
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +76,9 @@ class Start:
         cgroup_path: path below each cgroup hierarchy; empty where the host grants none.
         memory_bytes: cgroup limit and RLIMIT_DATA.
         gvisor: the runtime is runsc, whose seccomp knows no error number but EPERM.
+        cpus: processors that are this jail's alone; empty for all of the host's.
+        no_swap: nothing of the jail may be swapped out.
+        edits: what its devices add.
     """
 
     rootfs: str
@@ -53,6 +89,9 @@ class Start:
     memory_bytes: int
     binds: tuple[Bind, ...] = ()
     gvisor: bool = False
+    cpus: str = ""
+    no_swap: bool = False
+    edits: Edits = field(default_factory=Edits)
 
 
 def compile_bundle(policy: Policy, start: Start, *, machine: str = "") -> dict[str, Any]:
@@ -69,6 +108,7 @@ def compile_bundle(policy: Policy, start: Start, *, machine: str = "") -> dict[s
         argv.append(f"--title={start.title_suffix}")
     if not policy.writes_files:
         argv.append("--lock=files")
+    argv += [f"--env={one}" for one in start.edits.env]
     rlimits = dict(policy.rlimits)
     if start.memory_bytes:
         rlimits["RLIMIT_DATA"] = start.memory_bytes
@@ -86,11 +126,20 @@ def compile_bundle(policy: Policy, start: Start, *, machine: str = "") -> dict[s
     if start.cgroup_path:
         linux["cgroupsPath"] = start.cgroup_path
         linux["resources"] = {
-            "devices": [{"allow": False, "access": "rwm"}],
+            "devices": [{"allow": False, "access": "rwm"}, *map(_rule, start.edits.devices)],
             "memory": {"limit": start.memory_bytes},
             "pids": {"limit": policy.pids},
             "cpu": _cpu(policy),
         }
+        if start.no_swap:  # memory and swap together, also where version 2 counts them apart
+            linux["resources"]["memory"]["swap"] = start.memory_bytes
+        if start.cpus:
+            linux["resources"]["cpu"]["cpus"] = start.cpus
+    if start.edits.devices:
+        linux["devices"] = [
+            {"path": d.path, "type": "c", "major": d.major, "minor": d.minor, "fileMode": 0o666}
+            for d in start.edits.devices
+        ]
     return {
         "ociVersion": "1.0.2",
         "hostname": "jail",
@@ -113,8 +162,13 @@ def compile_bundle(policy: Policy, start: Start, *, machine: str = "") -> dict[s
     }
 
 
-def _cpu(policy: Policy) -> dict[str, int]:
-    cpu = {"shares": policy.cpu_shares}
+def _rule(device: Device) -> dict[str, Any]:
+    numbers = {"major": device.major, "minor": device.minor}
+    return {"allow": True, "type": "c", **numbers, "access": "rw"}
+
+
+def _cpu(policy: Policy) -> dict[str, Any]:
+    cpu: dict[str, Any] = {"shares": policy.cpu_shares}
     if policy.cpu_cores:
         cpu |= {"period": CPU_PERIOD_US, "quota": policy.cpu_cores * CPU_PERIOD_US}
     return cpu
@@ -175,7 +229,7 @@ def _mounts(policy: Policy, start: Start) -> list[dict[str, Any]]:
         },
     ]
     host_files = [Bind(path, path) for path in policy.host_files]
-    return mounts + [_bind(bind) for bind in (*host_files, *start.binds)]
+    return mounts + [_bind(bind) for bind in (*host_files, *start.binds, *start.edits.binds)]
 
 
 def _bind(bind: Bind) -> dict[str, Any]:
@@ -183,5 +237,5 @@ def _bind(bind: Bind) -> dict[str, Any]:
         "destination": bind.destination,
         "type": "bind",
         "source": bind.source,
-        "options": [*_BIND, "rw" if bind.writable else "ro"],
+        "options": [*(_BIND[:-1] if bind.runs else _BIND), "rw" if bind.writable else "ro"],
     }

@@ -180,6 +180,18 @@ def test_a_worker_that_does_not_load_is_a_typed_answer(mode: str, code: str) -> 
     asyncio.run(run())
 
 
+def test_cores_that_others_have_are_no_crash() -> None:
+    async def run() -> None:
+        async with routing({"m": ["taken", "taken", "taken", "taken", "echo"]}) as (router, _):
+            for _ in range(4):
+                answer = await ask(router)
+                assert isinstance(answer, Unavailable)
+                assert answer.code == "no_worker_free"
+            assert isinstance(await ask(router), Stream)
+
+    asyncio.run(run())
+
+
 @pytest.mark.claim("BLS-06")
 def test_a_crashed_worker_comes_back_and_a_crash_loop_is_quarantined() -> None:
     async def run() -> None:

@@ -22,7 +22,8 @@ OWN = {
     "corral.engine.drivers.extension_unsafe", "corral.engine.drivers.interface",
     "corral.engine.drivers.xllamacpp", "corral.engine.pacer",
     "corral.engine.plain_json", "corral.engine.translate", "corral.engine.worker",
-    "corral.engine.worker_wire", "corral.jail", "corral.jail.lockdown_unsafe",
+    "corral.engine.worker_wire", "corral.jail", "corral.jail.hardware_unsafe",
+    "corral.jail.lockdown_unsafe",
 }  # fmt: skip
 USED = {
     "__future__", "_collections_abc", "_ctypes", "_json", "_queue", "_stat", "_struct", "ctypes",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from corral.jail import lockdown_unsafe
+from corral.jail import entry_unsafe, hardware_unsafe, lockdown_unsafe
 from tests.support.children import in_child
 
 ENTRY = Path("src/corral/jail/entry_unsafe.py").absolute()
@@ -47,6 +47,33 @@ def test_the_programs_main_runs_without_the_entrys_own_options(tmp_path: Path) -
     assert out == '["the_program", ["the_program", "--model", "/m"], true, "t/m"]'
 
 
+def test_what_a_device_needs_is_in_the_environment_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "the_program.py").write_text("def main():\n    return None\n")
+
+    def look() -> str:
+        sys.argv = ["x", "the_program", "--degraded=mdwe", "--env=DRIVER=void", "--env=A=b=c"]
+        sys.path.insert(0, str(tmp_path))
+        with pytest.raises(SystemExit):
+            entry_unsafe.main()
+        return f"{sys.argv} {sorted(os.environ.items())}"
+
+    assert in_child(look) == "['the_program'] [('A', 'b=c'), ('DRIVER', 'void')]"
+
+
+@pytest.mark.claim("HW-02")
+def test_a_required_point_that_is_not_in_force_ends_it_before_the_program(tmp_path: Path) -> None:
+    def look() -> str:
+        sys.argv = ["x", "the_program", "--degraded=mdwe", "--require=ksm,speculation"]
+        sys.path.insert(0, str(tmp_path))
+        hardware_unsafe.opt_out.__defaults__ = (lambda option, *_: 0 if option != 68 else 1,)
+        hardware_unsafe.lock_hardware.__defaults__ = hardware_unsafe.opt_out.__defaults__
+        entry_unsafe.main()
+        return "it ran"
+
+    (tmp_path / "the_program.py").write_text("def main():\n    return 'it ran'\n")
+    assert in_child(look) == "OSError: not in force: ksm"
+
+
 def test_a_jail_that_may_write_no_files(tmp_path: Path) -> None:
     out = run(tmp_path, "--lock=files", "--degraded=mdwe")
     assert ", false, " in out
@@ -64,8 +91,9 @@ def test_the_limit_is_set_for_good(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             lockdown_unsafe, "forbid_file_growth", lambda: asked.append("no growth")
         )
         sys.argv = ["corral.jail.entry_unsafe", "the_program", "--lock=files", "--degraded=mdwe"]
+        monkeypatch.delitem(sys.modules, "corral.jail.entry_unsafe", raising=False)
         with pytest.raises(SystemExit):
-            runpy.run_path(str(ENTRY), run_name="__main__")
+            runpy.run_module("corral.jail.entry_unsafe", run_name="__main__")
         return f"{asked == ['no growth']} {dict(os.environ)}"
 
     assert in_child(look) == "True {}"

@@ -47,7 +47,10 @@ def runtime(folder: Path, script: str) -> Runtime:
     return Runtime("crun", str(path), "namespaces", passes_fds=True, keeps_cgroup=False)
 
 
-def start(stage: Path, made: Runtime, *, group: str = "", extra: tuple[int, ...] = ()) -> str:
+def start(
+    stage: Path, made: Runtime, *, group: str = "", extra: tuple[int, ...] = (),
+    own_core: bool = False, document: dict[str, Any] = DOCUMENT,
+) -> str:  # fmt: skip
     """Start in a child, because low descriptors are taken; return the pid or the error's code."""
 
     def look() -> str:
@@ -57,7 +60,8 @@ def start(stage: Path, made: Runtime, *, group: str = "", extra: tuple[int, ...]
         reserve_fds()
         try:
             return str(start_bundle(
-                made, "scan-1", DOCUMENT, Stdio(null, null, null), extra, cgroups, group, log
+                made, "scan-1", document, Stdio(null, null, null), extra, cgroups, group, log,
+                own_core=own_core,
             ))  # fmt: skip
         except SandboxError as error:
             return f"{error.code} {error.message}"
@@ -136,6 +140,44 @@ def test_a_runtime_that_keeps_its_group_is_started_in_it(stage: Path) -> None:
     assert (group / "pids.max").read_text() == "68"
     assert (group / "cpu.max").read_text() == "50000 100000"
     assert (group / "cgroup.procs").read_text() == "0"
+
+
+def test_a_runtime_that_keeps_its_group_gets_its_cores_there(stage: Path) -> None:
+    (stage / "cgroup").mkdir()
+    made = replace(runtime(stage, "echo 6 > bundles/scan-1/pid"), keeps_cgroup=True)
+    resources = DOCUMENT["linux"]["resources"]
+    strict = {"linux": {"resources": {
+        **resources, "memory": {"limit": 1 << 20, "swap": 1 << 20},
+        "cpu": {**resources["cpu"], "cpus": "1"},
+    }}}  # fmt: skip
+    assert start(stage, made, group=GROUP, document=strict) == "6"
+    group = stage / "cgroup" / GROUP[1:]
+    assert (group / "cpuset.cpus").read_text() == "1"
+    assert (group / "memory.swap.max").read_text() == "0"
+
+
+def test_a_cookie_is_claimed_before_the_runtime_starts(
+    stage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = runtime(stage, "echo 6 > bundles/scan-1/pid")
+    monkeypatch.setattr(spawn_unsafe, "claim_core", (stage / "claimed").touch)
+    assert start(stage, made) == "6"
+    assert not (stage / "claimed").exists()
+    remove_bundle(made, "scan-1", CgroupHost(0, stage), "")
+    assert start(stage, made, own_core=True) == "6"
+    assert (stage / "claimed").exists()
+
+
+def test_without_the_cookie_that_it_needs_nothing_starts(
+    stage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise OSError("no cookie")
+
+    monkeypatch.setattr(spawn_unsafe, "claim_core", refuse)
+    made = runtime(stage, "echo 6 > bundles/scan-1/pid")
+    assert start(stage, made, own_core=True).startswith("jail_failed")
+    assert not (stage / "calls").exists()
 
 
 def test_a_group_that_cannot_be_made_starts_nothing(stage: Path) -> None:

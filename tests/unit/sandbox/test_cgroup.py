@@ -20,7 +20,9 @@ GROUP = "/corral-a/serve-1/engine-1"
 def v1(tmp_path: Path) -> CgroupHost:
     for name in ("cpu", "memory", "pids", "cpuset", "devices"):
         (tmp_path / name).mkdir()
+        (tmp_path / name / "cgroup.procs").touch()
     (tmp_path / "a_file").touch()
+    (tmp_path / "covered").mkdir()
     return find_cgroups(tmp_path)
 
 
@@ -70,6 +72,77 @@ def test_limits_of_version_1(v1: CgroupHost) -> None:
     assert text(v1, f"cpu{GROUP}/cpu.cfs_period_us") == "100000"
     assert text(v1, f"cpu{GROUP}/cpu.cfs_quota_us") == "150000"
     assert text(v1, f"cpu{GROUP}/cpu.shares") == "2048"
+
+
+def test_swap_is_bounded_where_it_can_be(v1: CgroupHost, v2: CgroupHost) -> None:
+    assert not v1.bounds_swap()
+    (v1.root / "memory" / "memory.memsw.limit_in_bytes").touch()
+    assert v1.bounds_swap()
+    assert v1.root == v2.root
+    assert not v2.bounds_swap()
+    (v2.root / "system.slice").mkdir()
+    (v2.root / "system.slice" / "memory.swap.max").touch()
+    assert v2.bounds_swap()
+    assert not CgroupHost(0, v1.root).bounds_swap()
+    for host in (v1, v2):
+        host.create(GROUP, replace(LIMITS, no_swap=True))
+    assert text(v1, f"memory{GROUP}/memory.memsw.limit_in_bytes") == str(1 << 20)
+    assert text(v2, f"{GROUP[1:]}/memory.swap.max") == "0"
+
+
+def test_processors_of_version_1(v1: CgroupHost) -> None:
+    assert not v1.has_cpusets()
+    assert not CgroupHost(0, v1.root).has_cpusets()
+    top = v1.root / "cpuset"
+    (top / "cpuset.cpus").write_text("0-3\n")
+    (top / "cpuset.mems").write_text("0\n")
+    assert v1.has_cpusets()
+    folder = top
+    for name in GROUP[1:].split("/"):  # the kernel makes these, empty
+        folder /= name
+        folder.mkdir()
+        (folder / "cpuset.cpus").write_text("\n")
+        (folder / "cpuset.mems").write_text("\n")
+        (folder / "cgroup.procs").touch()
+    (top / "corral-a" / "cpuset.cpus").write_text("0-2\n")
+    v1.create(GROUP, replace(LIMITS, cpus="1"))
+    assert text(v1, "cpuset/corral-a/serve-1/cpuset.cpus") == "0-2\n"
+    assert text(v1, "cpuset/corral-a/serve-1/cpuset.mems") == "0\n"
+    assert text(v1, f"cpuset{GROUP}/cpuset.cpus") == "1"
+    assert text(v1, f"cpuset{GROUP}/cpuset.mems") == "0\n"
+    v1.enter(GROUP)
+    assert text(v1, f"cpuset{GROUP}/cgroup.procs") == "0"
+
+
+def test_processors_of_version_2(v2: CgroupHost) -> None:
+    assert v2.has_cpusets()
+    v2.create(GROUP, replace(LIMITS, cpus="2-3"))
+    assert text(v2, f"{GROUP[1:]}/cpuset.cpus") == "2-3"
+    assert text(v2, "corral-a/cgroup.subtree_control") == "+cpu +cpuset +memory +pids"
+    (v2.root / "cgroup.controllers").write_text("cpu memory pids")
+    assert not v2.has_cpusets()
+
+
+def test_a_group_is_occupied_while_somebody_lives_below_it(v1: CgroupHost) -> None:
+    below = v1.root / "memory" / GROUP[1:] / "below"
+    below.mkdir(parents=True)
+    assert not v1.occupied(GROUP)
+    (below / "cgroup.procs").write_text("1\n")
+    assert v1.occupied(GROUP)
+    assert not CgroupHost(0, v1.root).occupied(GROUP)
+
+
+def test_what_crun_puts_below_a_covered_hierarchy_is_removed(v1: CgroupHost) -> None:
+    group = v1.root / "unified" / GROUP[1:]
+    group.mkdir(parents=True)
+    (group / "cgroup.procs").write_text("6\n")
+    assert not v1.occupied(GROUP)
+    v1.remove(GROUP)
+    assert not group.exists()
+    group.mkdir()
+    (v1.root / "unified" / "cgroup.procs").touch()  # control: a true hierarchy, emptied by rmdir
+    v1.remove(GROUP)
+    assert not group.exists()
 
 
 def test_no_bound_of_processor_time(v1: CgroupHost, v2: CgroupHost) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from corral.sandbox.oci import Bind, Start, compile_bundle, compile_seccomp
+from corral.sandbox.oci import Bind, Device, Edits, Start, compile_bundle, compile_seccomp
 from corral.sandbox.policy import KINDS, SyscallArg, SyscallRule, load_policy
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -63,6 +63,39 @@ def test_walls_that_every_jail_has(kind: str) -> None:
         assert {"nosuid", "noexec"} <= set(mount["options"])
     assert bundle["linux"]["seccomp"]["defaultAction"] == "SCMP_ACT_ERRNO"
     assert bundle["linux"]["resources"]["memory"]["limit"] == 1 << 30
+
+
+def test_what_a_strict_start_adds() -> None:
+    edits = Edits(
+        (Device("/dev/gpu0", 195, 0),), (Bind("/lib/a.so", "/usr/lib/a.so", runs=True),), ("A=b=c",)
+    )
+    start = replace(STARTS["engine"], cpus="1,3", no_swap=True, edits=edits)
+    bundle = compile_bundle(load_policy("engine"), start)
+    resources = bundle["linux"]["resources"]
+    assert resources["cpu"]["cpus"] == "1,3"
+    assert resources["memory"] == {"limit": 1 << 30, "swap": 1 << 30}
+    assert resources["devices"] == [
+        {"allow": False, "access": "rwm"},
+        {"allow": True, "type": "c", "major": 195, "minor": 0, "access": "rw"},
+    ]
+    assert [(d["path"], d["type"]) for d in bundle["linux"]["devices"]] == [("/dev/gpu0", "c")]
+    assert bundle["mounts"][-1] == {
+        "destination": "/usr/lib/a.so", "type": "bind", "source": "/lib/a.so",
+        "options": ["bind", "nosuid", "nodev", "ro"],
+    }  # fmt: skip
+    assert "--env=A=b=c" in bundle["process"]["args"]
+    assert bundle["process"]["env"] == []
+    plain = compile_bundle(load_policy("engine"), STARTS["engine"])  # control
+    assert "cpus" not in plain["linux"]["resources"]["cpu"]
+    assert "swap" not in plain["linux"]["resources"]["memory"]
+    assert "devices" not in plain["linux"]
+
+
+@pytest.mark.claim("HW-03")
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_jail_may_have_its_pages_merged(kind: str) -> None:
+    rules = [rule for rule in load_policy(kind).syscalls if "madvise" in rule.names]
+    assert [rule.args for rule in rules] == [(SyscallArg(2, 12, "SCMP_CMP_NE"),)]
 
 
 def test_without_a_cgroup_only_rlimits_hold() -> None:

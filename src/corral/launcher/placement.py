@@ -1,0 +1,123 @@
+"""Where one worker runs and what it has alone: cores and devices, leased until it has ended.
+
+Trust: trusted base. Input: checked requests, and what `launcher.isolation` settled.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from corral.core.errors import SandboxError
+from corral.launcher.cdi import may_be_shared
+from corral.launcher.isolation import Isolation
+from corral.launcher.lease import Leases
+from corral.sandbox.hardware import parse_cpus
+from corral.sandbox.oci import Edits
+
+
+@dataclass(slots=True)
+class Place:
+    """What one worker has.
+
+    Attributes:
+        cpus: its processors as the kernel lists them; empty for all.
+        edits: what its devices add to the jail.
+        leases: name -> descriptor that holds the lease.
+    """
+
+    cpus: str = ""
+    edits: Edits = field(default_factory=Edits)
+    leases: dict[str, int] = field(default_factory=dict)
+
+    def prove(self, pid: int, proc: Path = Path("/proc")) -> None:
+        """Read back that the kernel confines a process to exactly the processors of this place.
+
+        Raises:
+            SandboxError: code `isolation_unproven`.
+        """
+        try:
+            status = (proc / str(pid) / "status").read_text()
+        except OSError:
+            status = ""
+        listed = status.partition("Cpus_allowed_list:\t")[2].partition("\n")[0]
+        if self.cpus and parse_cpus(listed) != parse_cpus(self.cpus):
+            raise SandboxError("isolation_unproven", "the worker did not get its own cores")
+
+    def leave(self) -> None:
+        """Give everything back, after the last process of the worker has ended."""
+        while self.leases:
+            os.close(self.leases.popitem()[1])
+
+
+class Places:
+    """Finds places for the workers of one launcher."""
+
+    def __init__(self, isolation: Isolation, leases: Leases) -> None:
+        self._isolation = isolation
+        self._leases = leases
+        self._held: list[tuple[str, Place]] = []
+
+    def find(self, tenant: str, holder: str, *, strict: bool) -> Place:
+        """Lease what a worker of `tenant` needs.
+
+        Args:
+            tenant: whose worker it is.
+            holder: the worker's control group.
+            strict: it gets cores of its own.
+
+        Raises:
+            SandboxError: codes `no_exclusive_cores`, `gpu_in_use`; nothing is held then.
+        """
+        place = Place()
+        try:
+            if strict and self._isolation.pool:
+                self._take_cores(place, holder)
+            self._take_devices(place, tenant, holder)
+        except BaseException:
+            place.leave()
+            raise
+        self._held = [(t, p) for t, p in self._held if p.leases] + [(tenant, place)]
+        return place
+
+    def _take_cores(self, place: Place, holder: str) -> None:
+        cpus: list[int] = []
+        each = self._isolation.cores_each
+        for core in self._isolation.pool:
+            if len(place.leases) < each:
+                fd = self._leases.take(f"core-{core[0]}", holder)
+                if fd >= 0:
+                    place.leases[f"core-{core[0]}"] = fd
+                    cpus += core
+        if len(place.leases) < each:
+            raise SandboxError(
+                "no_exclusive_cores",
+                f"fewer than {each} cores of this host are free for one more worker",
+                remedy="stop a worker (corral ps, corral stop MODEL), or lower "
+                "isolation.cores_per_worker",
+            )
+        place.cpus = ",".join(map(str, sorted(cpus)))
+
+    def _take_devices(self, place: Place, tenant: str, holder: str) -> None:
+        for owner, name, edits in self._isolation.devices:
+            if owner != tenant or name in place.leases:
+                continue
+            own = next((p.leases[name] for t, p in self._held if t == tenant and name in p.leases),
+                       -1)  # fmt: skip
+            shared = self._isolation.sharing and may_be_shared(name)
+            fd = (
+                self._leases.join(own, holder)
+                if own >= 0
+                else self._leases.take(name, holder, shared=shared)
+            )
+            if fd < 0:
+                raise SandboxError(
+                    "gpu_in_use",
+                    f"another tenant has the device {name}; its memory may hold that tenant's data",
+                    remedy="stop that tenant's worker"
+                    + (", or share: --allow-degraded=gpu-sharing" if may_be_shared(name) else
+                       "; GPUs of this vendor are never shared (CVE-2023-4969)"),
+                )  # fmt: skip
+            place.leases[name] = fd
+            place.edits = place.edits.plus(edits)
