@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from pathlib import Path
 from typing import Any, Final
 
@@ -89,14 +88,12 @@ def _device(node: dict[str, Any]) -> Device:
     path = _inside(node["path"])
     if not path.startswith("/dev/"):
         raise _unsupported(f"puts a device at {path}")
-    try:
-        # The kernel's word, not the file's: numbers in a spec are only copies.
-        facts = os.stat(node.get("hostPath") or path)  # noqa: PTH116 - one word for str or Path
-    except OSError as error:
-        raise SandboxError("device_unknown", f"{path} does not exist on this host") from error
-    if not stat.S_ISCHR(facts.st_mode):
-        raise _unsupported(f"names {path}, which is no character device")
-    return Device(path, os.major(facts.st_rdev), os.minor(facts.st_rdev))
+    host = Path(node.get("hostPath") or path)
+    if not host.is_char_device():
+        raise _unsupported(f"names {host}, which is no character device of this host")
+    # The kernel's word, not the file's: numbers in a spec are only copies.
+    number = host.stat().st_rdev
+    return Device(path, os.major(number), os.minor(number))
 
 
 def _bind(mount: dict[str, Any]) -> Bind:

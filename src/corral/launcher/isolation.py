@@ -60,8 +60,14 @@ def settle_isolation(config: Config, cgroups: CgroupHost, tiers: set[str]) -> Is
     points = read_points(missing=opt_out(), cookies=cookies, cgroups=cgroups, cores=cores)
     accepted = config.sandbox.allow_degraded
     strict = config.isolation.level == "strict"
-    if strict:
-        _check(tuple(p for p in points if not p.held and p.name not in accepted))
+    missing = [p for p in points if strict and not p.held and p.name not in accepted]
+    if missing:
+        raise SandboxError(
+            "isolation_missing",
+            "this host does not give what the isolation level strict demands: "
+            + "; ".join(f"{p.name} ({p.detail})" for p in missing),
+            remedy="; ".join(f"{p.remedy}, or --allow-degraded={p.name}" for p in missing),
+        )  # fmt: skip
     held = {p.name for p in points if p.held}
     devices = config.isolation.devices
     if devices and (tiers != {"namespaces"} or not cgroups.version or cgroups.delegated):
@@ -91,16 +97,3 @@ def bounded_config(config: Config, isolation: Isolation) -> Config:
     most = len(isolation.pool) // isolation.cores_each
     workers = max(1, min(config.engine.max_workers, most))
     return replace(config, engine=replace(config.engine, max_workers=workers))
-
-
-def _check(missing: tuple[Point, ...]) -> None:
-    if not missing:
-        return
-    raise SandboxError(
-        "isolation_missing",
-        "this host does not give what the isolation level strict demands: "
-        + "; ".join(f"{p.name} ({p.detail})" for p in missing),
-        remedy="; ".join(
-            f"{p.name}: {p.remedy}, or accept it: --allow-degraded={p.name}" for p in missing
-        ),
-    )

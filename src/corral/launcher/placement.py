@@ -103,21 +103,16 @@ class Places:
         for owner, name, edits in self._isolation.devices:
             if owner != tenant or name in place.leases:
                 continue
-            own = next((p.leases[name] for t, p in self._held if t == tenant and name in p.leases),
-                       -1)  # fmt: skip
+            own = [p.leases[name] for t, p in self._held if t == tenant and name in p.leases]
             shared = self._isolation.sharing and may_be_shared(name)
-            fd = (
-                self._leases.join(own, holder)
-                if own >= 0
-                else self._leases.take(name, holder, shared=shared)
-            )
+            fd = (self._leases.join(own[0], holder) if own
+                  else self._leases.take(name, holder, shared=shared))  # fmt: skip
             if fd < 0:
                 raise SandboxError(
                     "gpu_in_use",
                     f"another tenant has the device {name}; its memory may hold that tenant's data",
-                    remedy="stop that tenant's worker"
-                    + (", or share: --allow-degraded=gpu-sharing" if may_be_shared(name) else
-                       "; GPUs of this vendor are never shared (CVE-2023-4969)"),
+                    remedy="stop that tenant's worker; some vendors' devices may be shared: "
+                    "--allow-degraded=gpu-sharing (CVE-2023-4969)",
                 )  # fmt: skip
             place.leases[name] = fd
             place.edits = place.edits.plus(edits)

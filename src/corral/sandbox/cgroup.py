@@ -157,11 +157,12 @@ class CgroupHost:
             shutil.rmtree(self.root / "unified" / path.lstrip("/"), ignore_errors=True)
 
     def _inherit_cpusets(self, path: str) -> None:
-        for folder in reversed((self.root / "cpuset" / path.lstrip("/") / "x").parents):
-            if (self.root / "cpuset") in folder.parents:
-                for name in ("cpuset.cpus", "cpuset.mems"):
-                    if not _text(folder / name):
-                        (folder / name).write_text(_text(folder.parent / name))
+        above = self.root / "cpuset"
+        for part in path.strip("/").split("/"):
+            for name in ("cpuset.cpus", "cpuset.mems"):
+                if not _text(above / part / name):
+                    (above / part / name).write_text(_text(above / name))
+            above /= part
 
     def _enable_v2(self, path: str, controllers: frozenset[str]) -> None:
         top = self._folder("", "")

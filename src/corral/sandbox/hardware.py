@@ -53,15 +53,24 @@ def read_points(
         swaps: the kernel's list of swap devices.
         ksm: the kernel's switch for merging pages.
     """
+    bounded, devices = cgroups.bounds_swap(), max(0, len(_text(swaps).splitlines()) - 1)
+    threads = max(map(len, cores), default=1)
+    off = "speculation" not in missing
     return (
-        _ksm(merged="ksm" in missing, switch=ksm),
-        _speculation(missing="speculation" in missing),
-        _swap(bounded=cgroups.bounds_swap(), swaps=swaps),
-        Point(
-            "cores", cgroups.has_cpusets(), "cpuset controller of the control groups",
-            "run as root on a host with the cpuset controller",
-        ),
-        _smt(cores, cookies=cookies),
+        Point("ksm", "ksm" not in missing, f"host: run={_text(ksm) or 'not built in'}",
+              "echo 2 > /sys/kernel/mm/ksm/run"),
+        Point("speculation", off, "off" if off else "the kernel lets no process turn it off",
+              "boot with spec_store_bypass_disable=prctl spectre_v2_user=prctl (a virtual machine: "
+              "have its host offer SSBD and STIBP)"),
+        Point("swap", bounded or not devices,
+              f"{'none for jails' if bounded else 'no limit'}; host: {devices} swap device(s)",
+              "swapoff -a, or boot with swapaccount=1"),
+        Point("cores", cgroups.has_cpusets(), "cpuset controller of the control groups",
+              "run as root on a host with the cpuset controller"),
+        Point("smt", threads == 1 or cookies,
+              f"{threads} thread(s) on each core as far as this kernel sees; core scheduling: "
+              f"{'yes' if cookies else 'no'}",
+              "echo off > /sys/devices/system/cpu/smt/control, or a kernel with CONFIG_SCHED_CORE"),
     )  # fmt: skip
 
 
@@ -84,43 +93,6 @@ def parse_cpus(listed: str) -> tuple[int, ...]:
         if first:
             numbers += range(int(first), int(last or first) + 1)
     return tuple(numbers)
-
-
-def _ksm(*, merged: bool, switch: Path) -> Point:
-    running = _text(switch) or "not built in"
-    return Point(
-        "ksm", not merged, f"processes opt out; host: run={running}",
-        "echo 2 > /sys/kernel/mm/ksm/run",
-    )  # fmt: skip
-
-
-def _speculation(*, missing: bool) -> Point:
-    return Point(
-        "speculation", not missing,
-        "the host decides: the kernel lets no process turn it off" if missing
-        else "off for each process, or the processor is not affected",
-        "boot with spec_store_bypass_disable=prctl spectre_v2_user=prctl (on a virtual machine: "
-        "have its host offer SSBD and STIBP)",
-    )  # fmt: skip
-
-
-def _swap(*, bounded: bool, swaps: Path) -> Point:
-    devices = max(0, len(_text(swaps).splitlines()) - 1)
-    return Point(
-        "swap", bounded or not devices,
-        f"{'no jail may swap' if bounded else 'no limit of swap'}; host: {devices} swap devices",
-        "swapoff -a, or boot with swapaccount=1",
-    )  # fmt: skip
-
-
-def _smt(cores: tuple[tuple[int, ...], ...], *, cookies: bool) -> Point:
-    threads = max(map(len, cores), default=1)
-    seen = f"{threads} thread(s) on each core, as far as this kernel sees"
-    return Point(
-        "smt", threads == 1 or cookies,
-        f"{seen}; a core-scheduling cookie for each worker" if cookies else seen,
-        "echo off > /sys/devices/system/cpu/smt/control, or a kernel with CONFIG_SCHED_CORE",
-    )  # fmt: skip
 
 
 def _text(file: Path) -> str:

@@ -101,7 +101,7 @@ def test_edits_that_a_jail_does_not_get(tmp_path: Path, edits: dict[str, Any]) -
 
 def test_a_device_that_does_not_exist(tmp_path: Path) -> None:
     write(tmp_path, deviceNodes=[{"path": "/dev/no-such-device"}])
-    assert code_of(tmp_path) == "device_unknown"
+    assert code_of(tmp_path) == "cdi_unsupported"
 
 
 @pytest.mark.claim("HW-08")

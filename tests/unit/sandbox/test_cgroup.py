@@ -106,10 +106,10 @@ def test_processors_of_version_1(v1: CgroupHost) -> None:
         (folder / "cgroup.procs").touch()
     (top / "corral-a" / "cpuset.cpus").write_text("0-2\n")
     v1.create(GROUP, replace(LIMITS, cpus="1"))
-    assert text(v1, "cpuset/corral-a/serve-1/cpuset.cpus") == "0-2\n"
-    assert text(v1, "cpuset/corral-a/serve-1/cpuset.mems") == "0\n"
+    assert text(v1, "cpuset/corral-a/serve-1/cpuset.cpus") == "0-2"
+    assert text(v1, "cpuset/corral-a/serve-1/cpuset.mems") == "0"
     assert text(v1, f"cpuset{GROUP}/cpuset.cpus") == "1"
-    assert text(v1, f"cpuset{GROUP}/cpuset.mems") == "0\n"
+    assert text(v1, f"cpuset{GROUP}/cpuset.mems") == "0"
     v1.enter(GROUP)
     assert text(v1, f"cpuset{GROUP}/cgroup.procs") == "0"
 
