@@ -19,13 +19,10 @@ from corral.core.limits import BODY_BYTES_MAX, GIB, MIB
 TIERS: Final = ("namespaces", "gvisor", "vm")
 """Sandbox tiers, weakest first."""
 RUNTIMES: Final = ("auto", "crun", "runc", "runsc", "krun", "kata-runtime")
-LEVELS: Final = ("standard", "strict")
-DEGRADABLE: Final = (
-    "cgroup", "mdwe", "ksm", "speculation", "swap", "cores", "smt", "gpu-sharing",
-)  # fmt: skip
+DEGRADABLE: Final = ("cgroup", "mdwe", "ksm", "speculation", "swap", "cores", "smt", "gpu-sharing")
 """Features whose absence `sandbox.allow_degraded` may accept, by name."""
 _DEVICE: Final = re.compile(
-    r"[a-z0-9-]{1,32}:[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z][A-Za-z0-9_-]*=[A-Za-z0-9][A-Za-z0-9_.:-]*"
+    r"[a-z0-9-]{1,32}:[A-Za-z0-9][\w.-]*/[A-Za-z][\w-]*=\w[\w.:-]*", re.ASCII
 )
 """A tenant, and a qualified device name as the CDI specification has it."""
 
@@ -176,7 +173,7 @@ _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "tier_by_trust.trusted": ("", *TIERS),
     "sandbox.runtime": RUNTIMES,
     "sandbox.allow_degraded": DEGRADABLE,
-    "isolation.level": LEVELS,
+    "isolation.level": ("standard", "strict"),
 }
 
 

@@ -16,11 +16,11 @@ from typing import Any, Final
 
 from corral.core.errors import SandboxError
 from corral.launcher.blobs import open_read_only
-from corral.sandbox.oci import Bind, Device, Edits
+from corral.sandbox.oci import Bind, Edits
 
 FOLDERS: Final = (Path("/etc/cdi"), Path("/var/run/cdi"))
 _SPEC_BYTES: Final = 1 << 20
-_KNOWN_EDITS: Final = frozenset({"env", "deviceNodes", "mounts"})
+_KNOWN: Final = ("deviceNodes", "mounts", "env")
 _HIDDEN: Final = ("/proc", "/sys", "/tmp", "/opt", "/state", "/model")  # noqa: S108 - in the jail
 _UNAFFECTED: Final = frozenset({"nvidia.com", "intel.com", "arm.com"})
 """Vendors whose GPUs were found to clear local memory between programs: CVE-2023-4969 names Apple,
@@ -58,42 +58,36 @@ def load_device(name: str, folders: tuple[Path, ...] = FOLDERS) -> Edits:
 def _read(file: Path) -> dict[str, Any]:
     try:
         with os.fdopen(open_read_only(str(file)), "rb") as stream:
-            spec = json.loads(stream.read(_SPEC_BYTES))
-        if isinstance(spec, dict):
-            return spec
-    except (SandboxError, ValueError):
-        pass
-    raise SandboxError(
-        "cdi_unsafe", f"{file} is no JSON that only root can write",
-        remedy=f"chown root {file}; chmod 644 {file}; or remove it",
-    )  # fmt: skip
+            return dict(json.loads(stream.read(_SPEC_BYTES)))
+    except (SandboxError, ValueError, TypeError) as error:
+        raise SandboxError(
+            "cdi_unsafe", f"{file} is no JSON object that only root can write",
+            remedy=f"chown root {file}; chmod 644 {file}; or remove it",
+        ) from error  # fmt: skip
 
 
 def _edits(*parts: dict[str, Any]) -> Edits:
     try:
-        for part in parts:
-            unknown = sorted(key for key in part if part[key] and key not in _KNOWN_EDITS)
-            if unknown:
-                raise _unsupported(f"asks for {', '.join(unknown)}")
-        return Edits(
-            devices=tuple(_device(n) for p in parts for n in p.get("deviceNodes", ())),
-            binds=tuple(_bind(m) for p in parts for m in p.get("mounts", ())),
-            env=tuple(_env(e) for p in parts for e in p.get("env", ())),
-        )
+        unknown = sorted({key for part in parts for key in part if part[key]} - set(_KNOWN))
+        if unknown:
+            raise _unsupported(f"asks for {', '.join(unknown)}")
+        nodes, mounts, env = ([e for p in parts for e in p.get(key, ())] for key in _KNOWN)
+        devices = [_device(node) for node in nodes]
+        binds = (*(bind for bind, _ in devices), *map(_bind, mounts))
+        return Edits(tuple(number for _, number in devices), binds, tuple(map(_env, env)))
     except (KeyError, TypeError, AttributeError) as error:
         raise _unsupported("is malformed") from error
 
 
-def _device(node: dict[str, Any]) -> Device:
+def _device(node: dict[str, Any]) -> tuple[Bind, tuple[int, int]]:
     path = _inside(node["path"])
-    if not path.startswith("/dev/"):
-        raise _unsupported(f"puts a device at {path}")
     host = Path(node.get("hostPath") or path)
-    if not host.is_char_device():
-        raise _unsupported(f"names {host}, which is no character device of this host")
+    if not path.startswith("/dev/") or not host.is_char_device():
+        raise _unsupported(f"names {host} or {path}, which is no character device")
     # The kernel's word, not the file's: numbers in a spec are only copies.
     number = host.stat().st_rdev
-    return Device(path, os.major(number), os.minor(number))
+    bind = Bind(str(host), path, writable=True, node=True)
+    return bind, (os.major(number), os.minor(number))
 
 
 def _bind(mount: dict[str, Any]) -> Bind:

@@ -69,8 +69,8 @@ def settle_isolation(config: Config, cgroups: CgroupHost, tiers: set[str]) -> Is
             remedy="; ".join(f"{p.remedy}, or --allow-degraded={p.name}" for p in missing),
         )  # fmt: skip
     held = {p.name for p in points if p.held}
-    devices = config.isolation.devices
-    if devices and (tiers != {"namespaces"} or not cgroups.version or cgroups.delegated):
+    named = [one.partition(":") for one in config.isolation.devices]
+    if named and (tiers != {"namespaces"} or not cgroups.version or cgroups.delegated):
         raise SandboxError(
             "device_unsupported", "devices need the namespaces tier and control groups",
             remedy="use --tier namespaces as root, or take isolation.devices out",
@@ -82,18 +82,13 @@ def settle_isolation(config: Config, cgroups: CgroupHost, tiers: set[str]) -> Is
         cookies=strict and cookies,
         required=tuple(sorted(held & {"ksm", "speculation"})) if strict else (),
         no_swap=cgroups.bounds_swap(),
-        devices=tuple(
-            (tenant, name, load_device(name))
-            for tenant, _, name in (one.partition(":") for one in devices)
-        ),
+        devices=tuple((t, name, load_device(name)) for t, _, name in named),
         sharing="gpu-sharing" in accepted,
     )
 
 
 def bounded_config(config: Config, isolation: Isolation) -> Config:
     """Return the configuration for the gateway, with no more workers than there are cores."""
-    if not isolation.pool:
-        return config
-    most = len(isolation.pool) // isolation.cores_each
-    workers = max(1, min(config.engine.max_workers, most))
+    most = len(isolation.pool) // isolation.cores_each or 1
+    workers = min(config.engine.max_workers, most) if isolation.pool else config.engine.max_workers
     return replace(config, engine=replace(config.engine, max_workers=workers))

@@ -156,7 +156,7 @@ class Pen:
         memory = request.memory_bytes or policy.memory_bytes
         pid, place = 0, Place()
         try:
-            place = self._places.find(request.tenant, cgroup_path, strict=request.strict)
+            self._places.fill(place, request.tenant, cgroup_path, strict=request.strict)
             if request.file_fd >= 0:
                 inside = "/proc/self/fd/3"
                 if runtime.passes_fds:

@@ -36,11 +36,9 @@ class Place:
 
         Raises:
             SandboxError: code `isolation_unproven`.
+            OSError: the process has gone already.
         """
-        try:
-            status = (proc / str(pid) / "status").read_text()
-        except OSError:
-            status = ""
+        status = (proc / str(pid) / "status").read_text()
         listed = status.partition("Cpus_allowed_list:\t")[2].partition("\n")[0]
         if self.cpus and parse_cpus(listed) != parse_cpus(self.cpus):
             raise SandboxError("isolation_unproven", "the worker did not get its own cores")
@@ -59,44 +57,36 @@ class Places:
         self._leases = leases
         self._held: list[tuple[str, Place]] = []
 
-    def find(self, tenant: str, holder: str, *, strict: bool) -> Place:
+    def fill(self, place: Place, tenant: str, holder: str, *, strict: bool) -> None:
         """Lease what a worker of `tenant` needs.
 
         Args:
+            place: gets it; the caller leaves it if anything fails.
             tenant: whose worker it is.
             holder: the worker's control group.
             strict: it gets cores of its own.
 
         Raises:
-            SandboxError: codes `no_exclusive_cores`, `gpu_in_use`; nothing is held then.
+            SandboxError: codes `no_exclusive_cores`, `gpu_in_use`.
         """
-        place = Place()
-        try:
-            if strict and self._isolation.pool:
-                self._take_cores(place, holder)
-            self._take_devices(place, tenant, holder)
-        except BaseException:
-            place.leave()
-            raise
+        if strict and self._isolation.pool:
+            self._take_cores(place, holder)
+        self._take_devices(place, tenant, holder)
         self._held = [(t, p) for t, p in self._held if p.leases] + [(tenant, place)]
-        return place
 
     def _take_cores(self, place: Place, holder: str) -> None:
         cpus: list[int] = []
         each = self._isolation.cores_each
         for core in self._isolation.pool:
-            if len(place.leases) < each:
-                fd = self._leases.take(f"core-{core[0]}", holder)
-                if fd >= 0:
-                    place.leases[f"core-{core[0]}"] = fd
-                    cpus += core
+            name = f"core-{core[0]}"
+            if len(place.leases) < each and (fd := self._leases.take(name, holder)) >= 0:
+                place.leases[name] = fd
+                cpus += core
         if len(place.leases) < each:
             raise SandboxError(
-                "no_exclusive_cores",
-                f"fewer than {each} cores of this host are free for one more worker",
-                remedy="stop a worker (corral ps, corral stop MODEL), or lower "
-                "isolation.cores_per_worker",
-            )
+                "no_exclusive_cores", f"fewer than {each} cores are free for one more worker",
+                remedy="stop a worker (corral ps), or lower isolation.cores_per_worker",
+            )  # fmt: skip
         place.cpus = ",".join(map(str, sorted(cpus)))
 
     def _take_devices(self, place: Place, tenant: str, holder: str) -> None:
@@ -109,10 +99,9 @@ class Places:
                   else self._leases.take(name, holder, shared=shared))  # fmt: skip
             if fd < 0:
                 raise SandboxError(
-                    "gpu_in_use",
-                    f"another tenant has the device {name}; its memory may hold that tenant's data",
-                    remedy="stop that tenant's worker; some vendors' devices may be shared: "
-                    "--allow-degraded=gpu-sharing (CVE-2023-4969)",
+                    "gpu_in_use", f"another tenant has {name}, whose memory may hold its data",
+                    remedy="stop that tenant's worker; devices of some vendors may be shared: "
+                    "--allow-degraded=gpu-sharing",
                 )  # fmt: skip
             place.leases[name] = fd
             place.edits = place.edits.plus(edits)

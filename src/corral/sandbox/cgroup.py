@@ -70,9 +70,7 @@ class CgroupHost:
             return [self._folder("", path)]
         if self.version == 0:
             return []
-        names = self.delegated or sorted(
-            p.name for p in self.root.iterdir() if (p / _PROCS).exists()
-        )
+        names = self.delegated or sorted(p.parent.name for p in self.root.glob(f"*/{_PROCS}"))
         return [self._folder(name, path) for name in names]
 
     def _folder(self, hierarchy: str, path: str) -> Path:
@@ -95,8 +93,7 @@ class CgroupHost:
 
     def occupied(self, path: str) -> bool:
         """Return whether a process lives in the group or below it, in whatever PID namespace."""
-        found = (procs for one in self.folders(path) for procs in one.glob(f"**/{_PROCS}"))
-        return any(map(_text, found))
+        return any(read_text(p) for one in self.folders(path) for p in one.glob(f"**/{_PROCS}"))
 
     def create(self, path: str, limits: CgroupLimits) -> None:
         """Make a group with its limits, for a runtime that does not.
@@ -119,7 +116,7 @@ class CgroupHost:
         for folder in self.folders(path):
             # A version 1 cpuset without processors takes no process.
             cpus = folder / "cpuset.cpus"
-            if (folder / "cgroup.procs").exists() and (_text(cpus) or not cpus.exists()):
+            if (folder / "cgroup.procs").exists() and (read_text(cpus) or not cpus.exists()):
                 (folder / "cgroup.procs").write_text("0")
 
     def out_of_memory(self, path: str) -> bool:
@@ -160,8 +157,8 @@ class CgroupHost:
         above = self.root / "cpuset"
         for part in path.strip("/").split("/"):
             for name in ("cpuset.cpus", "cpuset.mems"):
-                if not _text(above / part / name):
-                    (above / part / name).write_text(_text(above / name))
+                if not read_text(above / part / name):
+                    (above / part / name).write_text(read_text(above / name))
             above /= part
 
     def _enable_v2(self, path: str, controllers: frozenset[str]) -> None:
@@ -173,12 +170,13 @@ class CgroupHost:
                 control.write_text(" ".join(f"+{c}" for c in sorted(controllers)))
 
     def _settings(self, limits: CgroupLimits) -> list[tuple[str, str]]:
+        cpus = [("cpuset.cpus", limits.cpus)] if limits.cpus else []
         if self.version == 2:
             # The kernel's two ranges, mapped as runc and crun do it.
             weight = 1 + (limits.cpu_shares - 2) * 9999 // 262_142
             return [
+                *cpus,
                 *([("memory.swap.max", "0")] if limits.no_swap else []),
-                *([("cpuset.cpus", limits.cpus)] if limits.cpus else []),
                 ("memory.max", str(limits.memory_bytes)),
                 ("memory.oom.group", "1"),
                 ("pids.max", str(limits.pids)),
@@ -188,7 +186,7 @@ class CgroupHost:
         return [
             ("memory.limit_in_bytes", str(limits.memory_bytes)),
             *([(_MEMSW, str(limits.memory_bytes))] if limits.no_swap else []),
-            *([("cpuset.cpus", limits.cpus)] if limits.cpus else []),
+            *cpus,
             ("pids.max", str(limits.pids)),
             ("cpu.shares", str(limits.cpu_shares)),
             ("cpu.cfs_period_us", str(CPU_PERIOD_US)),
@@ -244,7 +242,8 @@ def is_hybrid(root: Path = ROOT) -> bool:
     return (root / "unified").is_dir() and (root / "memory").is_dir()
 
 
-def _text(file: Path) -> str:
+def read_text(file: Path) -> str:
+    """Return what a file of the kernel says; empty where it is not there."""
     try:
         return file.read_text().strip()
     except OSError:
@@ -252,11 +251,8 @@ def _text(file: Path) -> str:
 
 
 def _read_pids(file: Path) -> list[int]:
-    try:
-        # 0 stands for a process of another PID namespace: to kill(2) that is our own group.
-        return [pid for line in file.read_text().split() if (pid := int(line))]
-    except (OSError, ValueError):
-        return []
+    # 0 stands for a process of another PID namespace: to kill(2) that is our own group.
+    return [int(word) for word in read_text(file).split() if word.strip("0").isdecimal()]
 
 
 def _rmdir(folder: Path) -> None:

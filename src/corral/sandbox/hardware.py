@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from corral.sandbox.cgroup import CgroupHost
+from corral.sandbox.cgroup import CgroupHost, read_text
 
 CPUS: Final = Path("/sys/devices/system/cpu")
 SWAPS: Final = Path("/proc/swaps")
@@ -53,11 +53,11 @@ def read_points(
         swaps: the kernel's list of swap devices.
         ksm: the kernel's switch for merging pages.
     """
-    bounded, devices = cgroups.bounds_swap(), max(0, len(_text(swaps).splitlines()) - 1)
+    bounded, devices = cgroups.bounds_swap(), max(0, len(read_text(swaps).splitlines()) - 1)
     threads = max(map(len, cores), default=1)
     off = "speculation" not in missing
     return (
-        Point("ksm", "ksm" not in missing, f"host: run={_text(ksm) or 'not built in'}",
+        Point("ksm", "ksm" not in missing, f"host: run={read_text(ksm) or 'not built in'}",
               "echo 2 > /sys/kernel/mm/ksm/run"),
         Point("speculation", off, "off" if off else "the kernel lets no process turn it off",
               "boot with spec_store_bypass_disable=prctl spectre_v2_user=prctl (a virtual machine: "
@@ -78,7 +78,7 @@ def whole_cores(usable: set[int], cpus: Path = CPUS) -> tuple[tuple[int, ...], .
     """Return the cores whose every hardware thread is usable, each as its threads, in order."""
     found = set()
     for number in usable:
-        siblings = _text(cpus / f"cpu{number}" / "topology" / "thread_siblings_list")
+        siblings = read_text(cpus / f"cpu{number}" / "topology" / "thread_siblings_list")
         core = parse_cpus(siblings) or (number,)
         if usable.issuperset(core):
             found.add(core)
@@ -93,10 +93,3 @@ def parse_cpus(listed: str) -> tuple[int, ...]:
         if first:
             numbers += range(int(first), int(last or first) + 1)
     return tuple(numbers)
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text().strip()
-    except OSError:
-        return ""

@@ -19,7 +19,6 @@ ENTRY: Final = "/opt/python/jail.py"
 """In every image a link to `corral/jail/entry_unsafe.py`."""
 _ARCHITECTURES: Final = {"x86_64": "SCMP_ARCH_X86_64", "aarch64": "SCMP_ARCH_AARCH64"}
 _CAPABILITY_SETS: Final = ("bounding", "effective", "permitted", "inheritable", "ambient")
-_BIND: Final = ("bind", "nosuid", "nodev", "noexec")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +27,14 @@ class Bind:
 
     Attributes:
         runs: code in it may be executed, e.g. a device's user-space driver.
+        node: it is a device; making one in the jail would take CAP_MKNOD, which the launcher drops.
     """
 
     source: str
     destination: str
     writable: bool = False
     runs: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """One character device that the jail gets, readable and writable."""
-
-    path: str
-    major: int
-    minor: int
+    node: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +42,17 @@ class Edits:
     """What the CDI specs of a jail's devices add to it.
 
     Attributes:
+        numbers: major and minor of its character devices, which also are among the binds.
         env: `NAME=VALUE`; the jail entry sets them, after it has emptied the environment.
     """
 
-    devices: tuple[Device, ...] = ()
+    numbers: tuple[tuple[int, int], ...] = ()
     binds: tuple[Bind, ...] = ()
     env: tuple[str, ...] = ()
 
     def plus(self, other: Edits) -> Edits:
         """Return both together."""
-        return Edits(
-            self.devices + other.devices, self.binds + other.binds, self.env + other.env
-        )  # fmt: skip
+        return Edits(self.numbers + other.numbers, self.binds + other.binds, self.env + other.env)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +117,13 @@ def compile_bundle(policy: Policy, start: Start, *, machine: str = "") -> dict[s
     if start.cgroup_path:
         linux["cgroupsPath"] = start.cgroup_path
         linux["resources"] = {
-            "devices": [{"allow": False, "access": "rwm"}, *map(_rule, start.edits.devices)],
+            "devices": [
+                {"allow": False, "access": "rwm"},
+                *(
+                    {"allow": True, "type": "c", "major": a, "minor": b, "access": "rw"}
+                    for a, b in start.edits.numbers
+                ),
+            ],
             "memory": {"limit": start.memory_bytes},
             "pids": {"limit": policy.pids},
             "cpu": _cpu(policy),
@@ -135,11 +132,6 @@ def compile_bundle(policy: Policy, start: Start, *, machine: str = "") -> dict[s
             linux["resources"]["memory"]["swap"] = start.memory_bytes
         if start.cpus:
             linux["resources"]["cpu"]["cpus"] = start.cpus
-    if start.edits.devices:
-        linux["devices"] = [
-            {"path": d.path, "type": "c", "major": d.major, "minor": d.minor, "fileMode": 0o666}
-            for d in start.edits.devices
-        ]
     return {
         "ociVersion": "1.0.2",
         "hostname": "jail",
@@ -160,11 +152,6 @@ def compile_bundle(policy: Policy, start: Start, *, machine: str = "") -> dict[s
         "mounts": _mounts(policy, start),
         "linux": linux,
     }
-
-
-def _rule(device: Device) -> dict[str, Any]:
-    numbers = {"major": device.major, "minor": device.minor}
-    return {"allow": True, "type": "c", **numbers, "access": "rw"}
 
 
 def _cpu(policy: Policy) -> dict[str, Any]:
@@ -233,9 +220,10 @@ def _mounts(policy: Policy, start: Start) -> list[dict[str, Any]]:
 
 
 def _bind(bind: Bind) -> dict[str, Any]:
+    locks = ("nosuid", *(() if bind.node else ("nodev",)), *(() if bind.runs else ("noexec",)))
     return {
         "destination": bind.destination,
         "type": "bind",
         "source": bind.source,
-        "options": [*(_BIND[:-1] if bind.runs else _BIND), "rw" if bind.writable else "ro"],
+        "options": ["bind", *locks, "rw" if bind.writable else "ro"],
     }

@@ -11,7 +11,7 @@ import pytest
 
 from corral.core.errors import SandboxError
 from corral.launcher.cdi import load_device, may_be_shared
-from corral.sandbox.oci import Bind, Device
+from corral.sandbox.oci import Bind
 
 NULL = {"path": "/dev/null"}
 
@@ -46,9 +46,12 @@ def test_a_device_with_what_belongs_to_it(tmp_path: Path) -> None:
         env=["DRIVER=a=b"],
     )  # fmt: skip
     edits = load_device("corral.test/null=0", (tmp_path,))
-    assert edits.devices == (Device("/dev/null", 1, 3), Device("/dev/gpu0", 1, 5))
-    assert edits.binds == (Bind("/usr/lib/libgpu.so", "/usr/lib/libgpu.so", runs=True),)
-    assert not edits.binds[0].writable
+    assert edits.numbers == ((1, 3), (1, 5))
+    assert edits.binds == (
+        Bind("/dev/null", "/dev/null", writable=True, node=True),
+        Bind("/dev/zero", "/dev/gpu0", writable=True, node=True),
+        Bind("/usr/lib/libgpu.so", "/usr/lib/libgpu.so", runs=True),
+    )
     assert edits.env == ("ALL=yes", "DRIVER=a=b")
 
 
@@ -96,7 +99,7 @@ def test_edits_that_a_jail_does_not_get(tmp_path: Path, edits: dict[str, Any]) -
     write(tmp_path, **edits)
     assert code_of(tmp_path) == "cdi_unsupported"
     write(tmp_path, deviceNodes=[NULL])  # control: the same spec without it
-    assert load_device("corral.test/null=0", (tmp_path,)).devices
+    assert load_device("corral.test/null=0", (tmp_path,)).numbers
 
 
 def test_a_device_that_does_not_exist(tmp_path: Path) -> None:
@@ -115,7 +118,7 @@ def test_a_spec_that_others_can_write(tmp_path: Path) -> None:
     assert code_of(tmp_path) == "cdi_unsafe"
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "kind: corral.test/null\n"])
+@pytest.mark.parametrize("text", ["", "{", "[1]", "kind: corral.test/null\n"])
 def test_a_spec_that_is_no_json_object(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.json").write_text(text)
     assert code_of(tmp_path) == "cdi_unsafe"

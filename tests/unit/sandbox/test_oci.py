@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from corral.sandbox.oci import Bind, Device, Edits, Start, compile_bundle, compile_seccomp
+from corral.sandbox.oci import Bind, Edits, Start, compile_bundle, compile_seccomp
 from corral.sandbox.policy import KINDS, SyscallArg, SyscallRule, load_policy
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -66,9 +66,9 @@ def test_walls_that_every_jail_has(kind: str) -> None:
 
 
 def test_what_a_strict_start_adds() -> None:
-    edits = Edits(
-        (Device("/dev/gpu0", 195, 0),), (Bind("/lib/a.so", "/usr/lib/a.so", runs=True),), ("A=b=c",)
-    )
+    node = Bind("/dev/gpu7", "/dev/gpu0", writable=True, node=True)
+    library = Bind("/lib/a.so", "/usr/lib/a.so", runs=True)
+    edits = Edits(((195, 0),), (library, node), ("A=b=c",))
     start = replace(STARTS["engine"], cpus="1,3", no_swap=True, edits=edits)
     bundle = compile_bundle(load_policy("engine"), start)
     resources = bundle["linux"]["resources"]
@@ -78,8 +78,11 @@ def test_what_a_strict_start_adds() -> None:
         {"allow": False, "access": "rwm"},
         {"allow": True, "type": "c", "major": 195, "minor": 0, "access": "rw"},
     ]
-    assert [(d["path"], d["type"]) for d in bundle["linux"]["devices"]] == [("/dev/gpu0", "c")]
     assert bundle["mounts"][-1] == {
+        "destination": "/dev/gpu0", "type": "bind", "source": "/dev/gpu7",
+        "options": ["bind", "nosuid", "noexec", "rw"],
+    }  # fmt: skip
+    assert bundle["mounts"][-2] == {
         "destination": "/usr/lib/a.so", "type": "bind", "source": "/lib/a.so",
         "options": ["bind", "nosuid", "nodev", "ro"],
     }  # fmt: skip
@@ -88,7 +91,7 @@ def test_what_a_strict_start_adds() -> None:
     plain = compile_bundle(load_policy("engine"), STARTS["engine"])  # control
     assert "cpus" not in plain["linux"]["resources"]["cpu"]
     assert "swap" not in plain["linux"]["resources"]["memory"]
-    assert "devices" not in plain["linux"]
+    assert len(plain["mounts"]) == len(bundle["mounts"]) - 2
 
 
 @pytest.mark.claim("HW-03")
