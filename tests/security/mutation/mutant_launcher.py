@@ -33,10 +33,10 @@ def main() -> None:
                 WALLS[name].change(bundle)
         return bundle
 
-    def start_mutant(runtime, name, document, stdio, extra, *rest):  # type: ignore[no-untyped-def]
+    def start_mutant(runtime, name, document, stdio, extra, *rest, **named):  # type: ignore[no-untyped-def]
         if "descriptor hygiene" in removed():
             extra = [*extra, os.open("/", os.O_RDONLY | os.O_DIRECTORY)]
-        return start_bundle(runtime, name, document, stdio, extra, *rest)
+        return start_bundle(runtime, name, document, stdio, extra, *rest, **named)
 
     pen.compile_bundle, pen.start_bundle = compile_mutant, start_mutant
     if "read-only root" in removed():
