@@ -1,13 +1,12 @@
 """Ask the kernel what it can do, by calls that change nothing, or in a child that ends at once.
 
 Trust: operator side. Input: none but the kernel's answers. Sources: landlock(7), prctl(2),
-adjtimex(2), Linux Documentation/admin-guide/hw-vuln/core-scheduling.rst.
+adjtimex(2).
 """
 
 from __future__ import annotations
 
 import ctypes
-import errno
 import platform
 from typing import Final
 
@@ -17,8 +16,6 @@ from corral.sandbox.feature_unsafe import in_child
 _LANDLOCK_CREATE_RULESET: Final = 444
 _LANDLOCK_VERSION: Final = 1
 _PR_GET_SPECULATION_CTRL: Final = 52
-_PR_SCHED_CORE: Final = 62
-_PR_SCHED_CORE_GET: Final = 0
 _TIMEX_BYTES: Final = 256
 """More than `struct timex`, which is 208 bytes on 64-bit Linux."""
 _TIME_ERROR: Final = 5
@@ -45,18 +42,6 @@ def landlock_abi() -> int:
         ctypes.c_uint32(_LANDLOCK_VERSION),
     )  # fmt: skip
     return max(0, int(found))
-
-
-def core_scheduling() -> bool:
-    """Return whether the kernel can keep strangers off a core's other thread."""
-    cookie = ctypes.c_ulong(0)
-    zero = ctypes.c_ulong(0)
-    # SAFETY: reads this process's own cookie into 8 bytes that outlive the call.
-    done = _libc.prctl(
-        _PR_SCHED_CORE, ctypes.c_ulong(_PR_SCHED_CORE_GET), zero, zero, ctypes.byref(cookie)
-    )
-    # ENODEV: built in, but no core has two threads. EINVAL: not built in.
-    return done == 0 or ctypes.get_errno() == errno.ENODEV
 
 
 def speculation_control(which: int) -> int | None:

@@ -10,8 +10,8 @@ from typing import Final
 
 from corral.doctor.fact import Fact
 from corral.doctor.files import HostFiles
-from corral.doctor.kernel_unsafe import core_scheduling as has_core_scheduling
 from corral.doctor.kernel_unsafe import speculation_control
+from corral.jail.hardware_unsafe import core_scheduling_works
 
 _CPU: Final = "/sys/devices/system/cpu"
 _CONTROLS: Final = {0: "store bypass", 1: "indirect branch", 2: "L1D flush"}
@@ -32,10 +32,10 @@ def smt(files: HostFiles) -> Fact:
 
 def core_scheduling() -> Fact:
     """Return whether the kernel could keep tenants off each other's sibling threads."""
-    if has_core_scheduling():
+    if core_scheduling_works():
         return Fact("core-scheduling", "host-owned", "the kernel has it")
     return Fact(
-        "core-scheduling", "host-owned", "not in this kernel",
+        "core-scheduling", "host-owned", "not in this kernel, or no SMT to use it on",
         "where SMT is on: a kernel with CONFIG_SCHED_CORE",
     )  # fmt: skip
 

@@ -14,6 +14,7 @@ from corral.doctor import clock, devices, kernel, memory, processor, resources, 
 from corral.doctor.advisories import age_fact, load_advisories
 from corral.doctor.fact import Fact, Report
 from corral.doctor.files import HostFiles
+from corral.doctor.isolation import strict_points
 
 
 def survey_host(config: Config, files: HostFiles | None = None) -> Report:
@@ -25,7 +26,7 @@ def survey_host(config: Config, files: HostFiles | None = None) -> Report:
     """
     tree = files or HostFiles()
     found, flaws = runtimes.installed(tree)
-    facts = (
+    facts: tuple[Fact, ...] = (
         kernel.kernel(),
         kernel.namespaces(tree),
         kernel.nested_userns(tree),
@@ -48,6 +49,8 @@ def survey_host(config: Config, files: HostFiles | None = None) -> Report:
         clock.entropy(tree),
         devices.accelerators(tree),
     )
+    strict = strict_points(config)
+    facts = (*(strict.pop(fact.name, fact) for fact in facts), *strict.values())
     accepted = config.sandbox.allow_degraded
     return Report(
         facts=tuple(_accepted(fact, accepted) for fact in facts),

@@ -9,7 +9,7 @@ import pytest
 
 from corral.doctor import clock, devices, memory, processor, resources
 from corral.doctor.files import HostFiles
-from corral.doctor.kernel_unsafe import clock_synchronised, core_scheduling, speculation_control
+from corral.doctor.kernel_unsafe import clock_synchronised, speculation_control
 
 Tree = Callable[..., HostFiles]
 CPU = "/sys/devices/system/cpu"
@@ -62,8 +62,7 @@ def test_smt(tree: Tree) -> None:
 
 @pytest.mark.parametrize(("has", "remedy"), [(True, False), (False, True)])
 def test_core_scheduling(monkeypatch: pytest.MonkeyPatch, has: bool, remedy: bool) -> None:
-    assert isinstance(core_scheduling(), bool)
-    monkeypatch.setattr(processor, "has_core_scheduling", lambda: has)
+    monkeypatch.setattr(processor, "core_scheduling_works", lambda: has)
     assert bool(processor.core_scheduling().remedy) is remedy
 
 

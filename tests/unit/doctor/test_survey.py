@@ -64,7 +64,25 @@ def test_every_fact_is_documented(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         for row in rows
         for name in re.findall(r"`([a-z-]+)`", row.split("|")[1])
     }
-    assert documented == {fact.name: fact.needed for fact in survey_host(Config()).facts}
+    shown = {fact.name: fact.needed for fact in survey_host(Config()).facts}
+    assert documented == {**shown, "cores": False}
+
+
+@pytest.mark.claim("HOST-01")
+def test_strict_needs_what_standard_only_reports() -> None:
+    points = ("ksm", "swap", "smt", "speculation", "cores")
+    strict = {"isolation.level": "strict"}
+    report = survey_host(override_config(Config(), strict))
+    standard = survey_host(Config())
+    assert all(named(report, name).state != "host-owned" for name in points)
+    assert all(named(report, name).needed for name in points)
+    assert {f.name for f in report.facts} - {f.name for f in standard.facts} == {"cores"}
+    missing = [name for name in points if named(report, name).state == "absent"]
+    assert all(f"--allow-degraded={name}" in named(report, name).remedy for name in missing)
+
+    accepted = override_config(Config(), strict | {"sandbox.allow_degraded": tuple(missing)})
+    degraded = survey_host(accepted).degraded
+    assert sorted(degraded) == sorted(missing)
 
 
 def test_no_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
