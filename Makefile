@@ -8,7 +8,7 @@ COVERAGE_MIN := 92
 TRUSTED_BASE := src/corral/core/*,src/corral/ipc/*,src/corral/sandbox/*,src/corral/launcher/*,src/corral/jail/*
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench fuzz docs clean
+.PHONY: help setup demo test check bench fuzz docs evidence clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -24,6 +24,7 @@ demo: setup ## pull a model, admit it, serve it over TLS, ask it, show what held
 	@$(PY) scripts/demo.py
 
 test: setup ## the whole test suite with its coverage gate
+	@scripts/setup.sh --test-tools
 	@$(PY) -m coverage erase
 	@$(PY) -m coverage run -m pytest
 	@$(PY) -m coverage combine --quiet
@@ -45,6 +46,10 @@ fuzz: setup ## feed broken bytes to every parser; FUZZ_SECONDS for each target
 
 docs: setup ## write docs/cli.md from the commands' own help
 	@$(PY) scripts/cli_docs.py
+
+evidence: setup ## write what tools of others say of corral into docs/security-model.md
+	@scripts/setup.sh --test-tools
+	@$(PY) scripts/evidence.py
 
 clean: ## remove .venv and caches; state folders stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*

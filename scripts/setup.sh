@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Make .venv with everything that `make demo` and `make test` need. Safe to run again.
 # With --system-only: look after the system packages and leave .venv alone.
+# With --test-tools: also install the tools of others that `make test` runs against corral; where
+# that cannot be done their tests are skipped (in CI: fail) and say so.
 #
 # What the system must bring (python3 with venv, libgomp, an OCI runtime) is installed by apt-get
 # where we are root; anybody else is told the one command that does it.
@@ -77,7 +79,38 @@ install_missing() {
     fi
 }
 
+# Tool of the tests, and Debian's package of it.
+TEST_TOOLS=(captest:libcap-ng-utils checksec:checksec systemd-analyze:systemd
+    systemd-socket-activate:systemd setpriv:util-linux crun:crun runc:runc runsc:runsc)
+
+install_test_tools() {
+    local pair missing=()
+    for pair in "${TEST_TOOLS[@]}"; do
+        PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null ||
+            missing+=("${pair#*:}")
+    done
+    if ((${#missing[@]} == 0)); then return; fi
+    if ((EUID != 0)) || ! command -v apt-get >/dev/null; then
+        echo "setup: tests that need these packages will be skipped: ${missing[*]}" >&2
+        return
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    echo "setup: apt-get install ${missing[*]}"
+    apt-get install -qy --no-install-recommends "${missing[@]}" >/dev/null 2>&1 || {
+        apt-get update -q >/dev/null || true
+        # One by one: a package that this distribution lacks must not keep the others away.
+        for pair in "${missing[@]}"; do
+            apt-get install -qy --no-install-recommends "$pair" >/dev/null 2>&1 ||
+                echo "setup: there is no package $pair here; its tests will be skipped" >&2
+        done
+    }
+}
+
 install_missing
+if [[ "${1:-}" == --test-tools ]]; then
+    install_test_tools
+    exit 0
+fi
 if [[ "${1:-}" == --system-only ]]; then exit 0; fi
 
 # A .venv whose interpreter has gone or moved (a copied checkout) is made anew.

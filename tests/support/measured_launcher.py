@@ -84,12 +84,13 @@ class StartedServer:
         return self.monitor.wait(30)
 
 
-def start_serve(home: Home, settings: Mapping[str, object]) -> StartedServer:
+def start_serve(home: Home, settings: Mapping[str, object], listener: int = -1) -> StartedServer:
     """Start a server's launcher and wait for its report."""
     read, write = os.pipe()
     monitor = subprocess.Popen(
-        measured(serve_command(home, settings, write)),
-        pass_fds=[write], stdin=subprocess.DEVNULL, text=True,
+        measured(serve_command(home, settings, write, listener)),
+        pass_fds=[write, listener][: 2 if listener >= 0 else 1], stdin=subprocess.DEVNULL,
+        text=True,
     )  # fmt: skip
     os.close(write)
     with os.fdopen(read) as stream:

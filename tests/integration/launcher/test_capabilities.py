@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,10 +12,9 @@ from corral.core.errors import CorralError
 from corral.core.home import Home
 from corral.ipc.client import LauncherClient
 from corral.ipc.messages import StartEngine, StartFetch
-from corral.ipc.socket import socket_pair
 from corral.launcher.capabilities import load_kept
-from corral.launcher.command import job_command
-from tests.support.measured_launcher import StartedLauncher, measured
+from tests.support.measured_launcher import StartedLauncher
+from tests.support.patched_launcher import patched_launcher
 
 ROOT = sorted(load_kept("root"))
 SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
@@ -31,28 +28,12 @@ def capabilities(pid: int) -> dict[str, set[int]]:
     return {name: {n for n in range(64) if value >> n & 1} for name, value in values.items()}
 
 
-@contextmanager
-def started_with(home: Home, kept: list[int], runtime: str) -> Iterator[LauncherClient]:
-    """A launcher as in production, but for the set that it keeps."""
-    ours, theirs = socket_pair()
-    argv = measured(job_command(home, {"sandbox.runtime": runtime}, theirs.fileno()))
-    boot = argv.index("-c") + 1
-    argv[boot] = argv[boot].replace(
-        "from corral.launcher.main",
-        "import corral.launcher.namespaces_unsafe as n; "
-        f"n.load_kept = lambda who: frozenset({kept}); from corral.launcher.main",
+def keeping(numbers: list[int]) -> str:
+    """The only change: which capabilities are kept."""
+    return (
+        "import corral.launcher.namespaces_unsafe as n\n"
+        f"n.load_kept = lambda who: frozenset({numbers})"
     )
-    monitor = subprocess.Popen(
-        argv, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    theirs.close()
-    ours.settimeout(60)
-    client = LauncherClient(ours)
-    try:
-        yield client
-    finally:
-        client.close()
-        monitor.wait(30)
 
 
 def use_everything(client: LauncherClient, engine: StartEngine) -> None:
@@ -73,7 +54,7 @@ def test_what_is_kept_is_enough(
     engine_for: Callable[..., StartEngine],
 ) -> None:  # fmt: skip
     needs_runtime(runtime)
-    with started_with(job_home, ROOT, runtime) as client:
+    with patched_launcher(job_home, {"sandbox.runtime": runtime}, keeping(ROOT)) as client:
         use_everything(client, engine_for("echo"))
 
 
@@ -86,7 +67,7 @@ def test_without_any_one_of_them_it_does_not_work(
     broken = []
     for runtime in ("crun", "runc"):
         try:
-            with started_with(job_home, rest, runtime) as client:
+            with patched_launcher(job_home, {"sandbox.runtime": runtime}, keeping(rest)) as client:
                 use_everything(client, engine_for("echo"))
         except (CorralError, OSError, EOFError):
             broken.append(runtime)

@@ -68,9 +68,9 @@ def serve(server_home: Home) -> Iterator[Callable[..., StartedServer]]:
     """Start a server whose gateway gets these orders, one for each of its starts."""
     started: list[StartedServer] = []
 
-    def start(*orders: str, **settings: object) -> StartedServer:
+    def start(*orders: str, listener: int = -1, **settings: object) -> StartedServer:
         (server_home.state / "orders").write_text("\n".join(orders))
-        started.append(start_serve(server_home, {"listen.port": 0, **settings}))
+        started.append(start_serve(server_home, {"listen.port": 0, **settings}, listener))
         return started[-1]
 
     yield start
@@ -112,6 +112,13 @@ def test_it_serves_until_it_is_told_to_end(serve: Serve, server_home: Home) -> N
     assert not alive(gateway.pid)
     assert not groups_of(server_home)
     assert not server_home.control_socket.exists()
+
+
+def test_it_serves_on_a_listener_that_it_inherits(serve: Serve) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = serve("ready", listener=listener.fileno())
+        assert server.report["port"] == listener.getsockname()[1]
+        assert server.end() == 0
 
 
 def test_what_a_gateway_may_ask(serve: Serve, server_home: Home) -> None:
