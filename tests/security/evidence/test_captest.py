@@ -103,8 +103,9 @@ def test_the_shipped_profile_does_not_even_let_it_look(
 @pytest.mark.claim("SVC-05")
 @pytest.mark.parametrize("runtime", ["crun", "runc"])
 def test_without_the_system_call_filter_in_its_way_there_is_nothing_to_be_had(
-    jail_with_captest: Home, runtime: str, needs_runtime: Callable[[str], None], needs_root: None
-) -> None:
+    jail_with_captest: Home, runtime: str, needs_runtime: Callable[[str], None], needs_root: None,
+    record: Callable[..., None],
+) -> None:  # fmt: skip
     needs_runtime(runtime)
     said = said_in_jail(jail_with_captest, runtime, OPENED)
     assert "Current capabilities: none" in said
