@@ -91,7 +91,7 @@ def ask(server: RunningServer) -> str:
     return answer.choices[0].message.content or ""
 
 
-@pytest.mark.claim("SVC-04")
+@pytest.mark.claim("SVC-02", "SVC-04")
 @pytest.mark.parametrize("runtime", ["crun", "runc"])
 def test_limits_hold_in_a_delegated_group(
     account: Account, group: DelegatedGroup, runtime: str

@@ -64,7 +64,7 @@ def run_as_pid_one(main: Callable[[int, int], int], *, on_end: Callable[[], None
         os.close(alive_write)
         os._exit(_run_inside(main, host_proc, alive_read, kept))
     os.close(alive_read)
-    linux.keep_capabilities(frozenset())
+    linux.keep_capabilities(frozenset() if uid else load_kept("monitor"))
     try:
         return _monitor(child)
     finally:

@@ -13,7 +13,8 @@ from corral.core.home import Home
 from corral.ipc.client import LauncherClient
 from corral.ipc.messages import StartEngine, StartFetch
 from corral.launcher.capabilities import load_kept
-from tests.support.measured_launcher import StartedLauncher
+from corral.launcher.host import installation_name
+from tests.support.measured_launcher import CGROUPS, StartedLauncher
 from tests.support.patched_launcher import patched_launcher
 
 ROOT = sorted(load_kept("root"))
@@ -85,8 +86,37 @@ def test_a_live_launcher_has_no_other(launch: Callable[..., StartedLauncher]) ->
 
 
 @pytest.mark.claim("SVC-02")
-def test_a_live_monitor_has_none(launch: Callable[..., StartedLauncher]) -> None:
+def test_a_live_monitor_has_one(
+    launch: Callable[..., StartedLauncher], engine_for: Callable[..., StartEngine], job_home: Home
+) -> None:
     launcher = launch()
-    list(launcher.client.workers())
-    assert not any(capabilities(launcher.monitor.pid).values())
+    started, streams = launcher.client.start(engine_for("echo"))
+    found = capabilities(launcher.monitor.pid)
+    assert found["CapPrm"] == found["CapEff"] == found["CapBnd"] == {1}
+    assert found["CapInh"] == found["CapAmb"] == set()
+    assert own_groups(job_home)
+    launcher.client.stop(started.worker_id)
+    for fd in streams:
+        os.close(fd)
     assert launcher.end() == 0
+    assert not own_groups(job_home), "what the monitor keeps it for"
+
+
+@pytest.mark.claim("SVC-02")
+def test_without_it_control_groups_are_left(
+    job_home: Home, engine_for: Callable[..., StartEngine]
+) -> None:
+    statement = (
+        "import corral.launcher.namespaces_unsafe as n\nkept = n.load_kept\n"
+        "n.load_kept = lambda who: kept(who) if who != 'monitor' else frozenset()"
+    )
+    with patched_launcher(job_home, {}, statement) as client:
+        use_everything(client, engine_for("echo"))
+    left = own_groups(job_home)
+    for folder in left:
+        folder.rmdir()
+    assert left
+
+
+def own_groups(home: Home) -> list[Path]:
+    return list(CGROUPS.glob(f"*/corral-{installation_name(home)}"))
