@@ -65,9 +65,8 @@ def start_bundle(
     enters = bool((runtime.keeps_cgroup or cgroups.delegated) and cgroup_path)
     if enters:
         # A runtime without root would refuse what we do ourselves just below.
-        document["linux"] = {
-            k: v for k, v in document["linux"].items() if k not in {"cgroupsPath", "resources"}
-        }
+        for key in ("cgroupsPath", "resources"):
+            document["linux"].pop(key, None)
     (bundle / "config.json").write_text(json.dumps(document))
     steps: list[Callable[[], None]] = [claim_core] if own_core else []
     kept = _line_up(extra_fds)

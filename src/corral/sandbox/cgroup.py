@@ -206,23 +206,17 @@ def find_cgroups(root: Path = ROOT, membership: Path = _MEMBERSHIP) -> CgroupHos
         return CgroupHost(2, root)
     if all((root / c).is_dir() and os.access(root / c, os.W_OK) for c in _NEEDED_V1):
         return CgroupHost(1, root)
-    own = {
-        name: path
-        for line in membership.read_text().splitlines()
-        for names, path in (line.split(":", 2)[1:],)
-        for name in names.split(",")
-    }
+    lines = [line.split(":", 2) for line in membership.read_text().splitlines()]
+    own = {name: path for _, names, path in lines for name in names.split(",")}
     if offered and "" in own:
         group = own[""].removesuffix(f"/{LEAF}")
         folder = root / group.lstrip("/")
         free = not _read_words(folder / "cgroup.procs")
         if free and _read_words(folder / "cgroup.controllers") >= _NEEDED_V2 and _is_ours(folder):
             return CgroupHost(2, root, {"": group})
-    given: dict[str, str] = {c: own[c] for c in _NEEDED_V1 if c in own}
-    if len(given) == len(_NEEDED_V1) and all(
-        _is_ours(root / c / group.lstrip("/")) for c, group in given.items()
-    ):
-        return CgroupHost(1, root, given)
+    mine = [c for c in _NEEDED_V1 if c in own and _is_ours(root / c / own[c].lstrip("/"))]
+    if len(mine) == len(_NEEDED_V1):
+        return CgroupHost(1, root, {c: own[c] for c in mine})
     return CgroupHost(0, root)
 
 
