@@ -250,6 +250,11 @@ def _read_pids(file: Path) -> list[int]:
 
 
 def _rmdir(folder: Path) -> None:
+    members = folder / "cgroup.procs"
+    if members.is_file() and members.stat().st_size:
+        # No file of the kernel (those have size 0): crun writes it into the covered version 2
+        # mount of a hybrid host (`launcher.stage`), which is small and must not fill up.
+        members.unlink()
     for _ in range(_REMOVE_TRIES):
         try:
             folder.rmdir()

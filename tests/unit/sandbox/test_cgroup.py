@@ -242,6 +242,17 @@ def test_removal_waits_until_the_members_have_gone(
     assert len(waits) == 3
 
 
+def test_what_crun_wrote_where_no_hierarchy_is_goes_at_once(
+    v1: CgroupHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = v1.root / "memory" / "covered"
+    group.mkdir(parents=True)
+    (group / "cgroup.procs").write_text("6")
+    monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("it waited"))
+    v1.remove("/covered")
+    assert not group.exists()
+
+
 def test_removal_gives_up_after_a_while(v2: CgroupHost, monkeypatch: pytest.MonkeyPatch) -> None:
     group = v2.root / "a"
     group.mkdir()
