@@ -132,6 +132,15 @@ def test_files_may_not_grow() -> None:
     assert in_restricted_child(look, **HARMLESS) == "(0, 0)"
 
 
+def test_a_limit_that_was_set_goes_on() -> None:
+    # Under the real limit this child could not write what it measured: the kernel only says yes.
+    def look() -> str:
+        forbid_file_growth()
+        return "went on"
+
+    assert in_restricted_child(look, call="prlimit64", error=0) == "went on"
+
+
 @pytest.mark.claim("SBX-11")
 def test_a_refused_limit_ends_the_process() -> None:
     def look() -> str:
