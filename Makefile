@@ -8,7 +8,7 @@ COVERAGE_MIN := 92
 TRUSTED_BASE := src/corral/core/*,src/corral/ipc/*,src/corral/sandbox/*,src/corral/launcher/*,src/corral/jail/*
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench fuzz docs evidence clean
+.PHONY: help setup demo test check bench fuzz docs evidence verdicts clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -50,6 +50,9 @@ docs: setup ## write docs/cli.md from the commands' own help
 evidence: setup ## write what tools of others say of corral into docs/security-model.md
 	@scripts/setup.sh --test-tools
 	@$(PY) scripts/evidence.py
+
+verdicts: setup ## write docs/verdicts from the filters of live processes (root, crun, runc)
+	@PYTHONPATH=. $(PY) scripts/verdicts.py
 
 clean: ## remove .venv and caches; state folders stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*

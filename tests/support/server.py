@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -128,11 +129,11 @@ class RunningServer:
         return code
 
 
-def start_server(home: Path, *args: str, tolerate_first_line: float = 60) -> RunningServer:
-    """Start `corral up` and wait until it is ready."""
+def start_server(home: Path, *args: str, prefix: Sequence[str] = ()) -> RunningServer:
+    """Start `corral up`, behind `prefix` if given, and wait until it is ready."""
     process = subprocess.Popen(
-        [str(CORRAL), "up", "--home", str(home), "--port", "0", "--print-json", *degraded_options(),
-         *args],
+        [*prefix, str(CORRAL), "up", "--home", str(home), "--port", "0", "--print-json",
+         *degraded_options(), *args],
         stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
     )  # fmt: skip
     assert process.stdout is not None

@@ -143,10 +143,7 @@ def compile_bundle(policy: Policy, start: Start, *, machine: str = "") -> dict[s
             "cwd": "/",
             "noNewPrivileges": True,
             "capabilities": {name: [] for name in _CAPABILITY_SETS},
-            "rlimits": [
-                {"type": name, "soft": value, "hard": value}
-                for name, value in sorted(rlimits.items())
-            ],
+            "rlimits": [{"type": n, "soft": v, "hard": v} for n, v in sorted(rlimits.items())],
         },
         "root": {"path": start.rootfs, "readonly": True},
         "mounts": _mounts(policy, start),
@@ -176,15 +173,14 @@ def compile_seccomp(
         "defaultAction": "SCMP_ACT_ERRNO",
         "defaultErrnoRet": 1,
         "architectures": [_ARCHITECTURES[machine]],
-        "syscalls": [_syscall(rule, gvisor=gvisor) for rule in rules],
+        "syscalls": [_syscall(r, gvisor=gvisor) for r in rules if r.machine in {"", machine}],
     }
 
 
 def _syscall(rule: SyscallRule, *, gvisor: bool) -> dict[str, Any]:
     entry: dict[str, Any] = {"names": list(rule.names), "action": "SCMP_ACT_ALLOW"}
     if rule.errno and not gvisor:
-        entry["action"] = "SCMP_ACT_ERRNO"
-        entry["errnoRet"] = rule.errno
+        entry |= {"action": "SCMP_ACT_ERRNO", "errnoRet": rule.errno}
     if rule.args:
         entry["args"] = [
             {"index": a.index, "value": a.value, "valueTwo": a.value_two, "op": a.op}

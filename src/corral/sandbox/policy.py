@@ -35,12 +35,14 @@ class SyscallRule:
     Attributes:
         why: the code that needs the calls; every rule has a reason.
         errno: set for a rule that denies with this error number instead of allowing.
+        machine: set for a rule that counts on this machine only (`x86_64`, `aarch64`).
     """
 
     names: tuple[str, ...]
     why: str
     args: tuple[SyscallArg, ...] = ()
     errno: int = 0
+    machine: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,13 @@ def test_seccomp_names_one_architecture(machine: str, name: str) -> None:
     ]
 
 
+def test_a_rule_of_one_machine_counts_there_only() -> None:
+    rules = (*RULES, SyscallRule(names=("faccessat",), why="glibc", machine="aarch64"))
+    assert compile_seccomp(rules, "x86_64") == compile_seccomp(RULES, "x86_64")
+    last: dict[str, Any] = compile_seccomp(rules, "aarch64")["syscalls"][-1]
+    assert last == {"names": ["faccessat"], "action": "SCMP_ACT_ALLOW"}
+
+
 def test_gvisor_gets_no_other_error_number() -> None:
     last: dict[str, Any] = compile_seccomp(RULES, "x86_64", gvisor=True)["syscalls"][-1]
     assert last == {"names": ["clone3"], "action": "SCMP_ACT_ALLOW"}

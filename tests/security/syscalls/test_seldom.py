@@ -1,0 +1,86 @@
+"""Calls that an ordinary run does not show, provoked under the base of all profiles."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import resource
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from corral.sandbox.policy import load_policy
+from tests.security.syscalls.kernel_verdicts import install
+from tests.security.syscalls.libseccomp import compile_filter
+from tests.security.syscalls.test_rules import without
+
+SLEEP_S = 0.4
+
+
+def handler() -> None:
+    """A signal with a handler of ours comes."""
+    signal.signal(signal.SIGUSR1, lambda number, frame: None)
+    signal.raise_signal(signal.SIGUSR1)
+
+
+def sleep() -> None:
+    time.sleep(0.01)
+
+
+def long_sleep() -> None:
+    """Wait for a lock, as threads do, and be stopped meanwhile."""
+    lock, start = threading.Lock(), time.monotonic()
+    lock.acquire()
+    lock.acquire(timeout=SLEEP_S)
+    if time.monotonic() - start < SLEEP_S * 0.9:
+        raise TimeoutError
+
+
+ACTS: dict[str, tuple[Callable[[], None], str]] = {
+    "handler": (handler, "rt_sigreturn"),
+    "abort": (os.abort, "tgkill"),
+    "sleep": (sleep, "clock_nanosleep"),
+    "stopped": (long_sleep, "restart_syscall"),
+}
+
+
+def outcome(kind: str, act: Callable[[], None], missing: str | None) -> str:
+    """Return how a child ends that acts under a zone's filter, perhaps with one call less."""
+    rules = load_policy(kind).syscalls
+    program = compile_filter(rules)
+    if missing:
+        index = next(i for i, rule in enumerate(rules) if missing in rule.names)
+        program = without(kind, index, missing)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        faulthandler.disable()
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        try:
+            install(program)
+            act()
+            code = 0
+        finally:
+            os._exit(code)
+    if act is long_sleep:
+        time.sleep(SLEEP_S / 4)
+        os.kill(child, signal.SIGSTOP)
+        os.waitpid(child, os.WUNTRACED)
+        os.kill(child, signal.SIGCONT)
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        return signal.Signals(os.WTERMSIG(status)).name
+    return f"code {os.WEXITSTATUS(status)}"
+
+
+@pytest.mark.claim("SYS-05")
+@pytest.mark.parametrize("act", ACTS)
+def test_a_seldom_call_is_needed(act):
+    kind = "scan"  # its profile is the base of all
+    action, name = ACTS[act]
+    wanted = "SIGABRT" if action is os.abort else "code 0"
+    assert outcome(kind, action, None) == wanted
+    assert outcome(kind, action, name) != wanted
