@@ -183,7 +183,27 @@ def _with(tests: tuple[Test, ...], new: Test) -> tuple[Test, ...] | None:
                for o in tests):  # fmt: skip
             return None
         tests = tuple(o for o in tests if (o.offset, o.mask) != (new.offset, new.mask))
-    return (*tests, new)
+    more = (*tests, new)
+    return (
+        more
+        if _possible([o for o in more if (o.offset, o.mask) == (new.offset, new.mask)])
+        else None
+    )
+
+
+def _possible(tests: list[Test]) -> bool:
+    """Return whether some value of one word can meet the comparisons of its size."""
+    low, high = 0, tests[0].mask
+    for test in tests:
+        match test.op:
+            case ">" | ">=":
+                low = max(low, test.value + (test.op == ">"))
+            case "<" | "<=":
+                high = min(high, test.value - (test.op == "<"))
+    excluded = {test.value for test in tests if test.op == "!="}
+    while low in excluded:
+        low += 1
+    return low <= high
 
 
 def severity(result: int) -> int:

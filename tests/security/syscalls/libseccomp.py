@@ -13,7 +13,7 @@ from corral.sandbox.oci import compile_seccomp
 from corral.sandbox.policy import SyscallRule
 from tests.security.syscalls.bpf import ALLOW, ERRNO, Program, parse
 
-_OPERATORS = {"SCMP_CMP_NE": 1, "SCMP_CMP_EQ": 4, "SCMP_CMP_MASKED_EQ": 7}
+_OPERATORS = {"SCMP_CMP_NE": 1, "SCMP_CMP_LT": 2, "SCMP_CMP_EQ": 4, "SCMP_CMP_MASKED_EQ": 7}
 
 
 class _Condition(ctypes.Structure):

@@ -36,6 +36,8 @@ def satisfies(one: SyscallArg, value: int) -> bool:
             return value == one.value
         case "SCMP_CMP_NE":
             return value != one.value
+        case "SCMP_CMP_LT":
+            return value < one.value
         case "SCMP_CMP_MASKED_EQ":
             return value & one.value == one.value_two
     raise AssertionError(one.op)
@@ -44,7 +46,9 @@ def satisfies(one: SyscallArg, value: int) -> bool:
 def candidates(one: SyscallArg) -> list[int]:
     """Return arguments near a condition's border, on both of its sides."""
     bits = [1 << bit for bit in range(64) if one.value & 1 << bit]
-    near = [one.value_two ^ bit for bit in bits] if one.op == "SCMP_CMP_MASKED_EQ" else []
+    near = (
+        [one.value_two ^ bit for bit in bits] if one.op == "SCMP_CMP_MASKED_EQ" else [one.value - 1]
+    )
     far = [one.value + 1, one.value ^ (1 << 32), one.value ^ (1 << 63), 0xFFFFFFFF, 0]
     return [one.value, one.value_two, *near, *far]
 
