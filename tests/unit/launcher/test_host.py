@@ -121,7 +121,7 @@ def test_without_root_there_is_one_id(host: Host) -> None:
 def test_installations_do_not_share_ids(tmp_path: Path) -> None:
     config = configured(allow_degraded=["cgroup"])
     firsts = {settle_host(Home(tmp_path / str(i)), config, "job").first_uid for i in range(20)}
-    assert len(firsts) == 20
+    assert len(firsts) >= 18  # out of 16,383 ranges: two of twenty meet in one run of 86
     assert all(0x4000_0000 <= uid < 0x7FFF_0000 for uid in firsts)
 
 
