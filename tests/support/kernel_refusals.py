@@ -14,8 +14,26 @@ from collections.abc import Callable
 from tests.support.children import in_child
 
 _NUMBERS = {
-    "x86_64": {"prctl": 157, "unshare": 272, "mount": 165, "capset": 126, "prlimit64": 302},
-    "aarch64": {"prctl": 167, "unshare": 97, "mount": 40, "capset": 91, "prlimit64": 261},
+    "x86_64": {
+        "prctl": 157,
+        "unshare": 272,
+        "mount": 165,
+        "capset": 126,
+        "prlimit64": 302,
+        "landlock_create_ruleset": 444,
+        "landlock_add_rule": 445,
+        "landlock_restrict_self": 446,
+    },
+    "aarch64": {
+        "prctl": 167,
+        "unshare": 97,
+        "mount": 40,
+        "capset": 91,
+        "prlimit64": 261,
+        "landlock_create_ruleset": 444,
+        "landlock_add_rule": 445,
+        "landlock_restrict_self": 446,
+    },
 }
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
 

@@ -19,7 +19,9 @@ from corral.core.limits import BODY_BYTES_MAX, GIB, MIB
 TIERS: Final = ("namespaces", "gvisor", "vm")
 """Sandbox tiers, weakest first."""
 RUNTIMES: Final = ("auto", "crun", "runc", "runsc", "krun", "kata-runtime")
-DEGRADABLE: Final = ("cgroup", "mdwe", "ksm", "speculation", "swap", "cores", "smt", "gpu-sharing")
+DEGRADABLE: Final = (
+    "cgroup", "landlock", "mdwe", "ksm", "speculation", "swap", "cores", "smt", "gpu-sharing",
+)  # fmt: skip
 """Features whose absence `sandbox.allow_degraded` may accept, by name."""
 _DEVICE: Final = re.compile(
     r"[a-z0-9-]{1,32}:[A-Za-z0-9][\w.-]*/[A-Za-z][\w-]*=\w[\w.:-]*", re.ASCII

@@ -94,14 +94,17 @@ def seccomp(files: HostFiles) -> Fact:
 
 
 def landlock() -> Fact:
-    """Return which version of Landlock the kernel offers; no jail uses it yet."""
+    """Return which version of Landlock the kernel offers; engines seal themselves with it."""
     abi = landlock_abi()
-    if abi >= _LANDLOCK_WANTED:
-        return Fact("landlock", "host-owned", f"ABI {abi} on offer")
-    return Fact(
-        "landlock", "absent", f"ABI {abi}" if abi else "no Landlock",
-        "Linux 6.12 or later, with landlock in the kernel's lsm= list",
-    )  # fmt: skip
+    if not abi:
+        return Fact(
+            "landlock", "absent", "no Landlock",
+            "a kernel with landlock in its lsm= list, or accept it: --allow-degraded=landlock",
+            needed=True,
+        )  # fmt: skip
+    older = "" if abi >= _LANDLOCK_WANTED else "; signals and sockets are left to other walls"
+    return Fact("landlock", "enforced", f"ABI {abi}: a loaded engine sees no file{older}",
+                needed=True)  # fmt: skip
 
 
 def mdwe() -> Fact:

@@ -50,7 +50,10 @@ class Pacer:
         self._nothing = _thread.allocate_lock()
         self._nothing.acquire()
         if interval_s:
-            _thread.start_new_thread(self._tick_forever, ())
+            started = _thread.allocate_lock()
+            started.acquire()
+            _thread.start_new_thread(self._tick_forever, (started,))
+            started.acquire()
 
     def piece(self, request_id: int, text: str, logprobs: list[Line]) -> None:
         """Take one piece of an answer."""
@@ -80,7 +83,8 @@ class Pacer:
                 held, self._held = self._held, {}
                 self._send([one.chunk(request_id) for request_id, one in held.items()])
 
-    def _tick_forever(self) -> None:
+    def _tick_forever(self, started: _thread.LockType) -> None:
+        started.release()
         while True:
             self._nothing.acquire()
             # By the clock, not by the piece: ticks of all requests and workers fall together.

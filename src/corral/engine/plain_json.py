@@ -53,7 +53,9 @@ def decode(data: bytes) -> Any:
     try:
         text = data.decode()
         value, end = _scan(text, 0)
-    except (StopIteration, RecursionError) as error:
+    except Exception as error:
+        # Among them an ImportError: `_json` looks for the class of its own error, and a sealed
+        # worker cannot load the module that has it.
         raise ValueError("not JSON") from error
     if end != len(text):
         raise ValueError("more than one value")

@@ -23,6 +23,7 @@ from corral.engine.allocator_unsafe import limit_arenas, release_free_memory
 from corral.engine.drivers.interface import Engine, EngineOptions
 from corral.engine.drivers.xllamacpp import XllamacppEngine
 from corral.engine.pacer import Pacer
+from corral.engine.seal import Seal, SealError
 from corral.engine.translate import Turn, request_body
 from corral.engine.worker_wire import (
     Cancel,
@@ -39,14 +40,15 @@ from corral.engine.worker_wire import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any, Final
+    from typing import Any, Final, NoReturn
 
     Line = dict[str, Any]
 
 _STDIN: Final = 0
 _STDOUT: Final = 1
 _OPTIONS: Final = frozenset({
-    "--model", "--context-tokens", "--parallel", "--threads", "--event-interval-ms"
+    "--model", "--context-tokens", "--parallel", "--threads", "--event-interval-ms", "--seal",
+    "--landlock",
 })  # fmt: skip
 
 
@@ -74,10 +76,13 @@ class Worker:
         self._engine = engine
         self._pacer = Pacer(output.send, interval_s)
         self._waiting: SimpleQueue[Generate] = SimpleQueue()
+        self._started: SimpleQueue[None] = SimpleQueue()
         self._cancelled: set[int] = set()
         self._live: set[int] = set()
         for _ in range(parallel):
             _thread.start_new_thread(self._answer_forever, ())
+        for _ in range(parallel):
+            self._started.get()
 
     def take(self, message: Generate | Cancel) -> None:
         """Queue a request or mark one as cancelled."""
@@ -89,6 +94,7 @@ class Worker:
         self._waiting.put(message)
 
     def _answer_forever(self) -> None:
+        self._started.put(None)
         while True:
             request = self._waiting.get()
             try:
@@ -132,6 +138,7 @@ def parse_options(argv: list[str]) -> EngineOptions:
 
     Raises:
         ValueError: an option is missing, unknown or no number.
+        KeyError: `--landlock` is neither `required` nor `optional`.
     """
     values = dict(zip(argv[::2], argv[1::2], strict=True))
     if set(values) != _OPTIONS:
@@ -142,6 +149,8 @@ def parse_options(argv: list[str]) -> EngineOptions:
         parallel=int(values["--parallel"]),
         threads=int(values["--threads"]),
         event_interval_ms=int(values["--event-interval-ms"]),
+        sealed_profile=values["--seal"],
+        landlock={"required": True, "optional": False}[values["--landlock"]],
     )
 
 
@@ -158,22 +167,37 @@ def set_thread_policy(threads: int) -> None:
         os.environ["OMP_PROC_BIND"] = "true"
 
 
+def give_up(output: Output, code: str, error: Exception) -> NoReturn:
+    """Say why this worker cannot serve, and end it."""
+    sys.stderr.write(f"{code}: {type(error).__name__}: {error}\n")
+    output.send([fatal(code)])
+    os._exit(1)  # the engine's threads may be in whatever state
+
+
 def main() -> None:
-    """Load the model named on the command line, then serve until stdin ends."""
+    """Load the model named on the command line, seal this process, serve until stdin ends."""
     began = time.monotonic()
     options = parse_options(sys.argv[1:])
     _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
     output = Output(_STDOUT)
     set_thread_policy(options.threads)
     limit_arenas()
+    engine: Engine = XllamacppEngine()
     try:
-        engine: Engine = XllamacppEngine(options)
-    except Exception as error:
-        sys.stderr.write(f"load failed: {type(error).__name__}: {error}\n")
-        output.send([fatal("load_failed")])
-        sys.exit(1)
-    release_free_memory()
-    worker = Worker(engine, output, options.parallel, interval_s=options.event_interval_ms / 1000)
+        seal = Seal(options.sealed_profile, landlock=options.landlock)
+        seal.before_load(options.model_path)
+        try:
+            engine.load(options)
+        except Exception as error:
+            give_up(output, "load_failed", error)
+        release_free_memory()
+        seal.after_load()
+        worker = Worker(
+            engine, output, options.parallel, interval_s=options.event_interval_ms / 1000
+        )
+        seal.finish()
+    except SealError as error:
+        give_up(output, "seal_failed", error)
     output.send([ready(engine.name, int((time.monotonic() - began) * 1000))])
     for line in read_lines(_STDIN):
         worker.take(parse_line(line))

@@ -15,7 +15,7 @@ from corral.core.errors import SandboxError
 from corral.core.home import Home
 from corral.launcher.isolation import Isolation, settle_isolation
 from corral.sandbox.cgroup import CgroupHost, find_cgroups
-from corral.sandbox.feature_unsafe import mdwe_works
+from corral.sandbox.feature_unsafe import landlock_works, mdwe_works
 from corral.sandbox.policy import KINDS, Policy, load_policy
 from corral.sandbox.runtimes import Runtime, choose_runtimes, find_runtime
 
@@ -28,6 +28,10 @@ _LOST: Final = {
     "cgroup": (
         "this host grants this user no cgroup with memory, pids and cpu controllers to bound jails",
         "run as root, or in a group of your own (corral service install --user), or accept rlimits",
+    ),
+    "landlock": (
+        "this kernel has no Landlock to keep files from engines once they are loaded",
+        "use a kernel with landlock in its lsm= list, or go on without",
     ),
     "mdwe": (
         "this kernel cannot forbid memory that is writable and executable (PR_SET_MDWE)",
@@ -62,6 +66,11 @@ class Host:
         """Return the runtime that starts jails of this kind, for a model of this trust level."""
         return self.engine_runtimes[trust] if kind in {"engine", "scan"} else self.plain_runtime
 
+    def landlock(self, trust: str) -> str:
+        """Say whether an engine must have Landlock: gVisor has none, and operators may waive it."""
+        waived = "landlock" in self.degraded or self.runtime_for("engine", trust).tier == "gvisor"
+        return "optional" if waived else "required"
+
     def uid_for(self, kind: str, worker_id: int) -> int:
         """Return the host's id for a jail: one for each engine worker, one for each other kind.
 
@@ -92,6 +101,7 @@ def settle_host(home: Home, config: Config, mode: str) -> Host:
     plain_runtime = passing[0] if passing else find_runtime("namespaces", "auto")
     cgroups = find_cgroups()
     missing = [] if cgroups.version else ["cgroup"]
+    missing += [] if landlock_works() else ["landlock"]
     missing += [] if mdwe_works() else ["mdwe"]
     for name in missing:
         if name not in sandbox.allow_degraded:

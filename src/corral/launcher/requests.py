@@ -41,7 +41,7 @@ from corral.launcher.jails import JailTable
 from corral.launcher.pen import JailRequest, Pen
 from corral.launcher.session import Reply, Role, Session
 from corral.launcher.stage import IMAGES, QUARANTINE
-from corral.sandbox.oci import Bind
+from corral.sandbox.oci import SEALED_PROFILE, Bind
 from corral.sandbox.policy import KINDS
 
 _PROBE_MODULE: Final = "corral.selftest.probes.program"
@@ -94,7 +94,8 @@ class Requests:
                 kind="engine", title_suffix=f"{tenant}/{model}", memory_bytes=message.memory_bytes,
                 args=("--context-tokens", str(message.context_tokens),
                       "--parallel", str(message.parallel), "--threads", str(threads),
-                      "--event-interval-ms", str(message.event_interval_ms)),
+                      "--event-interval-ms", str(message.event_interval_ms),
+                      "--seal", SEALED_PROFILE, "--landlock", self._pen.host.landlock(trust)),
                 file_fd=fd, file_option="--model", trust=trust, tenant=tenant, strict=strict,
             ),
             tenant=tenant, model=model, digest=message.digest,

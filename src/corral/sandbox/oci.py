@@ -17,6 +17,8 @@ PYTHON: Final = "/opt/python/bin/"
 """Folder of the interpreter in every image; a link per process kind gives `ps` its name."""
 ENTRY: Final = "/opt/python/jail.py"
 """In every image a link to `corral/jail/entry_unsafe.py`."""
+SEALED_PROFILE: Final = "/opt/python/sealed.json"
+"""In the images of `policy.SEALED_KINDS`."""
 _ARCHITECTURES: Final = {"x86_64": "SCMP_ARCH_X86_64", "aarch64": "SCMP_ARCH_AARCH64"}
 _CAPABILITY_SETS: Final = ("bounding", "effective", "permitted", "inheritable", "ambient")
 

@@ -54,11 +54,12 @@ def test_no_filters(tree: Tree) -> None:
     assert kernel.seccomp(tree()).blocks
 
 
-@pytest.mark.parametrize(("abi", "state"), [(7, "host-owned"), (5, "absent"), (0, "absent")])
+@pytest.mark.parametrize(("abi", "state"), [(7, "enforced"), (5, "enforced"), (0, "absent")])
 def test_landlock(monkeypatch: pytest.MonkeyPatch, abi: int, state: str) -> None:
     assert landlock_abi() >= 0
     monkeypatch.setattr(kernel, "landlock_abi", lambda: abi)
     assert kernel.landlock().state == state
+    assert kernel.landlock().needed
 
 
 def test_mdwe() -> None:

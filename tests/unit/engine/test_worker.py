@@ -249,6 +249,8 @@ OPTIONS = [
     "1",
     "--event-interval-ms",
     "0",
+    "--landlock",
+    "required",
 ]
 
 

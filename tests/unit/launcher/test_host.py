@@ -56,14 +56,18 @@ def test_unless_the_operator_accepts_it(home: Home) -> None:
     remove_groups(host)
 
 
+@pytest.mark.claim("SEAL-05")
+@pytest.mark.parametrize("wall", ["landlock", "mdwe"])
 @pytest.mark.usefixtures("no_cgroups")
-def test_a_kernel_without_mdwe(monkeypatch: pytest.MonkeyPatch, home: Home) -> None:
-    monkeypatch.setattr(host_module, "mdwe_works", lambda: False)
+def test_a_kernel_without_a_wall(monkeypatch: pytest.MonkeyPatch, home: Home, wall: str) -> None:
+    monkeypatch.setattr(host_module, f"{wall}_works", lambda: False)
     with pytest.raises(SandboxError) as caught:
         settle_host(home, configured(allow_degraded=["cgroup"]), "serve")
     assert caught.value.code == "feature_missing"
-    assert "--allow-degraded=mdwe" in caught.value.remedy
-    assert settle_host(home, configured(allow_degraded=["cgroup", "mdwe"]), "serve").degraded
+    assert f"--allow-degraded={wall}" in caught.value.remedy
+    host = settle_host(home, configured(allow_degraded=["cgroup", wall]), "serve")
+    assert wall in host.degraded
+    assert host.landlock("untrusted") == ("optional" if wall == "landlock" else "required")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to have cgroups")

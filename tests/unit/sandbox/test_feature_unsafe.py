@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from corral.sandbox.feature_unsafe import in_child, mdwe_works
+from corral.sandbox.feature_unsafe import in_child, landlock_works, mdwe_works
 from tests.support.kernel_refusals import in_restricted_child
 
 
@@ -16,6 +16,14 @@ def test_an_attempt_in_a_child() -> None:
 def test_a_kernel_without_mdwe() -> None:
     PR_SET_MDWE = 65  # noqa: N806
     assert in_restricted_child(lambda: str(mdwe_works()), prctl_option=PR_SET_MDWE) == "False"
+
+
+def test_a_kernel_without_landlock() -> None:
+    def look() -> str:
+        return str(landlock_works())
+
+    assert in_restricted_child(look, call="landlock_create_ruleset") == "False"
+    assert landlock_works()
 
 
 def test_this_kernel_says_what_it_does() -> None:

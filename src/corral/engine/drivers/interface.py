@@ -21,10 +21,16 @@ class EngineOptions:
 
     Attributes:
         context_tokens: context of each parallel request.
-        event_interval_ms: see `engine.pacer`; the worker's matter, not the driver's.
+        event_interval_ms: see `engine.pacer`; this and what follows is the worker's matter, not
+            the driver's.
+        sealed_profile: file of the calls that stay allowed; see `engine.seal`.
+        landlock: whether the kernel must have Landlock.
     """
 
-    __slots__ = ("context_tokens", "event_interval_ms", "model_path", "parallel", "threads")
+    __slots__ = (
+        "context_tokens", "event_interval_ms", "landlock", "model_path", "parallel",
+        "sealed_profile", "threads",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -34,22 +40,35 @@ class EngineOptions:
         parallel: int,
         threads: int,
         event_interval_ms: int = 0,
+        sealed_profile: str = "",
+        landlock: bool = True,
     ) -> None:
         self.model_path = model_path
         self.context_tokens = context_tokens
         self.parallel = parallel
         self.threads = threads
         self.event_interval_ms = event_interval_ms
+        self.sealed_profile = sealed_profile
+        self.landlock = landlock
 
 
 class Engine(Protocol):
-    """A loaded model; both calls block, are safe from several threads, and stream.
+    """An engine; making one loads its code, but no thread exists yet.
+
+    The calls block; `chat` and `complete` are safe from several threads, and stream.
 
     Attributes:
         name: engine and version.
     """
 
     name: str
+
+    def load(self, options: EngineOptions) -> None:
+        """Load the model; once it returns, the engine makes no thread and opens no file any more.
+
+        Raises:
+            Exception: whatever the engine raises for a model that it cannot load.
+        """
 
     def chat(self, body: dict[str, Any], on_chunk: OnChunk) -> None:
         """Answer a chat."""

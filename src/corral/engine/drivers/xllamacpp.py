@@ -25,14 +25,19 @@ _PREFILL_BATCH: Final = 128
 
 
 class XllamacppEngine:
-    """A loaded model.
+    """llama.cpp; see `drivers.interface`.
 
     Raises:
-        Exception: the constructor raises whatever the engine raises for a model it cannot load.
+        ImportError: the engine is not installed.
     """
 
-    def __init__(self, options: EngineOptions) -> None:
-        engine, version = load_extension()
+    def __init__(self) -> None:
+        self._engine, version = load_extension()
+        self.name = f"xllamacpp {version}"
+
+    def load(self, options: EngineOptions) -> None:
+        """Load the model and make one token of it."""
+        engine = self._engine
         params = engine.CommonParams()
         params.model.path = options.model_path
         params.n_ctx = options.context_tokens * options.parallel
@@ -57,8 +62,9 @@ class XllamacppEngine:
         params.reasoning_format = engine.common_reasoning_format.COMMON_REASONING_FORMAT_NONE
         params.verbosity = 1
         params.warmup = True
-        self.name = f"xllamacpp {version}"
         self._server = engine.Server(params)
+        # OpenMP's threads exist only once the engine's own thread has computed something.
+        self.complete({"prompt": [0], "max_tokens": 1, "cache_prompt": False}, lambda _: False)
 
     def chat(self, body: dict[str, Any], on_chunk: OnChunk) -> None:
         """Answer a chat; `on_chunk` gets each chunk and returns True to stop."""

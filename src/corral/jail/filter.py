@@ -1,0 +1,89 @@
+"""A small assembler: a list of allowed calls to a classic BPF program for seccomp(2); pure.
+
+Trust: trusted base code; runs in the jail before the model is loaded. Input: our own profile.
+
+A rule is `[name, [[index, mask, value], ...]]`: the call is allowed if each named argument, masked,
+has the value. Rules of one name are alternatives. Everything else fails with EPERM; a foreign ABI
+kills the process; x32 numbers are not on the list, because they carry bit 30.
+"""
+
+from __future__ import annotations
+
+import struct
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    Rule = tuple[str, list[tuple[int, int, int]]]
+
+ALLOW: Final = 0x7FFF0000
+EPERM: Final = 0x00050001
+KILL: Final = 0x80000000
+
+_ARCHITECTURES: Final = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+"""linux/audit.h"""
+NUMBERS: Final = {
+    "x86_64": {
+        "read": 0, "write": 1, "mmap": 9, "mprotect": 10, "munmap": 11, "brk": 12, "madvise": 28,
+        "restart_syscall": 219, "futex": 202, "exit_group": 231, "clock_nanosleep": 230,
+    },
+    "aarch64": {
+        "read": 63, "write": 64, "mmap": 222, "mprotect": 226, "munmap": 215, "brk": 214,
+        "madvise": 233, "restart_syscall": 128, "futex": 98, "exit_group": 94,
+        "clock_nanosleep": 115,
+    },
+}  # fmt: skip
+"""The syscall tables of Linux, for the calls that a sealed profile may name."""
+
+_LOAD: Final = 0x20
+_AND: Final = 0x54
+_EQUAL: Final = 0x15
+_GIVE: Final = 0x06
+_NUMBER_AT: Final = 0
+_ARCHITECTURE_AT: Final = 4
+_ARGUMENTS_AT: Final = 16
+_WORD: Final = 0xFFFFFFFF
+
+
+def compile_filter(rules: list[Rule], machine: str) -> bytes:
+    """Return the program that allows what `rules` say, and nothing else.
+
+    Raises:
+        KeyError: no table for this machine, or a call that is not in it.
+    """
+    numbers = NUMBERS[machine]
+    program = [
+        _step(_LOAD, _ARCHITECTURE_AT),
+        _step(_EQUAL, _ARCHITECTURES[machine], on_true=1),
+        _step(_GIVE, KILL),
+        _step(_LOAD, _NUMBER_AT),
+    ]
+    for name in dict.fromkeys(rule[0] for rule in rules):
+        body: list[bytes] = []
+        for conditions in (rule[1] for rule in rules if rule[0] == name):
+            body += _alternative(conditions)
+        body.append(_step(_GIVE, EPERM))
+        program += [_step(_EQUAL, numbers[name], on_false=len(body)), *body]
+    program.append(_step(_GIVE, EPERM))
+    return b"".join(program)
+
+
+def _alternative(conditions: list[tuple[int, int, int]]) -> list[bytes]:
+    """Allow the call if every condition holds; else go on behind this piece."""
+    steps = [_step(_GIVE, ALLOW)]
+    for index, mask, value in reversed(conditions):
+        for shift, offset in ((32, 4), (0, 0)):  # little-endian: the low word comes first
+            part = mask >> shift & _WORD
+            if part:
+                test = [
+                    _step(_LOAD, _ARGUMENTS_AT + 8 * index + offset),
+                    _step(_AND, part),
+                    _step(_EQUAL, value >> shift & _WORD, on_false=len(steps)),
+                ]
+                steps = test + steps
+    return steps
+
+
+def _step(code: int, value: int, *, on_true: int = 0, on_false: int = 0) -> bytes:
+    return struct.pack("=HBBI", code, on_true, on_false, value)

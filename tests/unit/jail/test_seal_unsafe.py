@@ -1,0 +1,178 @@
+"""Landlock and the last filter, put up by real processes; what they hold is tried from inside."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from corral.jail import lockdown_unsafe, seal_unsafe
+from corral.jail.filter import ALLOW
+from corral.jail.seal_unsafe import (
+    READ_FILE,
+    end_listeners,
+    install_filter,
+    landlock_version,
+    restrict_files,
+)
+from tests.support.kernel_refusals import in_restricted_child
+
+EVERY_RIGHT = (1 << 13) - 1
+HARMLESS = {"call": "unshare"}
+ALLOW_ALL = struct.pack("=HBBI", 0x06, 0, 0, ALLOW)
+
+CLOSED = """
+import ctypes, errno, os, socket, sys, threading
+sys.path.insert(0, sys.argv[1])
+from corral.jail.seal_unsafe import READ_FILE, install_filter, restrict_files
+from corral.jail.filter import compile_filter
+parent, walls = os.getppid(), sys.argv[2]
+def tried(action):
+    try:
+        action()
+        return "ok"
+    except OSError as error:
+        return errno.errorcode[error.errno]
+def probes():
+    return " ".join(tried(action) for action in (
+        lambda: open(__file__).close(), lambda: open("/etc/passwd").close(),
+        lambda: os.listdir("/"), lambda: os.kill(parent, 0),
+        lambda: socket.create_connection(("127.0.0.1", port)).close(),
+    ))
+server = socket.create_server(("127.0.0.1", 0))
+port = server.getsockname()[1]
+go, done, found = threading.Event(), threading.Event(), []
+def old_thread():
+    go.wait(); found.append(probes()); done.set()
+threading.Thread(target=old_thread, daemon=True).start()
+"pre-load: " + probes()
+libc = ctypes.CDLL(None, use_errno=True)
+if "landlock" in walls:
+    restrict_files([(__file__, READ_FILE)])
+if "filter" in walls:
+    libc.prctl(38, 1, 0, 0, 0)
+    install_filter(compile_filter([[n, []] for n in ("read", "write", "futex", "mmap", "munmap",
+                   "brk", "exit_group")], os.uname().machine))
+go.set(); done.wait()
+os.write(1, (probes() + "|" + found[0]).encode())
+libc._exit(0)
+"""
+
+
+def closed(tmp_path: Path, walls: str) -> str:
+    (tmp_path / "closed.py").write_text(CLOSED)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE")}
+    done = subprocess.run(
+        [sys.executable, "-S", str(tmp_path / "closed.py"), str(Path("src").absolute()), walls],
+        capture_output=True, text=True, check=False, env=environment, timeout=30,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.claim("SEAL-03")
+def test_landlock_leaves_the_allowed_file_and_nothing_else(tmp_path: Path) -> None:
+    assert closed(tmp_path, "none") == "ok ok ok ok ok|ok ok ok ok ok"
+    new, old = closed(tmp_path, "landlock").split("|")
+    assert new == "ok EACCES EACCES EPERM EACCES"
+    assert old == "ok ok ok ok ok", "threads that were there before are not reached: ADR 11"
+
+
+@pytest.mark.claim("SEAL-03")
+def test_the_filter_reaches_threads_that_were_there_before(tmp_path: Path) -> None:
+    assert closed(tmp_path, "filter") == "|".join(["EPERM EPERM EPERM EPERM EPERM"] * 2)
+
+
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 6, 7])
+def test_what_each_version_of_landlock_knows(monkeypatch: pytest.MonkeyPatch, version: int) -> None:
+    def look() -> str:
+        monkeypatch.setattr(seal_unsafe, "landlock_version", lambda: version)
+        restrict_files([("/", EVERY_RIGHT)])
+        return Path(__file__).name
+
+    assert landlock_version() >= 7
+    assert in_restricted_child(look, **HARMLESS) == "test_seal_unsafe.py"
+
+
+def test_a_kernel_without_landlock() -> None:
+    def look() -> str:
+        return str(landlock_version())
+
+    call = "landlock_create_ruleset"
+    assert in_restricted_child(look, call=call, error=errno.ENOSYS) == "0"
+    assert in_restricted_child(look, call=call, error=errno.EOPNOTSUPP) == "0"
+    refused = in_restricted_child(look, call=call, error=errno.EACCES)
+    assert refused == f"OSError {errno.EACCES}"
+
+
+@pytest.mark.claim("SEAL-05")
+@pytest.mark.parametrize("call", ["landlock_add_rule", "landlock_restrict_self"])
+def test_a_refused_ruleset_is_an_error(call: str) -> None:
+    def look() -> str:
+        restrict_files([("/", READ_FILE)])
+        return "went on"
+
+    assert in_restricted_child(look, call=call) == f"OSError {errno.EINVAL}"
+
+
+def test_the_filter_is_installed() -> None:
+    def look() -> str:
+        before = Path("/proc/self/status").read_text()
+        install_filter(ALLOW_ALL)
+        after = Path("/proc/self/status").read_text()
+        return f"{_filters(after) - _filters(before)}"
+
+    assert in_restricted_child(look, **HARMLESS) == "1"
+
+
+def _filters(status: str) -> int:
+    return int(status.partition("Seccomp_filters:")[2].split()[0])
+
+
+@pytest.mark.claim("SEAL-05")
+def test_a_thread_with_a_filter_of_its_own_is_an_error() -> None:
+    def look() -> str:
+        ready, end = threading.Event(), threading.Event()
+
+        def stranger() -> None:
+            lockdown_unsafe._forbid_exec(ctypes.CDLL(None, use_errno=True))
+            ready.set()
+            end.wait()
+
+        threading.Thread(target=stranger).start()
+        ready.wait()
+        try:
+            install_filter(ALLOW_ALL)
+        finally:
+            end.set()
+        return "went on"
+
+    assert in_restricted_child(look, **HARMLESS) == f"OSError {errno.ESRCH}"
+
+
+def test_a_listener_ends() -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("\0corral-test-listener")
+        listener.listen()
+        ended = threading.Event()
+
+        def accept() -> None:
+            with pytest.raises(OSError, match="Invalid argument"):
+                listener.accept()
+            ended.set()
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        end_listeners([listener.fileno()])
+        assert ended.wait(10)
+        thread.join()
+    with pytest.raises(OSError, match="shutdown"):
+        end_listeners([-1])
