@@ -23,6 +23,7 @@ from corral.core.home import Home
 from corral.core.limits import GIB
 from corral.ipc.client import LauncherClient
 from corral.ipc.messages import StartEngine
+from corral.sandbox.policy import sealed_document
 
 _START = StartEngine(
     tenant="bench",
@@ -64,9 +65,12 @@ def _jailed_start(launcher: LauncherClient) -> tuple[float, float]:
 
 
 def _bare_start(home: Home) -> tuple[float, float]:
+    profile = home.root / "sealed.json"
+    profile.write_text(sealed_document("engine"))
     options = (
         "--model", str(model_file(home)), "--context-tokens", str(CONTEXT_TOKENS),
         "--parallel", str(PARALLEL), "--threads", str(threads()), "--event-interval-ms", "40",
+        "--seal", str(profile), "--landlock", "optional",
     )  # fmt: skip
     _ENGINE_SOCKET.unlink(missing_ok=True)
     began_s = time.perf_counter()

@@ -155,6 +155,7 @@ MODES = {
     "engine_error": fail_with("engine_error"),
     "bad_code": fail_with("secret text"),
     "fatal": lambda: send(ev="fatal", code="load_failed"),
+    "not_sealed": lambda: send(ev="fatal", code="seal_failed"),
     "exit": lambda: os._exit(3),
     "never_ready": lambda: time.sleep(60),
     "stderr_only": flood_stderr,

@@ -37,12 +37,17 @@ def job_launcher(home: Path, **settings: object) -> Iterator[LauncherClient]:
 
 
 def engine_start(
-    *, tenant: str = "default", memory_bytes: int = 900 << 20, parallel: int = 4
+    *,
+    tenant: str = "default",
+    memory_bytes: int = 900 << 20,
+    parallel: int = 4,
+    event_interval_ms: int = 0,
 ) -> StartEngine:
     """Return a request for a worker on the demo model."""
     return StartEngine(
         tenant=tenant, model=MODEL, digest=MODEL_SHA256, quarantined=False, context_tokens=2048,
         parallel=parallel, threads=2, memory_bytes=memory_bytes,
+        event_interval_ms=event_interval_ms,
     )  # fmt: skip
 
 

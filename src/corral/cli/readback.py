@@ -105,7 +105,19 @@ def _status(folder: Path) -> Iterator[Row]:
         uids[0],
         "enforced" if set(uids).isdisjoint({"0", "unreadable"}) else "absent",
     )
-    yield Row("threads", status.get("Threads", "unreadable"), "shown")
+    yield Row("threads", _threads(folder) or status.get("Threads", "unreadable"), "shown")
+
+
+def _threads(folder: Path) -> str:
+    """Return how many threads there are and how many filters each has: a seal reaches them all."""
+    counts = [
+        line.partition(":")[2].strip()
+        for status in folder.glob("task/*/status")
+        for line in _lines(status)
+        if line.startswith("Seccomp_filters:")
+    ]
+    found = ", ".join(f"{counts.count(n)} with {n} filter(s)" for n in sorted(set(counts)))
+    return f"{len(counts)}: {found}" if counts else ""
 
 
 def _network(folder: Path) -> Iterator[Row]:

@@ -16,6 +16,7 @@ from typing import Final, Self
 from corral.core.errors import CorralError
 from corral.engine.conversation import Conversation
 from corral.engine.wire import (
+    SEAL_FAILED,
     Cancel,
     Chunk,
     End,
@@ -59,7 +60,7 @@ class LocalWorker:
         """Start the worker and wait until its model is loaded.
 
         Raises:
-            CorralError: `model_load_failed`, `model_load_timeout`, `worker_failed`,
+            CorralError: `model_load_failed`, `model_load_timeout`, `seal_failed`, `worker_failed`,
                 `worker_out_of_memory`, or the launcher's own refusal.
         """
         started, self._fds = self._launcher.start(self._start)
@@ -124,6 +125,11 @@ class LocalWorker:
 
     def _loaded(self) -> Ready:
         first = self._next(time.monotonic() + self._load_timeout_s, "model_load_timeout")
+        if isinstance(first, Fatal) and first.code == SEAL_FAILED:
+            raise CorralError(
+                SEAL_FAILED, "the engine worker could not lock itself in, so it was not used",
+                remedy="see: corral doctor",
+            )  # fmt: skip
         if isinstance(first, Fatal):
             raise CorralError("model_load_failed", "the engine cannot load this model")
         if not isinstance(first, Ready):

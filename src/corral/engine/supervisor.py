@@ -22,7 +22,7 @@ from typing import Final
 
 from corral.core.errors import CorralError, IpcError
 from corral.engine.launcher_link import LauncherLink
-from corral.engine.wire import End, Failed, Fatal, Message, Ready, Sampling
+from corral.engine.wire import SEAL_FAILED, End, Failed, Fatal, Message, Ready, Sampling
 from corral.engine.worker_link import Broken, Deadlines, Stream, WorkerLink
 from corral.ipc.messages import OPERATOR_STOP, StartEngine
 from corral.telemetry.log import get_logger
@@ -255,6 +255,8 @@ class Supervisor:
         code = "model_load_failed"
         if not isinstance(outcome, Fatal):
             code = "model_load_timeout" if outcome.code == "worker_timeout" else "worker_failed"
+        elif outcome.code == SEAL_FAILED:
+            code = SEAL_FAILED
         _log.warning(
             "worker_load_failed",
             tenant=self._start.tenant, model=self._start.model, worker_id=started.worker_id,

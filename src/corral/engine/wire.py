@@ -16,6 +16,9 @@ import msgspec
 
 from corral.core.limits import WIRE_LINE_BYTES
 
+SEAL_FAILED: Final = "seal_failed"
+"""The code of a worker that could not lock itself in; it takes no request."""
+
 
 class Message(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """One chat message, plain text."""
@@ -95,7 +98,11 @@ class Ready(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field="
 
 
 class Fatal(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field="ev", tag="fatal"):
-    """The model cannot be loaded; the worker exits."""
+    """The worker cannot serve, and exits.
+
+    Attributes:
+        code: `load_failed`: not this model; `seal_failed`: it could not lock itself in.
+    """
 
     code: str
 

@@ -48,7 +48,8 @@ def test_cancel_ends_the_answer_early() -> None:
 
 @pytest.mark.parametrize(
     ("mode", "code"),
-    [("fatal", "model_load_failed"), ("never_ready", "model_load_timeout"),
+    [("fatal", "model_load_failed"), ("not_sealed", "seal_failed"),
+     ("never_ready", "model_load_timeout"),
      ("exit", "worker_failed"), ("refuse", "setup_error")],
 )  # fmt: skip
 def test_a_model_that_does_not_load_is_an_error_of_its_own(mode: str, code: str) -> None:

@@ -162,7 +162,8 @@ def test_a_worker_that_does_not_end_a_cancelled_request_is_killed() -> None:
 
 @pytest.mark.parametrize(
     ("mode", "code"),
-    [("fatal", "model_load_failed"), ("never_ready", "model_load_timeout"),
+    [("fatal", "model_load_failed"), ("not_sealed", "seal_failed"),
+     ("never_ready", "model_load_timeout"),
      ("exit", "worker_failed"), ("refuse", "worker_start_refused"),
      ("stderr_only", "model_load_timeout")],
 )  # fmt: skip

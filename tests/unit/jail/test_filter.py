@@ -28,9 +28,11 @@ SAMPLES: list[tuple[str, list[int], list[int]]] = [
     ("futex", [1, 0x189, 0], [1, 0x18B, 0]),  # FUTEX_WAIT_REQUEUE_PI
     ("mmap", [0, 4096, 3, PRIVATE | ANONYMOUS], [0, 4096, 3 | EXEC, PRIVATE | ANONYMOUS]),
     ("mprotect", [0, 4096, 3], [0, 4096, 1 | EXEC]),
+    ("madvise", [0, 4096, 4], [0, 4096, 14]),  # MADV_HUGEPAGE
     ("munmap", [0, 4096], []),
     ("brk", [0], []),
     ("clock_nanosleep", [1, 1], []),
+    ("clock_gettime", [1], []),
     ("restart_syscall", [], []),
     ("exit_group", [0], []),
 ]

@@ -171,8 +171,10 @@ def test_a_listener_ends() -> None:
 
         thread = threading.Thread(target=accept)
         thread.start()
-        end_listeners([listener.fileno()])
+        assert end_listeners([listener.fileno()]) == 1
         assert ended.wait(10)
         thread.join()
+    with socket.socket() as unconnected:
+        assert end_listeners([unconnected.fileno()]) == 0
     with pytest.raises(OSError, match="shutdown"):
         end_listeners([-1])
