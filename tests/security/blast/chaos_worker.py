@@ -15,7 +15,7 @@ class FakeEngine:
 
     name = "fake 1"
 
-    def __init__(self, _options):  # type: ignore[no-untyped-def]
+    def load(self, _options):  # type: ignore[no-untyped-def]
         pass
 
     def chat(self, body, on_chunk):  # type: ignore[no-untyped-def]

@@ -5,9 +5,13 @@ Standard library and corral only: it runs in the engine image, in the worker's p
 
 import os
 import time
+from contextlib import suppress
 
 from corral.engine import genuine
 from corral.engine.worker_wire import chunk, encode_lines, end
+
+
+GARBAGE = os.urandom(512) + b"\n"  # made now: a sealed worker gets no random numbers
 
 
 def write_all(data: bytes) -> None:
@@ -22,7 +26,7 @@ def say(message: dict) -> None:
 
 def garbage(_: int) -> None:
     for _round in range(1000):
-        write_all(os.urandom(512) + b"\n")
+        write_all(GARBAGE)
 
 
 def endless_line(_: int) -> None:
@@ -68,7 +72,8 @@ def silence(_: int) -> None:
 
 
 def close_stdout(_: int) -> None:
-    os.close(1)
+    with suppress(PermissionError):  # a sealed worker cannot even close a descriptor
+        os.close(1)
     time.sleep(3600)
 
 
@@ -81,11 +86,8 @@ def eat_memory(_: int) -> None:
 
 
 def eat_cpu(_: int) -> None:
-    import threading
-
-    for _thread in range(8):
-        threading.Thread(target=lambda: [None for _ in iter(int, 1)], daemon=True).start()
-    time.sleep(3600)
+    for _tenth in range(36_000):  # threads cannot be made any more: this one spins
+        sum(range(1_000_000))
 
 
 def flood_stderr(_: int) -> None:
