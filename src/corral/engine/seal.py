@@ -63,7 +63,7 @@ class Seal:
             self._landlock = _has_landlock(needed=landlock)
             # Opened now: Landlock will forbid it, but does not take away what is open.
             self._tasks = os.open("/proc/self/task", os.O_RDONLY | os.O_DIRECTORY)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise SealError(f"sealed profile: {error}") from error
         if landlock and not self._landlock:
             raise SealError("the kernel has no Landlock")

@@ -2,9 +2,9 @@
 
 Trust: trusted base code; runs in the jail before the model is loaded. Input: our own profile.
 
-A rule is `[name, [[index, mask, value], ...]]`: the call is allowed if each named argument, masked,
-has the value. Rules of one name are alternatives. Everything else fails with EPERM; a foreign ABI
-kills the process; x32 numbers are not on the list, because they carry bit 30.
+A rule has `names` and perhaps `args`, in the words of the OCI runtime spec: its calls are allowed
+if every argument's condition holds. Rules of one name are alternatives. Everything else fails with
+EPERM; a foreign ABI kills the process; x32 numbers are not on the list, because they carry bit 30.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
+    from typing import Any, Final
 
-    Rule = tuple[str, list[tuple[int, int, int]]]
+    Rule = dict[str, Any]
 
 ALLOW: Final = 0x7FFF0000
 EPERM: Final = 0x00050001
@@ -45,13 +45,14 @@ _NUMBER_AT: Final = 0
 _ARCHITECTURE_AT: Final = 4
 _ARGUMENTS_AT: Final = 16
 _WORD: Final = 0xFFFFFFFF
+_EVERY_BIT: Final = (1 << 64) - 1
 
 
 def compile_filter(rules: list[Rule], machine: str) -> bytes:
     """Return the program that allows what `rules` say, and nothing else.
 
     Raises:
-        KeyError: no table for this machine, or a call that is not in it.
+        KeyError: no table for this machine, a call that is not in it, or an unknown comparison.
     """
     numbers = NUMBERS[machine]
     program = [
@@ -60,25 +61,30 @@ def compile_filter(rules: list[Rule], machine: str) -> bytes:
         _step(_GIVE, KILL),
         _step(_LOAD, _NUMBER_AT),
     ]
-    for name in dict.fromkeys(rule[0] for rule in rules):
+    for name in dict.fromkeys(name for rule in rules for name in rule["names"]):
         body: list[bytes] = []
-        for conditions in (rule[1] for rule in rules if rule[0] == name):
-            body += _alternative(conditions)
+        for rule in rules:
+            if name in rule["names"]:
+                body += _alternative(rule.get("args", ()))
         body.append(_step(_GIVE, EPERM))
         program += [_step(_EQUAL, numbers[name], on_false=len(body)), *body]
     program.append(_step(_GIVE, EPERM))
     return b"".join(program)
 
 
-def _alternative(conditions: list[tuple[int, int, int]]) -> list[bytes]:
+def _alternative(conditions: list[dict[str, Any]]) -> list[bytes]:
     """Allow the call if every condition holds; else go on behind this piece."""
     steps = [_step(_GIVE, ALLOW)]
-    for index, mask, value in reversed(conditions):
+    for condition in reversed(conditions):
+        first, second = condition["value"], condition.get("value_two", 0)
+        mask, value = {
+            "SCMP_CMP_EQ": (_EVERY_BIT, first), "SCMP_CMP_MASKED_EQ": (first, second)
+        }[condition["op"]]  # fmt: skip
         for shift, offset in ((32, 4), (0, 0)):  # little-endian: the low word comes first
             part = mask >> shift & _WORD
             if part:
                 test = [
-                    _step(_LOAD, _ARGUMENTS_AT + 8 * index + offset),
+                    _step(_LOAD, _ARGUMENTS_AT + 8 * condition["index"] + offset),
                     _step(_AND, part),
                     _step(_EQUAL, value >> shift & _WORD, on_false=len(steps)),
                 ]

@@ -24,7 +24,7 @@ from typing import Final
 
 from corral.core.errors import SandboxError
 from corral.sandbox.elf_unsafe import list_libraries
-from corral.sandbox.policy import SEALED_KINDS, load_policy, sealed_document
+from corral.sandbox.policy import load_policy, sealed_document
 
 DISTRIBUTIONS: Final = {
     "engine": ("xllamacpp",),
@@ -96,8 +96,7 @@ def build_image(kind: str, images: Path, installed: Installation) -> Path:
     (rootfs / "opt/python/bin" / load_policy(kind).title).symlink_to("python3")
     inside = target.relative_to(rootfs / "opt/python") / "corral/jail/entry_unsafe.py"
     (rootfs / "opt/python/jail.py").symlink_to(inside)
-    if kind in SEALED_KINDS:
-        (rootfs / "opt/python/sealed.json").write_text(sealed_document(kind))
+    (rootfs / "opt/python/sealed.json").write_text(sealed_document(kind))
     (building / "complete").touch()
     _publish(building, image)
     return image / "rootfs"
@@ -193,8 +192,7 @@ def _image_folder(
     digest = hashlib.sha256(f"{kind} {platform.machine()} {_base_folder(images).name}".encode())
     for distribution in found:
         digest.update(f"{distribution.name}=={distribution.version}\n".encode())
-    if kind in SEALED_KINDS:
-        digest.update(sealed_document(kind).encode())
+    digest.update(sealed_document(kind).encode())
     sources = [package / name for name in PACKAGES[kind]]
     for file in [package / "__init__.py", *(f for s in sources for f in sorted(s.rglob("*")))]:
         if file.is_file() and file.suffix != ".pyc":

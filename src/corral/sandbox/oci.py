@@ -18,7 +18,7 @@ PYTHON: Final = "/opt/python/bin/"
 ENTRY: Final = "/opt/python/jail.py"
 """In every image a link to `corral/jail/entry_unsafe.py`."""
 SEALED_PROFILE: Final = "/opt/python/sealed.json"
-"""In the images of `policy.SEALED_KINDS`."""
+"""In every image: `policy.sealed_document`."""
 _ARCHITECTURES: Final = {"x86_64": "SCMP_ARCH_X86_64", "aarch64": "SCMP_ARCH_AARCH64"}
 _CAPABILITY_SETS: Final = ("bounding", "effective", "permitted", "inheritable", "ambient")
 

@@ -15,13 +15,8 @@ from typing import Any, Final
 from corral.core.errors import SandboxError
 
 KINDS: Final = ("engine", "scan", "fetch", "gateway")
-SEALED_KINDS: Final = ("engine",)
-"""Kinds whose program locks itself further once it is ready."""
 NAMESPACES: Final = ("user", "mount", "pid", "network", "ipc", "uts", "cgroup")
 """Namespaces of the OCI runtime spec that a profile may ask for."""
-
-
-_EVERY_BIT: Final = (1 << 64) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,26 +100,14 @@ def load_policy(kind: str) -> Policy:
 
 
 def load_sealed(kind: str) -> tuple[SyscallRule, ...]:
-    """Read what a jail of `kind` may still call once it is sealed; see `profiles/*_sealed.toml`."""
-    text = resources.files("corral.sandbox").joinpath("profiles", f"{kind}_sealed.toml").read_text()
-    return tuple(_rule(rule) for rule in tomllib.loads(text)["syscalls"])
+    """Return what a jail of `kind` may still call once it is sealed; see `corral.engine.seal`."""
+    return tuple(_rule(rule) for rule in json.loads(sealed_document(kind)))
 
 
 def sealed_document(kind: str) -> str:
-    """Return the rules of `load_sealed` as the JSON that `corral.jail.filter` compiles."""
-    return json.dumps([
-        [name, [_condition(arg) for arg in rule.args]]
-        for rule in load_sealed(kind) for name in rule.names
-    ])  # fmt: skip
-
-
-def _condition(arg: SyscallArg) -> tuple[int, int, int]:
-    """Return index, mask and value of an argument's condition."""
-    mask, value = {
-        "SCMP_CMP_EQ": (_EVERY_BIT, arg.value),
-        "SCMP_CMP_MASKED_EQ": (arg.value, arg.value_two),
-    }[arg.op]
-    return arg.index, mask, value
+    """Return the rules of `profiles/KIND_sealed.toml` as JSON: `[]` where a kind has none."""
+    path = resources.files("corral.sandbox").joinpath("profiles", f"{kind}_sealed.toml")
+    return json.dumps(tomllib.loads(path.read_text())["syscalls"] if path.is_file() else [])
 
 
 def parse_policy(kind: str, table: dict[str, Any], base: dict[str, Any]) -> Policy:

@@ -10,7 +10,6 @@ from contextlib import suppress
 from corral.engine import genuine
 from corral.engine.worker_wire import chunk, encode_lines, end
 
-
 GARBAGE = os.urandom(512) + b"\n"  # made now: a sealed worker gets no random numbers
 
 

@@ -213,7 +213,7 @@ def test_a_worker_that_cannot_seal_itself_never_serves(model_home, tmp_path, nee
     profile = root / "opt/python/sealed.json"
     rules = json.loads(profile.read_text())
     profile.unlink()  # it may be shared with the template by a hard link
-    unknown = ["clone", []]  # no call that the assembler knows
+    unknown = {"names": ["clone"]}  # no call that the assembler knows
     profile.write_text(json.dumps([*rules, unknown]))
     with job_launcher(home, sandbox__runtime="crun") as launcher:
         started, (write, stdout, stderr) = launcher.start(engine_start())

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from corral.engine.wire import (
 )
 from corral.engine.worker import Output, Worker, read_lines
 from corral.engine.worker_wire import Cancel, Generate, LineError, chunk, fatal
+from corral.sandbox.policy import sealed_document
 
 OnChunk = Callable[[dict[str, Any]], bool]
 Answer = Callable[[dict[str, Any], OnChunk], None]
@@ -254,11 +256,18 @@ OPTIONS = [
 ]
 
 
-def test_a_model_that_cannot_be_loaded_is_fatal() -> None:
+@pytest.mark.parametrize(
+    ("profile", "code"), [(sealed_document("engine"), "load_failed"), ("{", "seal_failed")]
+)
+def test_a_worker_that_cannot_serve_says_so(tmp_path: Path, profile: str, code: str) -> None:
+    (tmp_path / "sealed.json").write_text(profile)
+    # Coverage could not write its file any more.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE")}
     done = subprocess.run(
-        [sys.executable, "-m", "corral.engine.worker", "--model", "/dev/null", *OPTIONS],
-        capture_output=True, check=False, timeout=60,
+        [sys.executable, "-m", "corral.engine.worker", "--model", "/dev/null", *OPTIONS,
+         "--seal", str(tmp_path / "sealed.json")],
+        capture_output=True, check=False, timeout=60, env=environment,
     )  # fmt: skip
     assert done.returncode == 1
-    assert decode_from_worker(done.stdout) == Fatal("load_failed")
-    assert b"load failed" in done.stderr
+    assert decode_from_worker(done.stdout) == Fatal(code)
+    assert code.encode() in done.stderr

@@ -59,8 +59,8 @@ if "landlock" in walls:
     restrict_files([(__file__, READ_FILE)])
 if "filter" in walls:
     libc.prctl(38, 1, 0, 0, 0)
-    install_filter(compile_filter([[n, []] for n in ("read", "write", "futex", "mmap", "munmap",
-                   "brk", "exit_group")], os.uname().machine))
+    names = ["read", "write", "futex", "mmap", "munmap", "brk", "exit_group"]
+    install_filter(compile_filter([{"names": names}], os.uname().machine))
 go.set(); done.wait()
 os.write(1, (probes() + "|" + found[0]).encode())
 libc._exit(0)
