@@ -39,8 +39,8 @@ DegradedOption = Annotated[
         "--allow-degraded",
         metavar="FEATURE",
         help="Go on without this wall where the host lacks it: cgroup, landlock, mdwe; at the "
-        "isolation level strict also ksm, speculation, swap, cores, smt. gpu-sharing: tenants may share a "
-        "device. May be repeated.",
+        "isolation level strict also ksm, speculation, swap, cores, smt. gpu-sharing: tenants may "
+        "share a device. May be repeated.",
         show_default=False,
     ),
 ]

@@ -21,15 +21,9 @@ OWN = {
     "corral.engine.allocator_unsafe", "corral.engine.drivers",
     "corral.engine.drivers.extension_unsafe", "corral.engine.drivers.interface",
     "corral.engine.drivers.xllamacpp", "corral.engine.pacer",
-<<<<<<< HEAD
-    "corral.engine.plain_json", "corral.engine.translate", "corral.engine.worker",
-    "corral.engine.worker_wire", "corral.jail", "corral.jail.hardware_unsafe",
-    "corral.jail.lockdown_unsafe",
-=======
     "corral.engine.plain_json", "corral.engine.seal", "corral.engine.translate",
     "corral.engine.worker", "corral.engine.worker_wire", "corral.jail", "corral.jail.filter",
-    "corral.jail.lockdown_unsafe", "corral.jail.seal_unsafe",
->>>>>>> 1c3c2c3 (Seal: the profile goes into images as it is written; budget of the trusted base)
+    "corral.jail.hardware_unsafe", "corral.jail.lockdown_unsafe", "corral.jail.seal_unsafe",
 }  # fmt: skip
 USED = {
     "__future__", "_collections_abc", "_ctypes", "_json", "_queue", "_stat", "_struct", "ctypes",
