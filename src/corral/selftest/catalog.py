@@ -4,7 +4,7 @@ Trust: operator side. Input: our own files `data/*.toml`; a field that is not kn
 that a misspelt expectation cannot silently vanish.
 
 Fields of a probe: `title`; `walls` that stop it; `expect`, the outcomes that mean stopped, each
-the exact error name or fact; `engine`, `scan`, `fetch`, `gateway`, the same for one zone;
+the exact error name or fact; `engine`, `scan`, `fetch`, `gateway`, `sealed`, the same for one zone;
 `<zone>_may`, why this zone may do it (then the outcome must be `ok`); `gvisor`, outcomes under
 gVisor; `gvisor_absent`, why gVisor cannot have the wall; `control`, the outcomes that mean that the
 attack works outside (default: `ok`, or any error but a refusal); `host_may_lack`: the attack has no
@@ -22,6 +22,8 @@ from importlib import resources
 from typing import Any, Final
 
 ZONES: Final = ("engine", "scan", "fetch", "gateway")
+SEALED: Final = "sealed"
+"""The engine's zone after its second phase: probes with a `sealed` outcome run there too."""
 _FILES: Final = (
     "files", "proc", "links", "network", "processes", "kernel", "memory", "privileges", "resources",
 )  # fmt: skip
@@ -78,6 +80,7 @@ def parse_probe(probe_id: str, subject: str, table: dict[str, Any]) -> Probe:
         ValueError: a field is not known or missing.
     """
     table = dict(table)
+    sealed = SEALED in table
     try:
         control = table.pop("control", [])
         probe = Probe(
@@ -86,13 +89,13 @@ def parse_probe(probe_id: str, subject: str, table: dict[str, Any]) -> Probe:
             title=table.pop("title"),
             walls=tuple(table.pop("walls")),
             expect=tuple(table.pop("expect")),
-            zones={z: tuple(table.pop(z)) for z in ZONES if z in table},
+            zones={z: tuple(table.pop(z)) for z in (*ZONES, SEALED) if z in table},
             may={z: table.pop(f"{z}_may") for z in ZONES if f"{z}_may" in table},
             gvisor=tuple(table.pop("gvisor", ())),
             gvisor_absent=table.pop("gvisor_absent", ""),
             control=("any",) if control == "any" else tuple(control),
             host_may_lack=table.pop("host_may_lack", False),
-            only=tuple(table.pop("only", ZONES)),
+            only=(*table.pop("only", ZONES), *((SEALED,) if sealed else ())),
             alone=table.pop("alone", False),
             exhausts=table.pop("exhausts", False),
             look=table.pop("look", False),

@@ -18,7 +18,7 @@ from typing import Final
 from corral.core.errors import CorralError, IpcError
 from corral.ipc.client import LauncherClient
 from corral.ipc.messages import StartProbe
-from corral.selftest.catalog import ZONES, Probe, load_catalog
+from corral.selftest.catalog import SEALED, ZONES, Probe, load_catalog
 from corral.selftest.conversation import converse
 from corral.selftest.inspection import look_at
 from corral.selftest.outside_unsafe import run_outside
@@ -28,7 +28,7 @@ from corral.selftest.verdict import Line, judge
 
 _SECONDS: Final = 90.0
 _SCRATCH: Final = {"fetch": "/quarantine", "gateway": "/state"}
-GVISOR_ZONES: Final = ("engine", "scan")
+GVISOR_ZONES: Final = ("engine", SEALED, "scan")
 """What gVisor may run; the launcher gives the other zones a runtime that passes descriptors."""
 
 Launch = Callable[[str], AbstractContextManager[LauncherClient]]
@@ -73,7 +73,7 @@ def run_jail(
     skip: tuple[str, ...] = (),
 ) -> dict[str, str]:  # fmt: skip
     """Run some probes in one jail and return their outcomes."""
-    started, fds = launcher.start(StartProbe(zone))
+    started, fds = launcher.start(StartProbe("engine" if zone == SEALED else zone))
     run.runtime, run.tier = started.runtime, started.tier
     scratch = _SCRATCH.get(zone, "")
     try:
@@ -144,7 +144,9 @@ def run_matrix(
     controls = run_controls(targets, twin, full=exhaust)
     lines = []
     for name in runtimes:
-        zones = ("engine",) if not full else GVISOR_ZONES if name == "runsc" else ZONES
+        zones: tuple[str, ...] = ("engine",)
+        if full:
+            zones = GVISOR_ZONES if name == "runsc" else ("engine", SEALED, *ZONES[1:])
         with launch(name) as launcher:
             for zone in zones:
                 progress(f"{name}: {zone}")

@@ -85,9 +85,23 @@ def test_each_zone_may_do_exactly_what_its_data_says(lines: list[Line]) -> None:
     for line in lines:
         if line.verdict is Verdict.ALLOWED:
             allowed.setdefault(line.zone, set()).add(line.probe.id.split(".")[0])
-    zones = {"fetch": {"net", "namespace", "write"}, "gateway": {"write"}}
-    in_gvisor = lines[0].tier == "gvisor"
-    assert allowed == ({} if in_gvisor else zones)
+    zones = {
+        "engine": {"files"}, "scan": {"files"}, "gateway": {"files", "write"},
+        "fetch": {"files", "net", "namespace", "write"},
+    }  # fmt: skip
+    if lines[0].tier == "gvisor":
+        zones = {zone: {"files"} for zone in ("engine", "scan")}
+    assert allowed == zones
+
+
+@pytest.mark.claim("ESC-09")
+def test_a_sealed_worker_can_do_none_of_it(lines: list[Line]) -> None:
+    sealed = [li for li in lines if li.zone == "sealed"]
+    assert len(sealed) >= 100
+    proved(sealed, at_least=95)
+    (image,) = [li for li in sealed if li.probe.id == "files.image"]
+    before = [li for li in lines if li.zone == "engine" and li.probe.id == "files.image"]
+    assert (image.outcome, before[0].outcome) == ("EPERM", "ok")  # control: before the seal
 
 
 @pytest.mark.claim("SBX-01")

@@ -133,7 +133,7 @@ def test_the_catalog_names_the_walls_that_are_removed() -> None:
     assert named - tested_elsewhere <= set(WALLS)
 
 
-@pytest.mark.parametrize("zone", ["engine", "scan", "fetch", "gateway"])
+@pytest.mark.parametrize("zone", ["engine", "sealed", "scan", "fetch", "gateway"])
 def test_with_every_wall_nothing_is_red(mutants: Mutants, zone: str) -> None:
     assert mutants.reds((), zone) == {}
 

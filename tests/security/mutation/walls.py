@@ -22,6 +22,7 @@ ENTRY = (
 WITHOUT_OPTION = (
     "old = lock._prctl; lock._prctl = lambda c, o, v, *r: None if o == OPTION else old(c, o, v, *r)"
 )
+SEAL = "import corral.engine.seal as seal"
 NO_EXEC_FILTER = "lock._forbid_exec = lambda *_: None"
 
 
@@ -80,6 +81,12 @@ def without_resource(name: str) -> Change:
 def patched_entry(patch: str) -> Change:
     def change(bundle: Bundle) -> None:
         argv = bundle["process"]["args"]
+        if "-c" in argv:  # patched before
+            place = argv.index("-c") + 1
+            argv[place] = argv[place].replace(
+                "; import corral.jail.entry", f"; {patch}; import corral.jail.entry"
+            )
+            return
         place = argv.index("/opt/python/jail.py")
         bundle["process"]["args"] = [
             *argv[:place], "-c", ENTRY.replace("PATCH", patch), *argv[place + 1 :],
@@ -227,6 +234,14 @@ WALLS: dict[str, Wall] = {
     "cgroup pids": Wall(without_resource("pids"), ("host.tasks",)),
     "cgroup cpu": Wall(without_resource("cpu"), ("host.processor",), zone="scan"),
     "cgroup devices": Wall(without_resource("devices"), ("host.devices",)),
+    "sealed filter": Wall(
+        patched_entry(f"{SEAL}; seal.Seal.finish = lambda self: None"),
+        ("files.image", "memory.writable-code", "proc.kallsyms"), zone="sealed",
+    ),
+    "Landlock": Wall(
+        patched_entry(f"{SEAL}; seal.restrict_files = lambda *_: None"),
+        ("files.image",), zone="sealed", base=("sealed filter",),
+    ),
     "environment of the start": Wall(with_environment, ("inherit.environment-memory",)),
     "environment of the process": Wall(
         patched_entry("os.environ.clear = lambda: None"), ("inherit.environment",)

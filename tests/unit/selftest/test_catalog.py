@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from corral.selftest.catalog import ZONES, load_catalog, parse_probe
+from corral.selftest.catalog import SEALED, ZONES, load_catalog, parse_probe
 from corral.selftest.probes import program
 from corral.selftest.probes.registry import ALONE, LAST, PROBES, ordered
 
@@ -43,7 +43,7 @@ def test_every_probe_says_what_stops_it_in_each_zone() -> None:
         assert probe.title
         assert probe.walls
         assert probe.expect
-        assert set(probe.only) <= set(ZONES)
+        assert set(probe.only) <= {*ZONES, SEALED}
         assert not set(probe.may) & set(probe.zones), probe.id
 
 

@@ -67,6 +67,12 @@ def _register() -> None:
 _register()
 
 
+@probe("files.image")
+def _image(context: Context) -> None:
+    # What every zone may read until it is sealed.
+    _read(context.secret if context.control else "/opt/python/jail.py")
+
+
 @probe("files.secret")
 def _secret(context: Context) -> None:
     _read(context.secret)

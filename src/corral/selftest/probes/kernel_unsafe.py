@@ -5,6 +5,8 @@ Trust: runs in a jail. Input: trusted constants.
 
 from __future__ import annotations
 
+import fcntl
+import os
 from typing import Final
 
 from corral.selftest.probes.registry import Context, Stopped, probe
@@ -92,8 +94,6 @@ def _unshare(context: Context) -> None:
 
 @probe("kernel.terminal-input")
 def _terminal_input(_: Context) -> None:
-    import fcntl
-
     fcntl.ioctl(0, _TIOCSTI, b"\0")
 
 
@@ -104,7 +104,5 @@ def _hostname(context: Context) -> None:
 
 @probe("kernel.host-name-seen")
 def _host_name(_: Context) -> None:
-    import os
-
     if os.uname().nodename == "jail":
         raise Stopped("jail")
