@@ -30,7 +30,6 @@ TYPED = {"worker_failed", "worker_timeout", "worker_restarting"}
 """What a request may be told that a fault of its own tenant's worker met."""
 ATTACKS = (
     "garbage", "wrong_ids", "foreign_end", "after_end", "huge_usage", "leave", "half_line",
-    "close_stdout",
 )  # fmt: skip
 
 

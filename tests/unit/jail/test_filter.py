@@ -39,6 +39,7 @@ SAMPLES: list[tuple[str, list[int], list[int]]] = [
     ("clock_gettime", [1], []),
     ("restart_syscall", [], []),
     ("exit_group", [0], []),
+    ("exit", [0], []),
 ]
 
 
