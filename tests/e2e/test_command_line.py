@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.support.children import ended
 from tests.support.server import CORRAL, MODEL, MODEL_SHA256, copy_home, corral, corral_json
+from tests.support.terminal import terminal
 
 
 @pytest.fixture(scope="module")
@@ -46,28 +46,15 @@ def test_run_reads_its_prompt_from_a_pipe(place: Path) -> None:
 
 
 def test_run_is_a_chat_on_a_terminal(place: Path) -> None:
-    ours, theirs = pty.openpty()
-    with subprocess.Popen(
-        [str(CORRAL), "run", MODEL, "--max-tokens", "6", "--verbose", "--home", str(place)],
-        stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-        env=os.environ | {"TERM": "dumb"},
-    ) as chat:  # fmt: skip
-        os.close(theirs)
-        shown = read_until(ours, b">>> ")
-        os.write(ours, b"Hi!\n")
-        shown += read_until(ours, b"tokens/s")
-        shown += read_until(ours, b">>> ")
-        os.write(ours, b"/bye\n")
-        assert chat.wait(60) == 0
-    os.close(ours)
-    assert b"Ctrl-C stops an answer" in shown
-
-
-def read_until(terminal: int, wanted: bytes) -> bytes:
-    seen = b""
-    while wanted not in seen:
-        seen += os.read(terminal, 4096)
-    return seen
+    command = (str(CORRAL), "run", MODEL, "--max-tokens", "6", "--verbose", "--home", str(place))
+    with terminal(command) as screen:
+        screen.read_until(b">>> ")
+        screen.write(b"Hi!\n")
+        screen.read_until(b"tokens/s")
+        screen.read_until(b">>> ")
+        screen.write(b"/bye\n")
+        assert screen.process.wait(60) == 0
+    assert b"Ctrl-C stops an answer" in screen.shown
 
 
 def test_scan_exit_codes(place: Path, tmp_path: Path) -> None:
@@ -99,10 +86,10 @@ def test_keys_are_printed_by_up_also_after_a_pull(tmp_path: Path, model_home: Pa
     pulled = corral_json(home, "pull", str(blob), "--name", "m", "--sha256", MODEL_SHA256)
     assert pulled["name"] == "m"
     for has_keys in (True, False):
-        with subprocess.Popen(
+        with ended(subprocess.Popen(
             [str(CORRAL), "up", "--home", str(home), "--port", "0", "--print-json"],
             stdout=subprocess.PIPE, text=True,
-        ) as server:  # fmt: skip
+        )) as server:  # fmt: skip
             assert server.stdout is not None
             ready = json.loads(server.stdout.readline())
             assert ready["pid"] == server.pid

@@ -1,10 +1,13 @@
-"""Run code in a forked child, for code that changes the process it runs in."""
+"""Children of a test: code in a fork of it, and programs that do not outlive it."""
 
 from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 _OUT_OF_THE_WAY = 64
 
@@ -27,3 +30,17 @@ def in_child(look: Callable[[], str]) -> str:
         text = answer.read()
     os.waitpid(pid, 0)
     return text
+
+
+@contextmanager
+def ended(process: subprocess.Popen[Any]) -> Iterator[subprocess.Popen[Any]]:
+    """Kill a program when the block ends, however it ends.
+
+    `with Popen(...)` waits for the program instead: where a test failed before it had ended it,
+    for ever, past any timeout of the test.
+    """
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()

@@ -18,6 +18,7 @@ import pytest
 
 from corral.engine.wire import Cancel, Generate, Message, Sampling, encode_line
 from corral.sandbox.policy import load_sealed
+from tests.support.children import ended
 from tests.support.jail_job import engine_start, job_launcher, replace_worker
 from tests.support.server import copy_home
 
@@ -156,8 +157,8 @@ def test_every_allowed_call_is_used_by_a_full_answer(model_home, tmp_path, needs
     home = copy_home(model_home, tmp_path / "home")
     trace = tmp_path / "trace"
     for worker in running(home, "crun", parallel=8, event_interval_ms=40):
-        with subprocess.Popen(
-            ["strace", "-f", "-qq", "-o", str(trace), "-p", str(worker.pid)]
+        with ended(
+            subprocess.Popen(["strace", "-f", "-qq", "-o", str(trace), "-p", str(worker.pid)])
         ) as tracer:
             # Attached once a thread has come out of its wait under the tracer's eyes.
             assert eventually(lambda: trace.exists() and trace.stat().st_size > 0)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from corral.cli.leftovers import Footprint, leftovers, take_footprint
+from tests.support.children import ended
 
 PARENT = (
     "import subprocess, sys\n"
@@ -18,8 +19,10 @@ PARENT = (
 
 
 def test_grandchildren_are_part_of_it_and_gone_means_gone(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    with ended(
+        subprocess.Popen(
+            [sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
     ) as process:
         assert process.stdout is not None
         child = int(process.stdout.readline())
@@ -34,9 +37,9 @@ def test_grandchildren_are_part_of_it_and_gone_means_gone(tmp_path: Path) -> Non
 
 def in_new_namespace(tmp_path: Path, *, held: bool, earlier: Footprint | None) -> Footprint:
     """Run a process in a namespace of its own, take its footprint, end it; look for the earlier."""
-    with subprocess.Popen(
+    with ended(subprocess.Popen(
         ["unshare", "--uts", "cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
-    ) as process:  # fmt: skip
+    )) as process:  # fmt: skip
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(b"\n")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from corral.cli.readback import Row, read_back
+from tests.support.children import ended
 
 ZERO = "0" * 16
 
@@ -97,7 +98,7 @@ def test_a_process_that_is_gone_has_no_walls(tmp_path: Path) -> None:
 
 
 def test_a_plain_process_of_this_host_is_not_taken_for_a_jail() -> None:
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+    with ended(subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)) as child:
         found = verdicts(read_back(child.pid))
         child.kill()
     assert found["own namespaces"] == "absent"

@@ -14,6 +14,7 @@ from corral.cli.server import server_pid, signal_server
 from corral.core.errors import CorralError
 from corral.core.home import Home
 from corral.ipc.messages import WorkerStatus
+from tests.support.children import ended
 from tests.support.command_line import Corral
 from tests.support.launcher_stand_in import answering_launcher
 
@@ -58,16 +59,16 @@ def test_stop_ends_only_the_workers_that_are_meant(
 
 
 def test_stop_signals_the_server_and_waits_for_its_end(corral: Corral, tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as server:
+    with ended(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])) as server:
         with answering_launcher(Home(tmp_path), [], server.pid):
-            ended = corral("stop", "--home", str(tmp_path), "--json").document
-        assert ended == {"stopped": "server", "pid": server.pid}
+            stopped = corral("stop", "--home", str(tmp_path), "--json").document
+        assert stopped == {"stopped": "server", "pid": server.pid}
         assert server.wait(5) == -signal.SIGTERM
 
 
 def test_a_server_that_does_not_end_is_said_so(tmp_path: Path) -> None:
     program = "import signal, time; signal.signal(15, signal.SIG_IGN); print(); time.sleep(60)"
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as server:
+    with ended(subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)) as server:
         assert server.stdout is not None
         server.stdout.readline()
         try:
@@ -91,10 +92,12 @@ def test_a_pid_left_by_a_killed_server_is_not_believed(tmp_path: Path) -> None:
 
 
 def test_reload_sends_hangup(corral: Corral, tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", "import time; time.sleep(60)"],
-        # A test run under nohup hands down that hang-ups are ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # noqa: PLW1509 - one thread
+    with ended(
+        subprocess.Popen(
+            [sys.executable, "-c", "import time; time.sleep(60)"],
+            # A test run under nohup hands down that hang-ups are ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # noqa: PLW1509 - one thread
+        )
     ) as server:
         with answering_launcher(Home(tmp_path), [], server.pid):
             assert corral("reload", "--home", str(tmp_path)).code == 0

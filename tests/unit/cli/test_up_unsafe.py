@@ -7,6 +7,7 @@ import pytest
 
 from corral.cli.up_unsafe import parse_ready
 from corral.core.errors import CorralError
+from tests.support.children import ended
 
 STARTER = """
 import os, sys
@@ -22,8 +23,10 @@ become_launcher(
 
 
 def started(launcher: str) -> tuple[list[str], int, int]:
-    with subprocess.Popen(
-        [sys.executable, "-c", STARTER, launcher], stdout=subprocess.PIPE, text=True
+    with ended(
+        subprocess.Popen(
+            [sys.executable, "-c", STARTER, launcher], stdout=subprocess.PIPE, text=True
+        )
     ) as process:
         out, _ = process.communicate(timeout=30)
         return out.split(), process.returncode, process.pid

@@ -10,6 +10,7 @@ import pytest
 
 from corral.launcher.lease import Leases
 from corral.sandbox.cgroup import CgroupHost
+from tests.support.children import ended
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_a_killed_holder_keeps_it_until_its_processes_have_ended(
     os.close(joined)  # as the kernel does when a launcher is killed
     group = cgroups.root / "second"
     group.mkdir()
-    with subprocess.Popen(["/bin/sleep", "60"]) as member:
+    with ended(subprocess.Popen(["/bin/sleep", "60"])) as member:
         (group / "cgroup.procs").write_text(str(member.pid))
         assert leases.take("a.com/gpu=0", "/other") == -1
         member.kill()

@@ -39,7 +39,7 @@ from corral.launcher.loop import Channel, Loop
 from corral.launcher.pen import Pen
 from corral.launcher.requests import Requests
 from corral.launcher.session import Role
-from tests.support.children import in_child
+from tests.support.children import ended, in_child
 
 
 @dataclass
@@ -326,7 +326,9 @@ def test_a_jail_that_does_not_die_is_not_waited_for_forever(
 ) -> None:
     def check(parts: Parts) -> object:
         # Somebody else's child: it is killed, but its end never comes to us.
-        with subprocess.Popen(["/bin/sh", "-c", "sleep 60 & echo $!"], stdout=subprocess.PIPE) as p:
+        with ended(
+            subprocess.Popen(["/bin/sh", "-c", "sleep 60 & echo $!"], stdout=subprocess.PIPE)
+        ) as p:
             assert p.stdout is not None
             pid = int(p.stdout.readline())
             p.wait()

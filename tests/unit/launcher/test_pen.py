@@ -18,6 +18,7 @@ from corral.launcher.jails import JailTable
 from corral.launcher.lease import Leases
 from corral.launcher.pen import JailRequest, Pen
 from corral.launcher.placement import Places
+from tests.support.children import ended
 
 
 @pytest.mark.claim("HW-01")
@@ -33,7 +34,7 @@ def test_a_worker_that_did_not_get_its_cores_is_ended(
     leases = Leases(host.cgroups, tmp_path / "leases")
     pen._places = Places(isolation, leases)
     documents: list[dict[str, object]] = []
-    with subprocess.Popen(["/bin/sleep", "60"]) as process:
+    with ended(subprocess.Popen(["/bin/sleep", "60"])) as process:
         # What an OCI runtime would start; on the core that it should be on, or not.
         os.sched_setaffinity(process.pid, {min(os.sched_getaffinity(0))})
 

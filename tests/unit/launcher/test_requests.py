@@ -36,6 +36,7 @@ from corral.launcher.jails import Jail, JailTable
 from corral.launcher.pen import JailRequest, Pen
 from corral.launcher.requests import Requests
 from corral.launcher.session import Reply, Role, Session
+from tests.support.children import ended
 
 JOB = Session(1, Role.JOB, set())
 GATEWAY = Session(1, Role.GATEWAY, set())
@@ -191,7 +192,7 @@ def test_a_worker_that_does_not_exist(table: Requests) -> None:
 def test_stopping_answers_when_it_is_over(
     table: Requests, add_jail: AddJail, session: Session
 ) -> None:
-    with subprocess.Popen(["/bin/sleep", "60"]) as process:
+    with ended(subprocess.Popen(["/bin/sleep", "60"])) as process:
         jail = add_jail(pid=process.pid)
         assert table.stop_worker(session, 3, StopWorker(jail.worker_id)) == Reply(None)
         assert process.wait(5) == -9

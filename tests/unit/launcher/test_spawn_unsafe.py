@@ -19,7 +19,7 @@ from corral.launcher.events import EventLog
 from corral.launcher.spawn_unsafe import Stdio, remove_bundle, reserve_fds, start_bundle
 from corral.sandbox.cgroup import CgroupHost
 from corral.sandbox.runtimes import Runtime
-from tests.support.children import in_child
+from tests.support.children import ended, in_child
 
 DOCUMENT: dict[str, Any] = {
     "linux": {
@@ -197,7 +197,7 @@ def test_removal_goes_on_when_the_runtime_hangs(
     group.mkdir(parents=True)
     (stage / "bundles/scan-1").mkdir()
     (stage / "runtime/scan-1").mkdir()
-    with subprocess.Popen(["/bin/sleep", "60"]) as member:
+    with ended(subprocess.Popen(["/bin/sleep", "60"])) as member:
         (group / "cgroup.procs").write_text(str(member.pid))
         remove_bundle(runtime(stage, "exec /bin/sleep 60"), "scan-1", cgroups, "/a")
         assert member.wait(5) == -9
