@@ -34,13 +34,14 @@ def in_child(look: Callable[[], str]) -> str:
 
 @contextmanager
 def ended(process: subprocess.Popen[Any]) -> Iterator[subprocess.Popen[Any]]:
-    """Kill a program when the block ends, however it ends.
+    """Wait for a program at the end of the block, or kill it where the block failed.
 
-    `with Popen(...)` waits for the program instead: where a test failed before it had ended it,
-    for ever, past any timeout of the test.
+    `with Popen(...)` waits either way: where a test failed before it had ended the program, for
+    ever, past any timeout of the test.
     """
     with process:
         try:
             yield process
-        finally:
+        except BaseException:
             process.kill()
+            raise

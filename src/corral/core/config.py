@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from corral.core.errors import ConfigError
-from corral.core.limits import BODY_BYTES_MAX, GIB, MIB
+from corral.core.limits import BODY_BYTES_MAX, GIB, MIB, TENANT_WORKERS
 
 TIERS: Final = ("namespaces", "gvisor", "vm")
 """Sandbox tiers, weakest first."""
@@ -154,7 +154,7 @@ _RANGES: Final[dict[str, tuple[int, int]]] = {
     "engine.first_chunk_timeout_s": (1, 86400),
     "engine.chunk_timeout_s": (1, 3600),
     "engine.event_interval_ms": (0, 1000),
-    "engine.max_workers": (1, 64),
+    "engine.max_workers": (1, TENANT_WORKERS),
     "engine.crashes_max": (1, 1000),
     "engine.crash_window_s": (1, 86400),
     "engine.quarantine_s": (1, 1 << 31),

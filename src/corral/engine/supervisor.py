@@ -5,8 +5,9 @@ There is one supervisor for each (tenant, model digest, options); whatever its w
 requests of this tenant on this model feel it, and each of them gets a typed answer.
 
     idle → starting → ready → idle               on demand, unloaded when nobody needs it
-    starting | ready → backing off → idle        after a crash: 0.5 s, doubled for each one more
-                                                 without a good answer in between
+    starting | ready → backing off → idle        after a crash, or a start that the launcher refused:
+                                                 0.5 s, doubled for each one more without a good
+                                                 answer in between
     backing off → quarantined → idle             5 crashes in 10 minutes: the pair of tenant and
                                                  model is refused for an hour, or until released
 """
@@ -29,7 +30,7 @@ from corral.telemetry.log import get_logger
 from corral.tenancy.ward import Ward
 
 _log: Final = get_logger("engine.supervisor")
-_TAKEN: Final = frozenset({"no_exclusive_cores", "gpu_in_use"})
+_TAKEN: Final = frozenset({"no_exclusive_cores", "gpu_in_use", "too_many_workers"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,11 +233,16 @@ class Supervisor:
             self.live = False
             if error.code in _TAKEN:  # nothing crashed: cores and devices are other workers' now
                 return Unavailable("no_worker_free", "every place for a worker is taken", 2)
-            self._crashed(error.code)
-            return Unavailable(
-                "worker_start_refused", "the engine worker could not be started",
-                self._policy.first_delay_s,
+            # No byte of the model was read: that is the host's fault, not a crash of the pair.
+            delay_s = self._back_off("worker_start_refused", "the engine worker cannot be started")
+            _log.warning(
+                "worker_start_refused",
+                tenant=self._start.tenant, model=self._start.model, code=error.code,
+                retry_after_s=delay_s,
             )  # fmt: skip
+            return Unavailable(
+                "worker_start_refused", "the engine worker could not be started", delay_s
+            )
         self._worker_id = started.worker_id
         link = WorkerLink(
             pipes,
@@ -280,14 +286,9 @@ class Supervisor:
         now = self._loop.time()
         self._crashes.append(now)
         recent = sum(1 for at in self._crashes if now - at <= self._policy.window_s)
-        delay_s = min(
-            self._policy.first_delay_s * 2.0 ** min(self._in_a_row, 30), self._policy.delay_max_s
+        delay_s = self._back_off(
+            "worker_restarting", "the engine worker ended and is started again soon"
         )
-        self._in_a_row += 1
-        self._blocked = Unavailable(
-            "worker_restarting", "the engine worker ended and is started again soon", delay_s
-        )
-        self._blocked_until_s = now + delay_s
         _log.warning(
             "worker_broken",
             tenant=self._start.tenant, model=self._start.model, worker_id=self._worker_id,
@@ -304,6 +305,16 @@ class Supervisor:
                 tenant=self._start.tenant, model=self._start.model, count=recent,
                 retry_after_s=self._policy.quarantine_s,
             )  # fmt: skip
+
+    def _back_off(self, code: str, message: str) -> float:
+        """Refuse requests for a while, twice as long each time in a row; return how long."""
+        delay_s = min(
+            self._policy.first_delay_s * 2.0 ** min(self._in_a_row, 30), self._policy.delay_max_s
+        )
+        self._in_a_row += 1
+        self._blocked = Unavailable(code, message, delay_s)
+        self._blocked_until_s = self._loop.time() + delay_s
+        return delay_s
 
     async def _stop(self, worker_id: int) -> None:
         try:

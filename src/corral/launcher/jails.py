@@ -50,9 +50,9 @@ class Jail:
 
 
 class JailTable:
-    """Live jails by worker id."""
+    """Live jails by worker id: every worker that the configuration may ask for, and the gateway."""
 
-    def __init__(self, limit: int = TENANT_WORKERS) -> None:
+    def __init__(self, limit: int = TENANT_WORKERS + 1) -> None:
         self._limit = limit
         self._jails: dict[int, Jail] = {}
         self._next = 1

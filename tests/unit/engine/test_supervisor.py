@@ -175,7 +175,7 @@ def test_a_worker_that_does_not_load_is_a_typed_answer(mode: str, code: str) -> 
             assert answer.code == code
             again = await ask(router)
             assert isinstance(again, Unavailable)
-            assert again.code == "worker_restarting"
+            assert again.code == (code if mode == "refuse" else "worker_restarting")
             assert 0 < again.retry_after_s <= 0.05
 
     asyncio.run(run())
@@ -188,6 +188,21 @@ def test_cores_that_others_have_are_no_crash() -> None:
                 answer = await ask(router)
                 assert isinstance(answer, Unavailable)
                 assert answer.code == "no_worker_free"
+            assert isinstance(await ask(router), Stream)
+
+    asyncio.run(run())
+
+
+def test_what_the_launcher_refuses_to_start_is_no_crash_of_the_model() -> None:
+    async def run() -> None:
+        policy = RestartPolicy(first_delay_s=0.001, delay_max_s=0.002, crashes_max=2)
+        modes: dict[str, str | list[str]] = {"m": [*["refuse"] * 4, "echo"]}
+        async with routing(modes, policy=policy) as (router, _):
+            for _ in range(4):
+                answer = await ask(router)
+                assert isinstance(answer, Unavailable)
+                assert answer.code == "worker_start_refused"
+                await asyncio.sleep(0.005)
             assert isinstance(await ask(router), Stream)
 
     asyncio.run(run())
