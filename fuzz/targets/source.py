@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from corral.admission.source import default_name, parse_source
+from corral.admission.source import LocalSource, default_name, exact_text, parse_source
 from corral.core.errors import CorralError
 from fuzz.target import Target
 
@@ -14,7 +14,8 @@ def check(data: bytes) -> None:
         default_name(source)
     except CorralError:
         return
-    if parse_source(str(source)) != source:
+    text = str(source) if isinstance(source, LocalSource) else exact_text(source)
+    if parse_source(text) != source:
         raise AssertionError("the canonical text means another source")
 
 

@@ -80,6 +80,20 @@ def test_a_refused_pull_says_why_and_leaves_nothing(place: Path, tmp_path: Path)
     assert len(corral_json(place, "list")) == 1
 
 
+def test_a_known_digest_is_admitted_from_the_store(place: Path) -> None:
+    refused = corral(
+        place, "pull", str(place), "--sha256", MODEL_SHA256, "--name", "m", "--json", check=False
+    )
+    assert json.loads(refused.stdout)["error"]["code"] == "source_not_a_file"
+    corral_json(place, "pull", "hf://o/r/m.gguf", "--name", "m", "--sha256", MODEL_SHA256)
+    receipt = corral_json(place, "show", "m")["receipt"]
+    assert (receipt["readmitted_from_store"], receipt["asked_source"]) == (
+        True, "hf://o/r/m.gguf@main",
+    )  # fmt: skip
+    assert receipt["source"] == corral_json(place, "show", MODEL)["receipt"]["source"]
+    corral(place, "rm", "m")
+
+
 def test_keys_are_printed_by_up_also_after_a_pull(tmp_path: Path, model_home: Path) -> None:
     blob = model_home / "store" / "sha256" / MODEL_SHA256
     home = tmp_path / "home"

@@ -127,8 +127,26 @@ def add_entry(home: Home, admitted: Admitted, receipt: Receipt, quarantined: Pat
     return entry_of(receipt)
 
 
+def readmit_entry(home: Home, receipt: Receipt, text: str, signature: bytes) -> CatalogEntry | None:
+    """Put the row of a blob that is in the store into the catalog; None if the blob has gone.
+
+    Raises:
+        CorralError: codes `name_taken`, `database_unavailable`.
+    """
+    with store_lock(home):
+        if not home.blob(Digest(receipt.digest)).is_file():
+            return None
+        check_name(home, ModelName(receipt.name), Digest(receipt.digest))
+        put_row(home, receipt, text, signature)
+        write_trust_marks(home)
+    return entry_of(receipt)
+
+
 def put_row(home: Home, receipt: Receipt, text: str, signature: bytes) -> None:
-    """Write the row of a receipt whose blob is in the store; the caller holds `store_lock`."""
+    """Write the row of a receipt whose blob is in the store.
+
+    The caller holds `store_lock` and writes the trust marks next.
+    """
     row = {
         "digest": receipt.digest,
         "size_bytes": receipt.size_bytes,

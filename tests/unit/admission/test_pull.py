@@ -1,9 +1,10 @@
 """Pulls from end to end: real wire, job programs and database; only the jails are missing."""
 
 import hashlib
+import json
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,64 +12,24 @@ import pytest
 
 from corral.admission.catalog import Catalog, CatalogEntry, remove_entry
 from corral.admission.expectation import Expectation
+from corral.admission.fetch.client import fetch_source
 from corral.admission.fetch.wire import Arrived, encode
 from corral.admission.lock import pull_lock
+from corral.admission.progress import no_progress
 from corral.admission.pull import pull_model
 from corral.admission.quarantine import sweep_quarantine
 from corral.admission.source import HttpsSource, source_folder
-from corral.admission.trial import TrialResult
 from corral.core.config import Config, Fetch
 from corral.core.errors import CorralError
 from corral.core.home import Home
 from corral.core.ids import Digest
-from corral.ipc.client import LauncherClient
 from tests.support.bare_jobs import bare_jobs
 from tests.support.download_server import DownloadServer, Page, download_server
 from tests.support.gguf_file import F32, GgufFile, scalar
+from tests.unit.admission.conftest import Pull, Trial
 
 BODY = GgufFile().encode()
 SHA = Digest(hashlib.sha256(BODY).hexdigest())
-
-
-class Trial:
-    """A trial load whose outcome the test sets, and which looks at what is there."""
-
-    def __init__(self, home: Home, *, ok: bool = True) -> None:
-        self.home, self.ok, self.loads = home, ok, 0
-
-    def load(self, digest: Digest) -> TrialResult:
-        self.loads += 1
-        assert (self.home.quarantine / "blobs" / digest).stat().st_mode & 0o777 == 0o444
-        return TrialResult(ok=self.ok, code="" if self.ok else "model_load_failed", engine="e 1")
-
-
-@pytest.fixture
-def launcher(home: Home) -> Iterator[LauncherClient]:
-    with bare_jobs(home) as client:
-        yield client
-
-
-@pytest.fixture
-def trial(home: Home) -> Trial:
-    return Trial(home)
-
-
-Pull = Callable[..., CatalogEntry]
-
-
-@pytest.fixture
-def pull(home: Home, launcher: LauncherClient, trial: Trial) -> Pull:
-    def run(source: object, **changes: object) -> CatalogEntry:
-        options: dict[str, object] = {"config": Config(), "expect": Expectation()}
-        return pull_model(
-            str(source),
-            home=home,
-            launcher=launcher,
-            trial=trial,
-            **options | changes,  # type: ignore[arg-type]
-        )
-
-    return run
 
 
 def left_behind(home: Home) -> set[str]:
@@ -82,7 +43,7 @@ def catalog(home: Home) -> dict[str, CatalogEntry]:
     return dict(Catalog(home.database, home.receipt_public_key.read_bytes()).entries())
 
 
-def test_a_local_file_is_admitted(home: Home, pull: Pull, model_file: Path) -> None:
+def test_a_local_file_is_admitted(home: Home, pull: Pull, model_file: Path, trial: Trial) -> None:
     entry = pull(model_file)
     assert (entry.name, entry.digest, entry.trust) == ("tiny", SHA, "untrusted")
     assert left_behind(home) == {f"store/sha256/{SHA}"}
@@ -91,7 +52,7 @@ def test_a_local_file_is_admitted(home: Home, pull: Pull, model_file: Path) -> N
     assert catalog(home) == {"tiny": entry}
     receipt = entry.receipt
     assert (receipt.engine, receipt.kv_bytes_per_token, receipt.control_tokens) == (
-        "e 1", 128, ("<s>", "<|end|>"),
+        trial.engine, 128, ("<s>", "<|end|>"),
     )  # fmt: skip
 
 
@@ -118,8 +79,9 @@ def test_a_known_digest_whose_blob_is_gone_is_fetched_again(
 ) -> None:
     pull(model_file)
     home.blob(SHA).unlink()
-    pull(model_file, expect=Expectation(sha256=SHA))
+    entry = pull(model_file, expect=Expectation(sha256=SHA))
     assert home.blob(SHA).exists()
+    assert not entry.receipt.readmitted_from_store
 
 
 def test_a_name_belongs_to_one_file(
@@ -272,6 +234,54 @@ def test_a_download_is_admitted(home: Home, pull: Pull, server: DownloadServer) 
     assert left_behind(home) == {f"store/sha256/{SHA}"}
 
 
+@pytest.mark.claim("ADM-15")
+def test_the_query_of_a_url_is_stored_nowhere(
+    home: Home, pull: Pull, server: DownloadServer
+) -> None:
+    """Also not the one that a redirect names, and also not while a download is incomplete."""
+    server.pages["/a.gguf?token=S3CRET-1"] = Page(
+        status=302, headers={"Location": "/b.gguf?sig=S3CRET-2#S3CRET-3"}
+    )
+    server.pages["/b.gguf?sig=S3CRET-2"] = Page(status=503)
+    url = server.url("/a.gguf?token=S3CRET-1")
+    folder = home.quarantine / source_folder(HttpsSource(url))
+    folder.mkdir()
+    (folder / "model.part").write_bytes(BODY[:100])
+    saved = {"url_sha256": hashlib.sha256(url.encode()).hexdigest(), "sha256": SHA, "validator": ""}
+    (folder / "model.part.json").write_text(json.dumps(saved))
+    with pytest.raises(CorralError) as caught:
+        pull(url, config=reaching(server), expect=Expectation(sha256=SHA))
+    assert caught.value.code == "network_error"
+    assert "S3CRET" not in f"{caught.value.message}{caught.value.remedy}"
+    assert "model.part" in {path.name for path in folder.iterdir()}
+    assert not holding(home, b"S3CRET")
+    server.pages["/b.gguf?sig=S3CRET-2"] = Page(BODY, cut_after=400, headers={"ETag": '"1"'})
+    entry = pull(url, config=reaching(server), expect=Expectation(sha256=SHA))
+    assert set(server.ranges()) == {"bytes=100-", "bytes=500-"}
+    assert entry.source == entry.receipt.source == server.url("/a.gguf?query-removed")
+    assert entry.receipt.final_url == server.url("/b.gguf?query-removed")
+    again = pull(url + "2", name="again", expect=Expectation(sha256=SHA))
+    assert again.receipt.asked_source == server.url("/a.gguf?query-removed")
+    assert not holding(home, b"S3CRET")
+    assert holding(home, b"query-removed")
+
+
+@pytest.mark.claim("ADM-15")
+def test_a_fetch_job_cannot_have_a_query_stored(home: Home) -> None:
+    arrived = encode(Arrived(1, SHA, "https://me:pw@h/x?token=1#2")).decode()
+    with bare_jobs(home, f"print({arrived!r})") as launcher:
+        place = HttpsSource("https://h.example/m.gguf")
+        found = fetch_source(
+            place, config=Fetch(), expect=Expectation(), launcher=launcher, progress=no_progress
+        )
+    assert found.final_url == "https://h/x?query-removed"
+
+
+def holding(home: Home, text: bytes) -> list[Path]:
+    """Return every file of the state folder that holds `text`."""
+    return [p for p in home.root.rglob("*") if p.is_file() and text in p.read_bytes()]
+
+
 @pytest.mark.claim("ADM-03")
 def test_a_refused_download_leaves_nothing(home: Home, pull: Pull, server: DownloadServer) -> None:
     server.pages["/far.gguf"] = Page(BODY)
@@ -294,7 +304,8 @@ def test_an_interrupted_download_is_kept_and_resumed(
     folder = home.quarantine / source_folder(HttpsSource(url))
     folder.mkdir()
     (folder / "model.part").write_bytes(BODY[:100])
-    (folder / "model.part.json").write_text(f'{{"url":"{url}","sha256":"{SHA}","validator":""}}')
+    saved = {"url_sha256": hashlib.sha256(url.encode()).hexdigest(), "sha256": SHA, "validator": ""}
+    (folder / "model.part.json").write_text(json.dumps(saved))
     sweep_quarantine(home)
     server.pages["/far.gguf"] = Page(BODY)
     pull(url, config=reaching(server), expect=Expectation(sha256=SHA))

@@ -12,7 +12,9 @@ from corral.admission.source import (
     LocalSource,
     PypiSource,
     default_name,
+    exact_text,
     parse_source,
+    shown_url,
     source_folder,
 )
 from corral.core.errors import CorralError
@@ -80,6 +82,40 @@ def test_names_come_from_file_names() -> None:
     assert default_name(parse_source("https://h/a%20b..c.GGUF?x=1")) == "a-b.c"
     with pytest.raises(CorralError):
         default_name(parse_source("https://h/"))
+
+
+@pytest.mark.claim("ADM-15")
+def test_a_query_is_part_of_a_source_and_not_shown() -> None:
+    source = parse_source("https://h.example:8443/a/m.gguf?X-Sig=SECRET&e=1")
+    assert isinstance(source, HttpsSource)
+    assert str(source) == "https://h.example:8443/a/m.gguf?query-removed"
+    assert "SECRET" not in repr(source)
+    assert parse_source(exact_text(source)) == source
+    other = HttpsSource(source.url + "2")
+    assert source_folder(other) != source_folder(source)
+    assert "SECRET" not in source_folder(source)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://h/m", "https://h/m"),
+        ("https://h/m?", "https://h/m"),
+        ("https://h?SECRET", "https://h?query-removed"),
+        ("https://h/m?a=SECRET?b#SECRET", "https://h/m?query-removed"),
+        ("https://h/m#SECRET", "https://h/m"),
+        ("https://me:SECRET@h:1/m", "https://h:1/m"),
+        ("https://h/m?query-removed", "https://h/m?query-removed"),
+        ("https://[SECRET/m", ""),
+    ],
+)
+def test_what_is_shown_of_a_url(url: str, shown: str) -> None:
+    assert shown_url(url) == shown
+
+
+@given(st.text(max_size=80))
+def test_no_query_is_ever_shown(query: str) -> None:
+    assert shown_url("https://h/m?S3CRET" + query) in {"https://h/m?query-removed", ""}
 
 
 def test_folder_is_stable_and_plain() -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import urlsplit
 
+import msgspec
+
 from corral.admission.expectation import Expectation
 from corral.admission.fetch.trust import trusted_ca_pem
 from corral.admission.fetch.wire import (
@@ -27,6 +29,8 @@ from corral.admission.source import (
     HubSource,
     PypiSource,
     RemoteSource,
+    exact_text,
+    shown_url,
     source_folder,
 )
 from corral.core.config import Fetch
@@ -54,7 +58,7 @@ def fetch_request(source: RemoteSource, config: Fetch, expect: Expectation) -> F
         case HttpsSource(url=url):
             named = url
     return FetchRequest(
-        source=str(source),
+        source=exact_text(source),
         hosts=(*(host.lower() for host in config.hosts), _host_and_port(named)),
         private_hosts=tuple(host.lower() for host in config.private_hosts),
         max_bytes=config.max_bytes,
@@ -86,8 +90,9 @@ def fetch_source(
                 match parse_from_job(line):
                     case Moved(done_bytes=done, total_bytes=total):
                         progress("fetch", done, total)
-                    case Arrived() as arrived:
-                        return arrived
+                    case Arrived(final_url=url) as arrived:
+                        # The job leaves the query out as well, but the job is hostile.
+                        return msgspec.structs.replace(arrived, final_url=shown_url(url))
                     case Refused(code=code, message=message, remedy=remedy):
                         raise CorralError(code, message, remedy=remedy)
                     case None:

@@ -25,6 +25,7 @@ from typing import Final
 import msgspec
 
 from corral.admission.fetch.web import Answer, Web, check_status
+from corral.admission.source import shown_url
 from corral.core.errors import CorralError
 from corral.core.limits import MIB
 
@@ -54,7 +55,11 @@ class Download:
 
 @dataclass(frozen=True, slots=True)
 class Landed:
-    """A complete file."""
+    """A complete file.
+
+    Attributes:
+        final_url: where the last redirect led, without its query, which may be a credential.
+    """
 
     size_bytes: int
     sha256: str
@@ -63,9 +68,13 @@ class Landed:
 
 
 class _Saved(msgspec.Struct, forbid_unknown_fields=True):
-    """What is known of an incomplete file."""
+    """What is known of an incomplete file.
 
-    url: str
+    Attributes:
+        url_sha256: of the address; its query may be a credential, so it is not kept itself.
+    """
+
+    url_sha256: str
     sha256: str
     validator: str
 
@@ -120,7 +129,7 @@ def _attempt(web: Web, wanted: Download, moved: Moved) -> Landed:
     _meta(wanted).unlink(missing_ok=True)
     revision = next((t["x-repo-commit"] for t in answer.trail if "x-repo-commit" in t), "")
     revision = revision if re.fullmatch(r"[0-9a-f]{0,64}", revision) else ""
-    return Landed(size, digest, answer.url, revision)
+    return Landed(size, digest, shown_url(answer.url), revision)
 
 
 def _receive(
@@ -159,7 +168,7 @@ def _resume_point(wanted: Download) -> tuple[int, Mapping[str, str]]:
         saved = msgspec.json.decode(_meta(wanted).read_bytes(), type=_Saved)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return 0, {}
-    if saved.url != wanted.url or saved.sha256 != wanted.sha256:
+    if saved.url_sha256 != _url_sha256(wanted) or saved.sha256 != wanted.sha256:
         return 0, {}
     headers = {"range": f"bytes={size}-"}
     if saved.validator:
@@ -188,7 +197,7 @@ def _save(wanted: Download, answer: Answer) -> None:
     validator = etag if etag.startswith('"') else answer.headers.get("last-modified", "")
     with disk_errors():
         _meta(wanted).write_bytes(
-            msgspec.json.encode(_Saved(wanted.url, wanted.sha256, validator[:1024]))
+            msgspec.json.encode(_Saved(_url_sha256(wanted), wanted.sha256, validator[:1024]))
         )
 
 
@@ -198,6 +207,10 @@ def _linked_sha256(trail: tuple[Mapping[str, str], ...]) -> str:
         if _HEX.fullmatch(linked):
             return linked
     return ""
+
+
+def _url_sha256(wanted: Download) -> str:
+    return hashlib.sha256(wanted.url.encode()).hexdigest()
 
 
 def _length(text: str) -> int:

@@ -42,6 +42,10 @@ def refusal(wanted: FetchRequest, folder: Path) -> str:
     return caught.value.code
 
 
+def url_sha256(url: str) -> str:
+    return hashlib.sha256(url.encode()).hexdigest()
+
+
 def test_a_file_arrives_hashed(server: DownloadServer, tmp_path: Path) -> None:
     server.pages["/m.gguf"] = Page(BODY)
     arrived = fetch(request(server, server.url("/m.gguf"), sha256=SHA), tmp_path)
@@ -65,7 +69,7 @@ def test_an_interrupted_fetch_is_resumed_by_the_next(
     wanted = request(server, server.url("/m"), sha256=SHA)
     server.pages["/m"] = Page(BODY)
     (tmp_path / "model.part").write_bytes(BODY[:1_000_000])
-    saved = {"url": server.url("/m"), "sha256": SHA, "validator": ""}
+    saved = {"url_sha256": url_sha256(server.url("/m")), "sha256": SHA, "validator": ""}
     (tmp_path / "model.part.json").write_text(json.dumps(saved))
     assert fetch(wanted, tmp_path).sha256 == SHA
     assert server.ranges() == ["bytes=1000000-"]
@@ -77,7 +81,7 @@ def test_a_file_that_changed_starts_over(
 ) -> None:
     server.pages["/m"] = Page(BODY, headers={"ETag": '"new"'})
     (tmp_path / "model.part").write_bytes(b"other" * 1000)
-    saved = {"url": server.url("/m"), "sha256": "", "validator": saved_etag}
+    saved = {"url_sha256": url_sha256(server.url("/m")), "sha256": "", "validator": saved_etag}
     (tmp_path / "model.part.json").write_text(json.dumps(saved))
     assert fetch(request(server, server.url("/m")), tmp_path).sha256 == SHA
 
@@ -116,7 +120,7 @@ def test_no_space(server: DownloadServer, tmp_path: Path) -> None:
     wanted = request(server, server.url("/m"), max_bytes=1 << 62)
     server.pages["/m"] = Page(b"", headers={"Content-Range": f"bytes 4-9/{1 << 59}"}, status=206)
     (tmp_path / "model.part").write_bytes(b"abcd")
-    saved = {"url": server.url("/m"), "sha256": "", "validator": '"v"'}
+    saved = {"url_sha256": url_sha256(server.url("/m")), "sha256": "", "validator": '"v"'}
     (tmp_path / "model.part.json").write_text(json.dumps(saved))
     assert refusal(wanted, tmp_path) == "no_space"
 
@@ -134,6 +138,16 @@ def test_redirects_are_followed_when_allowed(server: DownloadServer, tmp_path: P
     server.pages["/b"] = Page(BODY)
     assert fetch(request(server, server.url("/a")), tmp_path).final_url == server.url("/b")
     assert all("cookie" not in headers for _, headers in server.requests)
+
+
+@pytest.mark.claim("ADM-15")
+def test_a_query_is_asked_with_and_not_told(server: DownloadServer, tmp_path: Path) -> None:
+    server.pages["/a?token=1"] = Page(status=302, headers={"Location": "/b?token=2#3"})
+    server.pages["/b?token=2"] = Page(BODY, cut_after=1000, headers={"ETag": '"v1"'})
+    arrived = fetch(request(server, server.url("/a?token=1")), tmp_path)
+    assert arrived.final_url == server.url("/b?query-removed")
+    assert [path for path, _ in server.requests] == ["/a?token=1", "/b?token=2"] * 2
+    assert server.ranges() == ["bytes=1000-"] * 2
 
 
 @pytest.mark.claim("FET-01")

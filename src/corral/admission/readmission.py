@@ -1,0 +1,111 @@
+"""Admit a file that the store has already, because the operator named its digest.
+
+Trust: operator side. Input: the operator's source and expectation; catalog entries whose receipts
+verified. The bytes are known to the last one, so nothing is fetched, scanned or tried again; that
+holds only for what is checked here, and the receipt says that it was so.
+
+    1 an admission of these bytes by the scanner, the policy and the engine of today
+    2 the blob is in the store, and is the regular file that was admitted
+    3 a local source is a regular file with these very bytes; a remote one is not asked
+    4 receipt: provenance of the earlier admission, and what was asked for now
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from contextlib import closing
+
+import msgspec
+
+from corral.admission.catalog import Catalog, CatalogEntry, check_name, readmit_entry
+from corral.admission.expectation import Expectation
+from corral.admission.progress import Progress
+from corral.admission.receipt import POLICY, Receipt, sign_receipt
+from corral.admission.scan.report import SCANNER
+from corral.admission.sealing import hash_file, open_local_file
+from corral.admission.source import LocalSource, Source
+from corral.admission.trial import installed_engine
+from corral.core.errors import CorralError
+from corral.core.home import Home
+from corral.core.ids import Digest, ModelName
+from corral.pki.receipt_key import load_receipt_key
+
+
+def readmit(
+    home: Home,
+    source: Source,
+    name: ModelName,
+    expect: Expectation,
+    *,
+    max_bytes: int,
+    progress: Progress,
+) -> CatalogEntry | None:
+    """Admit a file of the store under a name, or return None: it has to go the whole way.
+
+    Raises:
+        CorralError: codes of `open_local_file`; `too_large`, `hash_mismatch`, `name_taken`,
+            `database_unavailable`, `receipt_key_unreadable`.
+    """
+    if expect.sha256 is None or expect.wheel_sha256 is not None:
+        return None
+    # 1, 2
+    old = _earlier_admission(home, expect.sha256)
+    if old is None or not _is_stored(home, old):
+        return None
+    # 3
+    check_name(home, name, expect.sha256)
+    if old.size_bytes > max_bytes:
+        return None
+    if isinstance(source, LocalSource):
+        _check_local(source, expect.sha256, max_bytes, progress)
+    # 4
+    receipt = msgspec.structs.replace(
+        old,
+        name=name,
+        trust="verified",
+        sha256_demanded=True,
+        readmitted_from_store=True,
+        asked_source=str(source),
+        admitted_at=int(time.time()),
+    )
+    text, signature = sign_receipt(receipt, load_receipt_key(home))
+    return readmit_entry(home, receipt, text, signature)
+
+
+def _earlier_admission(home: Home, digest: Digest) -> Receipt | None:
+    """Return the latest receipt of these bytes whose checks are those of today."""
+    today = (SCANNER, POLICY, installed_engine())
+    with closing(Catalog(home.database, home.receipt_public_key.read_bytes())) as catalog:
+        found = [
+            entry.receipt
+            for entry in catalog.entries().values()
+            if entry.digest == digest
+            and (entry.receipt.scanner, entry.receipt.policy, entry.receipt.engine) == today
+        ]
+    return max(found, key=lambda receipt: receipt.admitted_at, default=None)
+
+
+def _is_stored(home: Home, receipt: Receipt) -> bool:
+    try:
+        facts = home.blob(Digest(receipt.digest)).lstat()
+    except OSError:
+        return False
+    return stat.S_ISREG(facts.st_mode) and facts.st_size == receipt.size_bytes
+
+
+def _check_local(source: LocalSource, demanded: Digest, max_bytes: int, progress: Progress) -> None:
+    fd = open_local_file(source.path)
+    try:
+        found = hash_file(
+            fd, max_bytes=max_bytes, moved=lambda done, total: progress("copy", done, total)
+        )
+    finally:
+        os.close(fd)
+    if found != demanded:
+        raise CorralError(
+            "hash_mismatch",
+            f"the file has sha256 {found}, expected {demanded}",
+            remedy="find out why the file changed before you trust the new digest",
+        )
