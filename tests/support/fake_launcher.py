@@ -23,6 +23,7 @@ from corral.ipc.messages import (
     StartEngine,
     StopWorker,
     WorkerEnded,
+    WorkerStatus,
     decode_message,
     encode_message,
 )
@@ -122,9 +123,21 @@ class FakeLauncher:
             case GatewayAlive():
                 self.alive += 1
                 return Done(), []
-            case NextWorker():
-                return NoMore(), []
+            case NextWorker(after):
+                return self._status(after), []
         return Refused("not_permitted", "not permitted", ""), []
+
+    def _status(self, after: int) -> Message:
+        worker_id = min((w for w in self.live if w > after), default=0)
+        if not worker_id:
+            return NoMore()
+        pid = self.live[worker_id].pid
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        return WorkerStatus(
+            worker_id=worker_id, kind="engine", tenant="", model="", digest="", pid=pid,
+            runtime="fake", tier="namespaces", rss_bytes=pages * os.sysconf("SC_PAGE_SIZE"),
+            started_s=0,
+        )  # fmt: skip
 
     def _start(self, message: StartEngine) -> tuple[Message, list[int]]:
         mode = self.modes.get(message.model, "echo")

@@ -5,6 +5,7 @@ Trust: operator side. Input: text of a hostile model; printed without control ch
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 import time
@@ -31,6 +32,9 @@ _FAILURES = {
         "engine_error", "the engine failed on this request", remedy="see: corral show MODEL"
     ),
 }
+
+_TURN_ONLY = frozenset({*_FAILURES, "prompt_too_long"})
+"""After these the worker takes the next turn; after any other it has gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,8 @@ def chat(conversation: Conversation, *, verbose: bool) -> None:
     import readline
 
     readline.set_history_length(1000)
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")  # a typed byte that is no UTF-8 ends no chat
     print_note("Ctrl-C stops an answer, Ctrl-D or /bye leaves, /clear starts over")
     while True:
         try:
@@ -143,7 +149,7 @@ def chat(conversation: Conversation, *, verbose: bool) -> None:
             try:
                 answer = conversation.ask(prompt, show=True)
             except CorralError as error:
-                if error.code not in _FAILURES:
+                if error.code not in _TURN_ONLY:
                     raise
                 print_error(error, as_json=False)
                 continue

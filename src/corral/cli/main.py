@@ -2,7 +2,8 @@
 
 Trust: operator side. Input: the operator's command line.
 
-Exit codes: 0 done; 1 refused or failed; 2 wrong usage (`scan`: could not decide); 130 interrupted.
+Exit codes: 0 done; 1 refused or failed; 2 wrong usage (`scan`: could not decide); 70 a defect of
+corral itself (`internal_error`); 130 interrupted.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ from corral.cli import (
     usage,
     version,
 )
-from corral.cli.terminal import print_error
-from corral.core.errors import CorralError
+from corral.cli.failure import exit_code, traceback_for_who_asks, typed_failure
+from corral.cli.terminal import print_error, print_note
 
 app = typer.Typer(
     name="corral",
@@ -71,20 +72,16 @@ def main() -> None:
     as_json = bool({"--json", "--print-json"} & set(sys.argv[1:]))
     try:
         app()
-    except CorralError as error:
-        print_error(error, as_json=as_json)
-    except PermissionError:
-        print_error(
-            CorralError(
-                "no_permission",
-                "this state folder belongs to another user",
-                remedy="run as the user who set it up, or name a folder of your own with --home",
-            ),
-            as_json=as_json,
-        )
     except BrokenPipeError:
         # Whoever read our output has gone (`corral logs | head`): nothing more to say.
         sys.stderr.close()
+        sys.exit(1)
+    except Exception as error:
+        failure = typed_failure(error)
+        print_error(failure, as_json=as_json)
+        if asked := traceback_for_who_asks(error, failure):
+            print_note(asked)
+        sys.exit(exit_code(failure))
     sys.exit(1)
 
 

@@ -6,6 +6,7 @@ and printed without control characters.
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -111,9 +112,23 @@ def receipt_document(entry: CatalogEntry) -> dict[str, Any]:
 
 def _catalog(home: Home) -> tuple[CatalogEntry, ...]:
     from corral.admission.catalog import Catalog
+    from corral.state.connection import unavailable
+    from corral.state.database import open_database
     from corral.telemetry.log import configure_logging
 
     # A receipt that does not verify is logged: to stderr, never into a JSON document.
     configure_logging(level="warning")
-    with closing(Catalog(home.database, home.receipt_public_key.read_bytes())) as catalog:
-        return tuple(catalog.entries().values())
+    try:
+        public_key = home.receipt_public_key.read_bytes()
+    except FileNotFoundError as error:
+        raise CorralError(
+            "receipt_key_missing",
+            "the key that verifies admission receipts is gone",
+            remedy="corral up makes it again from the signing key, if that is there",
+        ) from error
+    open_database(home.database)  # an empty file, or one of an older version, is made whole
+    try:
+        with closing(Catalog(home.database, public_key)) as catalog:
+            return tuple(catalog.entries().values())
+    except sqlite3.Error as error:
+        raise unavailable() from error

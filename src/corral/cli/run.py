@@ -23,7 +23,8 @@ from corral.cli.options import (
     open_home,
     sandbox_settings,
 )
-from corral.cli.terminal import notes, print_json, print_note
+from corral.cli.progress import shown_load
+from corral.cli.terminal import print_json, print_note
 from corral.core.ids import TenantName
 
 _LOCAL = TenantName("local")
@@ -74,7 +75,7 @@ def run(
     config = effective_config(place, settings)
     entry = find_model(place, model)
     if prompt == "-" or (prompt is None and (as_json or not sys.stdin.isatty())):
-        prompt = sys.stdin.read()
+        prompt = piped_prompt()
     sampling = Sampling(
         max_tokens=max_tokens or config.limits.max_tokens, temperature=temperature, seed=seed
     )
@@ -82,8 +83,10 @@ def run(
         tenant=_LOCAL, model=entry.name, digest=entry.digest, estimate=entry.receipt, config=config
     )
     with job_launcher(place, settings) as launcher, ExitStack() as stack:
-        with notes().status(f"loading {entry.name} in its sandbox"):
-            worker = stack.enter_context(LocalWorker(launcher, start, config.engine.load_timeout_s))
+        with shown_load(entry.name) as loading:
+            worker = stack.enter_context(
+                LocalWorker(launcher, start, config.engine.load_timeout_s, loading=loading)
+            )
         talk = Conversation(worker=worker, sampling=sampling, system=system)
         if prompt is None:
             chat(talk, verbose=verbose)
@@ -105,3 +108,18 @@ def run(
             )
         elif verbose:
             print_note(speed_line(answer))
+
+
+def piped_prompt() -> str:
+    """Return what stands on stdin; bytes that are no UTF-8 become U+FFFD.
+
+    Raises:
+        CorralError: code `prompt_too_long`; no more than that is read.
+    """
+    from corral.core.limits import WIRE_LINE_BYTES
+    from corral.engine.local import prompt_too_long
+
+    typed = sys.stdin.buffer.read(WIRE_LINE_BYTES + 1)
+    if len(typed) > WIRE_LINE_BYTES:
+        raise prompt_too_long()
+    return typed.decode(errors="replace")

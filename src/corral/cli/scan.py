@@ -6,11 +6,13 @@ is checked and printed without control characters.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from corral.cli.failure import typed_failure
 from corral.cli.models import find_model
 from corral.cli.options import (
     DegradedOption,
@@ -57,8 +59,8 @@ def scan(
     settings = sandbox_settings(tier, runtime, allow_degraded)
     try:
         report = _scan(target, Home.locate(home), settings)
-    except CorralError as error:
-        print_error(error, as_json=as_json)
+    except (CorralError, PermissionError) as error:
+        print_error(typed_failure(error), as_json=as_json)
         raise typer.Exit(2) from error
     if as_json:
         import msgspec
@@ -77,12 +79,23 @@ def _scan(target: str, home: Home, settings: dict[str, object]) -> Report:
 
     config = effective_config(home, settings)
     prepare_home(home)
-    path = Path(target)
-    if not path.exists() and home.database.exists():
-        # A name of an admitted model: its blob is what was scanned once already.
-        path = home.blob(find_model(home, target).digest)
+    path = _file_of(target, home)
     with job_launcher(home, settings) as launcher, shown_progress() as progress:
         return scan_file(path, home=home, config=config, launcher=launcher, progress=progress)
+
+
+def _file_of(target: str, home: Home) -> Path:
+    """Return the file that is meant: the one of that path, else the blob of the model."""
+    path = Path(target)
+    if os.path.lexists(path):
+        return path
+    try:
+        return home.blob(find_model(home, target).digest)
+    except CorralError:
+        # Whoever types this means a file, and is told that there is none (`source_missing`).
+        if "/" in target or target.lower().endswith(".gguf"):
+            return path
+        raise
 
 
 def _show(report: Report) -> None:

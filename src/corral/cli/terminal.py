@@ -4,7 +4,7 @@ Trust: operator side. Input: text of models, files and logs is untrusted; `plain
 control character out of it before a terminal sees it.
 
 Data goes to stdout, everything for the person's eyes only to stderr; with `--json`, stdout is
-exactly one JSON document, also when the verb fails.
+exactly one JSON document (`corral logs`: one for each line), also when the verb fails.
 """
 
 from __future__ import annotations

@@ -10,6 +10,8 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,6 +26,7 @@ from corral.cli.options import (
     effective_config,
     sandbox_settings,
 )
+from corral.cli.serving import Serving, note_serving
 from corral.cli.terminal import notes, print_error, print_json, print_note
 from corral.core.config import Config
 from corral.core.errors import CorralError
@@ -83,19 +86,20 @@ def up(
         settings["listen.host"], settings["listen.port"] = listener.getsockname()[:2]
     config = effective_config(place, settings)
     first = prepare(place, config, first_keys)
-    enter_leaf()
-    report_host(place, config)
+    with shown_if_it_fails(first):
+        enter_leaf()
+        report_host(place, config)
 
-    from corral.cli.up_unsafe import become_launcher
-    from corral.launcher.command import serve_command
+        from corral.cli.up_unsafe import become_launcher
+        from corral.launcher.command import serve_command
 
-    inherited = (listener.detach(),) if listener else ()
-    become_launcher(
-        lambda ready: serve_command(place, settings, ready, *inherited),
-        inherit=inherited,
-        announce=partial(_announce, place, config, first, as_json, os.getpid()),
-        complain=partial(_complain, first, as_json),
-    )
+        inherited = (listener.detach(),) if listener else ()
+        become_launcher(
+            lambda ready: serve_command(place, settings, ready, *inherited),
+            inherit=inherited,
+            announce=partial(_announce, place, config, first, as_json, os.getpid()),
+            complain=partial(_complain, first, as_json),
+        )
 
 
 def prepare(home: Home, config: Config, first_keys: Path | None = None) -> FirstKeys | None:
@@ -110,10 +114,10 @@ def prepare(home: Home, config: Config, first_keys: Path | None = None) -> First
         The first API keys if this call made them and they were not written to a file, else None.
 
     Raises:
-        CorralError: the folder, the certificate or the address is not fit to serve.
+        CorralError: the folder, the certificate or the address is not fit to serve, or the first
+            keys cannot be delivered (`first_keys_unwritable`; then there are none).
     """
     from corral.admission.quarantine import sweep_quarantine
-    from corral.pki.atomic import write_atomically
     from corral.pki.authority import (
         ensure_server_certificate,
         load_or_check_operator_certificate,
@@ -122,21 +126,39 @@ def prepare(home: Home, config: Config, first_keys: Path | None = None) -> First
 
     if config.tls.cert_file:
         load_or_check_operator_certificate(config.tls.cert_file, config.tls.key_file)
-    first = initialise(home)
-    if first and first_keys:
-        document = {"api_key": first.api_key, "admin_key": first.admin_key}
-        write_atomically(first_keys, json.dumps(document).encode() + b"\n", mode=0o600)
-        first = None
-    try:
+    made = initialise(home, partial(_write_first_keys, first_keys) if first_keys else None)
+    first = None if first_keys else made
+    with shown_if_it_fails(first):
         check_exposure(home, config)
         if not config.tls.cert_file:
             ensure_server_certificate(home, certificate_names(config))
         sweep_quarantine(home)
+    return first
+
+
+@contextmanager
+def shown_if_it_fails(first: FirstKeys | None) -> Iterator[None]:
+    """Print the first keys if the block fails: they exist, and no later run prints them."""
+    try:
+        yield
     except BaseException:
-        # These keys exist from now on and nobody will ever see them again.
         _show_keys(first)
         raise
-    return first
+
+
+def _write_first_keys(path: Path, first: FirstKeys) -> None:
+    """Leave the first keys in a file; runs before they are valid (`tenancy.setup.initialise`)."""
+    from corral.pki.atomic import write_atomically
+
+    document = {"api_key": first.api_key, "admin_key": first.admin_key}
+    try:
+        write_atomically(path, json.dumps(document).encode() + b"\n", mode=0o600)
+    except (CorralError, ValueError) as error:  # ValueError: the path has no file name
+        raise CorralError(
+            "first_keys_unwritable",
+            "the file of --first-keys cannot be written, so no keys were made",
+            remedy="name a file in a folder that exists and that this user may write",
+        ) from error
 
 
 def report_host(home: Home, config: Config) -> None:
@@ -204,6 +226,10 @@ def _announce(
     host: str, port: int,
 ) -> None:  # fmt: skip
     """Tell whoever started us that the server answers; runs in a child of the launcher."""
+    try:
+        note_serving(home, _serving(config, pid))
+    except CorralError as error:
+        print_error(error, as_json=False)
     url = base_url(config.listen.host, config.listen.names, host, port)
     ca_file = None if config.tls.cert_file else str(home.ca_cert)
     if as_json:
@@ -213,6 +239,13 @@ def _announce(
         print_json({**document, "pid": pid})
         return
     _show_banner(url, ca_file, first)
+
+
+def _serving(config: Config, pid: int) -> Serving:
+    return Serving(
+        pid=pid, names=certificate_names(config), cert_file=config.tls.cert_file,
+        key_file=config.tls.key_file,
+    )  # fmt: skip
 
 
 def _show_banner(url: str, ca_file: str | None, first: FirstKeys | None) -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import selectors
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Final, Self
 
 from corral.core.errors import CorralError
+from corral.core.limits import MIB, WIRE_LINE_BYTES
 from corral.engine.conversation import Conversation
 from corral.engine.wire import (
     SEAL_FAILED,
@@ -34,6 +35,7 @@ from corral.ipc.messages import StartEngine, WorkerEnded
 _READ_BYTES: Final = 64 * 1024
 FIRST_CHUNK_S: Final = 300.0
 NEXT_CHUNK_S: Final = 60.0
+_LOADING_S: Final = 0.1
 
 
 class LocalWorker:
@@ -44,11 +46,22 @@ class LocalWorker:
     """
 
     def __init__(
-        self, launcher: LauncherClient, start: StartEngine, load_timeout_s: float = 120
-    ) -> None:
+        self, launcher: LauncherClient, start: StartEngine, load_timeout_s: float = 120,
+        *, loading: Callable[[int], None] | None = None,
+    ) -> None:  # fmt: skip
+        """Prepare a worker; entering the context starts it.
+
+        Args:
+            launcher: starts its jail.
+            start: what to start.
+            load_timeout_s: longest wait for its model.
+            loading: called some times a second while it loads, with its resident memory in bytes
+                as the launcher reads it (0: not readable).
+        """
         self._launcher = launcher
         self._start = start
         self._load_timeout_s = load_timeout_s
+        self._loading = loading
         self._conversation = Conversation()
         self._selector = selectors.DefaultSelector()
         self._fds: tuple[int, int, int] | None = None
@@ -72,6 +85,7 @@ class LocalWorker:
             self._selector.register(stdout, selectors.EVENT_READ)
             self._selector.register(stderr, selectors.EVENT_READ)
             self.ready = self._loaded()
+            self._launcher.confirm_sealed(self._worker_id)
         except BaseException:
             self.close()
             raise
@@ -103,10 +117,15 @@ class LocalWorker:
         """Send `request` and yield its answer: chunks, then one `End` or `Failed`.
 
         Raises:
-            CorralError: `worker_failed`, `worker_timeout`, `worker_out_of_memory`.
+            CorralError: `prompt_too_long` (the worker has not heard of it and takes the next
+                request), `worker_failed`, `worker_timeout`, `worker_out_of_memory`.
         """
+        try:
+            line = encode_line(request)
+        except WireError as error:
+            raise prompt_too_long() from error
         self._conversation.opened(request)
-        self._write(encode_line(request))
+        self._write(line)
         deadline = time.monotonic() + FIRST_CHUNK_S
         while True:
             message = self._next(deadline, "worker_timeout")
@@ -124,7 +143,11 @@ class LocalWorker:
         self._write(encode_line(Cancel(request_id)))
 
     def _loaded(self) -> Ready:
-        first = self._next(time.monotonic() + self._load_timeout_s, "model_load_timeout")
+        deadline = time.monotonic() + self._load_timeout_s
+        while self._loading and not self._inbox and time.monotonic() < deadline:
+            self._loading(self._resident_bytes())
+            self._poll(_LOADING_S)
+        first = self._next(deadline, "model_load_timeout")
         if isinstance(first, Fatal) and first.code == SEAL_FAILED:
             raise CorralError(
                 SEAL_FAILED, "the engine worker could not lock itself in, so it was not used",
@@ -135,6 +158,10 @@ class LocalWorker:
         if not isinstance(first, Ready):
             raise _failed()
         return first
+
+    def _resident_bytes(self) -> int:
+        found = (w.rss_bytes for w in self._launcher.workers() if w.worker_id == self._worker_id)
+        return next(found, 0)
 
     def _pipes(self) -> tuple[int, int, int]:
         if self._fds is None:
@@ -198,6 +225,15 @@ class LocalWorker:
                     )
                 return CorralError("worker_failed", f"the engine worker ended: {event.status}")
         return _failed()
+
+
+def prompt_too_long() -> CorralError:
+    """Return the error of a request that is longer than a worker reads at once."""
+    return CorralError(
+        "prompt_too_long",
+        f"the conversation is longer than {WIRE_LINE_BYTES // MIB} MiB, which no worker takes",
+        remedy="send less; in a chat, start over with /clear",
+    )
 
 
 def _failed() -> CorralError:

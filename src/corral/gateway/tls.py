@@ -1,7 +1,8 @@
 """The server's TLS: 1.2 at least, certificates from memory, replaced without a restart.
 
-Trust: gateway [net]. Input: certificate and key that the launcher opened, trusted; checked on the
-side first, so that a bad pair never replaces a good one.
+Trust: gateway [net]. Input: certificate and key that the launcher opened, trusted; a new pair is
+checked on the side first, so that a bad or an expired one never replaces a good one. Who may read
+the key's file cannot be seen from here: `corral reload` looks.
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ import os
 import ssl
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Final
+
+from cryptography import x509
 
 from corral.core.errors import CorralError
 
@@ -38,10 +42,20 @@ class ServerTls:
         """Use a new pair for connections from now on.
 
         Raises:
-            CorralError: code `tls_unusable`; the old pair stays in use.
+            CorralError: codes `tls_unusable`, `tls_cert_expired`; the old pair stays in use.
         """
+        _check_dates(cert_pem)
         _load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), cert_pem, key_pem)
         _load(self.context, cert_pem, key_pem)
+
+
+def _check_dates(cert_pem: bytes) -> None:
+    try:
+        leaf = x509.load_pem_x509_certificates(cert_pem)[0]
+    except ValueError as error:
+        raise CorralError("tls_unusable", "the certificate is not a PEM chain") from error
+    if not leaf.not_valid_before_utc <= datetime.now(UTC) < leaf.not_valid_after_utc:
+        raise CorralError("tls_cert_expired", "the certificate is not valid now")
 
 
 def _load(context: ssl.SSLContext, cert_pem: bytes, key_pem: bytes) -> ssl.SSLContext:

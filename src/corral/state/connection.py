@@ -44,7 +44,7 @@ def open_writer(path: Path, *, create: bool = False, fsync: bool = True) -> sqli
         connection.execute("PRAGMA trusted_schema = OFF")
     except sqlite3.Error as error:
         connection.close()
-        raise _unavailable() from error
+        raise unavailable() from error
     return connection
 
 
@@ -64,7 +64,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA schema_version")  # reads the file: garbage is refused here
     except sqlite3.Error as error:
         connection.close()
-        raise _unavailable() from error
+        raise unavailable() from error
     return connection
 
 
@@ -79,7 +79,7 @@ def _open(path: Path) -> sqlite3.Connection:
             check_same_thread=False,
         )
     except sqlite3.Error as error:
-        raise _unavailable() from error
+        raise unavailable() from error
 
 
 def _create(path: Path) -> None:
@@ -89,7 +89,7 @@ def _create(path: Path) -> None:
     except FileExistsError:
         return
     except OSError as error:
-        raise _unavailable() from error
+        raise unavailable() from error
 
 
 def _refuse_links(path: Path) -> None:
@@ -98,7 +98,7 @@ def _refuse_links(path: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise _unavailable() from error
+        raise unavailable() from error
     if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
         raise CorralError(
             "database_unsafe",
@@ -122,7 +122,8 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
             return
 
 
-def _unavailable() -> CorralError:
+def unavailable() -> CorralError:
+    """Return the error of a database that could not be read or written."""
     return CorralError(
         "database_unavailable",
         "the database cannot be used now",

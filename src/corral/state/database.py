@@ -14,8 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.pool import NullPool
 
-from corral.core.errors import CorralError
-from corral.state.connection import open_writer
+from corral.state.connection import open_writer, unavailable
 from corral.state.migrate import HEAD, migrate, schema_revision
 
 
@@ -75,8 +74,4 @@ def _typed_errors() -> Iterator[None]:
     except IntegrityError:
         raise
     except DatabaseError as error:
-        raise CorralError(
-            "database_unavailable",
-            "the database cannot be used now",
-            remedy="check the state folder's disk space and permissions: corral doctor",
-        ) from error
+        raise unavailable() from error

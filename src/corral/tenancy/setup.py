@@ -9,7 +9,8 @@ completed by the next:
  1 folders with their modes   2 pepper   3 receipt key pair   4 CA and server certificate
  5 database and schema        6 first tenants, grants and keys, in one transaction
 The keys come last: they are either shown to the caller or do not exist (only a crash between that
-commit and the showing loses them; `corral key create` makes others).
+commit and the showing loses them; `corral key create` makes others). A caller that delivers them
+itself does so before the commit: keys that could not be delivered are never made.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,11 +62,12 @@ class FirstKeys:
     admin_key: str = field(repr=False)
 
 
-def initialise(home: Home) -> FirstKeys | None:
+def initialise(home: Home, deliver: Callable[[FirstKeys], None] | None = None) -> FirstKeys | None:
     """Make or complete the state folder; safe to call at every start and from two processes.
 
     Args:
         home: the folder need not exist.
+        deliver: gets the first keys before they are valid; if it raises, there are none.
 
     Returns:
         The first keys if this run made them, else None.
@@ -75,7 +77,7 @@ def initialise(home: Home) -> FirstKeys | None:
             `bad_pepper`, `receipt_key_missing`, and those of `pki` and `state`.
     """
     with _prepared(home) as engine:
-        return _first_keys(engine, load_pepper(home.pepper))
+        return _first_keys(engine, load_pepper(home.pepper), deliver)
 
 
 def prepare_home(home: Home) -> None:
@@ -195,7 +197,9 @@ def _ensure_receipt_key(home: Home, engine: Engine | None) -> None:
     ensure_receipt_key(home)
 
 
-def _first_keys(engine: Engine, pepper: bytes) -> FirstKeys | None:
+def _first_keys(
+    engine: Engine, pepper: bytes, deliver: Callable[[FirstKeys], None] | None
+) -> FirstKeys | None:
     with reading(engine) as connection:
         if connection.execute(
             select(tenants.c.name).where(tenants.c.name == DEFAULT_TENANT)
@@ -214,7 +218,10 @@ def _first_keys(engine: Engine, pepper: bytes) -> FirstKeys | None:
         admin_key, _ = insert_key(
             connection, pepper, tenant=ADMIN_TENANT, name="first admin key", role="admin"
         )
-    return FirstKeys(api_key=api_key, admin_key=admin_key)
+        first = FirstKeys(api_key=api_key, admin_key=admin_key)
+        if deliver:
+            deliver(first)
+    return first
 
 
 def _unsafe(path: Path) -> CorralError:

@@ -148,7 +148,7 @@ def test_a_crash_loop_is_quarantined_for_that_tenant_alone(
     assert caught.value.type == "server_error"
     assert 3000 < int(caught.value.response.headers["retry-after"]) <= 3600
     assert bystander.failures == []
-    (held,) = [row for row in corral_json(server.home, "ps") if row["kind"] == "quarantine"]
+    (held,) = corral_json(server.home, "ps", "--quarantined")
     assert (held["tenant"], held["model"], held["crashes"]) == ("looper", MODEL, CRASHES_MAX)
     assert f"corral release looper {MODEL}" in corral(server.home, "ps").stderr
 

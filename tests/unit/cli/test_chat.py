@@ -8,8 +8,15 @@ from collections.abc import Iterator
 import pytest
 
 from corral.cli.chat import Conversation, chat, speed_line
+from corral.core.config import Config
 from corral.core.errors import CorralError
+from corral.core.ids import Digest
+from corral.core.limits import WIRE_LINE_BYTES
+from corral.engine.local import LocalWorker
+from corral.engine.sizing import trial_start
 from corral.engine.wire import Chunk, End, Failed, Generate, Sampling, Usage
+from corral.ipc.client import LauncherClient
+from tests.support.fake_launcher import FakeLauncher
 
 
 class Scripted:
@@ -124,6 +131,21 @@ def test_chat_goes_on_after_a_refused_turn_and_ends_at_ctrl_d(
     monkeypatch.setattr("builtins.input", read)
     chat(talk(Scripted(fail="bad_request")), verbose=False)
     assert "bad_request" in capsys.readouterr().err
+
+
+def test_chat_goes_on_after_a_turn_that_no_worker_takes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed = iter(["x" * WIRE_LINE_BYTES, "hello", "/bye"])
+    monkeypatch.setattr("builtins.input", lambda _prompt: next(typed))
+    start = trial_start(Digest("a" * 64), Config())
+    with FakeLauncher() as launcher, LocalWorker(LauncherClient(launcher.client), start) as worker:
+        sampling = Sampling(max_tokens=100)
+        chat(Conversation(worker=worker, sampling=sampling, system=None), verbose=False)
+    printed = capsys.readouterr()
+    assert "prompt_too_long" in printed.err
+    assert "you said" in printed.out
+    assert "xxx" not in printed.out  # the turn is forgotten
 
 
 def test_speed_line() -> None:

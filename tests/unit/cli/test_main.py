@@ -51,7 +51,7 @@ def test_a_broken_configuration_is_refused(corral: Corral, tmp_path: Path) -> No
     assert "Traceback" not in ended.err
 
 
-def test_another_users_folder_is_no_traceback(
+def test_a_file_that_may_not_be_read_is_no_traceback(
     corral: Corral, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_path: object, *_rest: object) -> None:
@@ -60,3 +60,21 @@ def test_another_users_folder_is_no_traceback(
     monkeypatch.setattr(Path, "open", refuse)
     ended = corral("logs", "--home", str(tmp_path), "--json")
     assert (ended.code, ended.error_code) == (1, "no_permission")
+    assert "another user" not in ended.err  # that is only one of the reasons
+
+
+def test_what_nobody_foresaw_is_an_error_with_a_code_and_no_insides(
+    corral: Corral, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "log" / "corral.log"
+    log.mkdir(parents=True)  # a folder where the log should be
+    ended = corral("logs", "--home", str(tmp_path), "--json")
+    assert (ended.code, ended.error_code) == (70, "internal_error")
+    assert "Traceback" not in ended.err
+    assert str(tmp_path) not in ended.out + ended.err
+    monkeypatch.setenv("CORRAL_TRACEBACK", "1")
+    asked = corral("logs", "--home", str(tmp_path), "--json")
+    assert (asked.code, asked.error_code) == (70, "internal_error")
+    assert "IsADirectoryError" in asked.err
+    refused = corral("list", "--home", str(tmp_path), "--json")
+    assert (refused.code, "Traceback" in refused.err) == (1, False)  # foreseen: no traceback

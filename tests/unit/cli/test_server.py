@@ -1,4 +1,4 @@
-"""ps, stop and reload against a control socket that speaks the real wire."""
+"""ps and stop against a control socket that speaks the real wire."""
 
 from __future__ import annotations
 
@@ -89,16 +89,3 @@ def test_a_pid_left_by_a_killed_server_is_not_believed(tmp_path: Path) -> None:
     with pytest.raises(CorralError) as refused:
         server_pid(home)
     assert refused.value.code == "not_running"
-
-
-def test_reload_sends_hangup(corral: Corral, tmp_path: Path) -> None:
-    with ended(
-        subprocess.Popen(
-            [sys.executable, "-c", "import time; time.sleep(60)"],
-            # A test run under nohup hands down that hang-ups are ignored.
-            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # noqa: PLW1509 - one thread
-        )
-    ) as server:
-        with answering_launcher(Home(tmp_path), [], server.pid):
-            assert corral("reload", "--home", str(tmp_path)).code == 0
-        assert server.wait(5) == -signal.SIGHUP

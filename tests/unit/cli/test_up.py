@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
-from corral.cli.up import base_url, certificate_names, check_exposure
+from corral.cli.up import base_url, certificate_names, check_exposure, prepare, shown_if_it_fails
 from corral.core.config import Config, override_config
 from corral.core.errors import CorralError
 from corral.core.home import Home
@@ -55,3 +58,43 @@ def test_bad_options_start_nothing(corral: Corral, home: Home) -> None:
     assert corral("up", "--port", "70000", *place).error_code == "config_value"
     assert corral("up", "--tier", "none", *place).error_code == "config_value"
     assert corral("up", "--allow-degraded", "seccomp", *place).error_code == "config_value"
+
+
+def test_first_keys_that_cannot_be_written_are_never_made(corral: Corral, tmp_path: Path) -> None:
+    place = Home(tmp_path / "home")
+    absent = tmp_path / "absent" / "keys.json"
+    ended = corral("up", "--home", str(place.root), "--first-keys", str(absent), "--print-json")
+    assert (ended.code, ended.error_code) == (1, "first_keys_unwritable")
+    assert "sk-corral" not in ended.out + ended.err
+    assert list_keys(open_database(place.database)) == ()
+    absent.parent.mkdir()
+    assert prepare(place, Config(), absent) is None
+    written = json.loads(absent.read_text())
+    assert written["api_key"].startswith("sk-corral-")
+    assert len(list_keys(open_database(place.database))) == 2
+    absent.unlink()
+    absent.parent.rmdir()  # taken away by the operator: later starts need no such folder
+    assert prepare(place, Config(), absent) is None
+
+
+def test_first_keys_are_shown_whatever_fails_before_the_server_runs(
+    corral: Corral, tmp_path: Path
+) -> None:
+    place = Home(tmp_path / "home")
+    (place.host_report / "in the way").mkdir(parents=True)  # the report on the host fails
+    ended = corral("up", "--home", str(place.root), "--print-json")
+    assert (ended.code, ended.error_code) == (1, "state_write_failed")
+    assert ended.err.count("sk-corral-") == 2
+    again = corral("up", "--home", str(place.root), "--print-json")
+    assert again.error_code == "state_write_failed"
+    assert "sk-corral-" not in again.err
+
+
+def test_nothing_is_shown_where_nothing_fails(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with shown_if_it_fails(None):
+        pass
+    with pytest.raises(KeyboardInterrupt), shown_if_it_fails(None):
+        raise KeyboardInterrupt
+    assert capsys.readouterr() == ("", "")

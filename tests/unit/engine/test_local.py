@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from corral.core.config import Config
 from corral.core.errors import CorralError
 from corral.core.ids import Digest
+from corral.core.limits import MIB, WIRE_LINE_BYTES
 from corral.engine.local import LocalWorker
 from corral.engine.sizing import trial_start
 from corral.engine.trial import EngineTrial
@@ -31,6 +32,29 @@ def test_an_answer_comes_chunk_by_chunk() -> None:
         assert isinstance(end, End)
         assert end.usage.prompt_tokens == 7
         assert not launcher.live
+
+
+def test_a_request_that_is_too_long_is_refused_and_the_worker_takes_the_next() -> None:
+    with (
+        FakeLauncher() as launcher,
+        LocalWorker(LauncherClient(launcher.client), START, 10) as worker,
+    ):
+        with pytest.raises(CorralError) as caught:
+            list(worker.generate(replace(ASK, prompt="x" * WIRE_LINE_BYTES)))
+        assert caught.value.code == "prompt_too_long"
+        *_, end = worker.generate(replace(ASK, id=2))
+        assert isinstance(end, End)
+
+
+def test_a_load_reports_the_memory_that_the_launcher_reads() -> None:
+    seen: list[int] = []
+    with FakeLauncher({"trial": "never_ready"}) as launcher:
+        client = LauncherClient(launcher.client)
+        with pytest.raises(CorralError) as caught:
+            LocalWorker(client, START, 0.6, loading=seen.append).__enter__()
+        assert caught.value.code == "model_load_timeout"
+    assert 3 <= len(seen) <= 8
+    assert seen[-1] > MIB
 
 
 def test_cancel_ends_the_answer_early() -> None:

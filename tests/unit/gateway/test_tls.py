@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import trustme
@@ -13,8 +14,8 @@ from tests.unit.gateway.conftest import Served
 from tests.unit.gateway.test_pipeline import eventually
 
 
-def pair(name: str) -> tuple[bytes, bytes]:
-    issued = trustme.CA().issue_cert(name)
+def pair(name: str, **dates: datetime) -> tuple[bytes, bytes]:
+    issued = trustme.CA().issue_cert(name, **dates)
     return issued.cert_chain_pems[0].bytes(), issued.private_key_pem.bytes()
 
 
@@ -65,3 +66,22 @@ def test_a_pair_that_does_not_match_is_refused() -> None:
         with pytest.raises(CorralError) as caught:
             tls.reload(*bad)
         assert caught.value.code == "tls_unusable"
+
+
+@pytest.mark.claim("TLS-05")
+def test_a_certificate_that_is_not_valid_now_never_replaces_a_good_one(served: Served) -> None:
+    old = serial(served)
+    now, day = datetime.now(UTC), timedelta(days=1)
+    good = pair("new.example", not_before=now - day, not_after=now + day)
+    tls = ServerTls(*good)
+    for begins, ends in ((now - 2 * day, now - day), (now + day, now + 2 * day)):
+        bad = pair("new.example", not_before=begins, not_after=ends)
+        with pytest.raises(CorralError) as caught:
+            tls.reload(*bad)
+        assert caught.value.code == "tls_cert_expired"
+        served.launcher.secrets["tls_cert"], served.launcher.secrets["tls_key"] = bad
+        served.launcher.send_event(Reload())
+        assert not eventually(lambda: serial(served) != old, within_s=0.3)
+    served.launcher.secrets["tls_cert"], served.launcher.secrets["tls_key"] = good
+    served.launcher.send_event(Reload())
+    assert eventually(lambda: serial(served) != old)

@@ -138,6 +138,19 @@ def test_a_prepared_folder_keeps_its_first_keys_for_who_can_show_them(home: Home
     assert len(list_keys(open_database(home.database))) == 2
 
 
+def test_keys_that_could_not_be_delivered_are_never_made(home: Home) -> None:
+    def refuse(_first: FirstKeys) -> None:
+        raise CorralError("first_keys_unwritable", "no")
+
+    with pytest.raises(CorralError):
+        initialise(home, refuse)
+    assert list_keys(open_database(home.database)) == ()
+    delivered: list[FirstKeys] = []
+    assert initialise(home, delivered.append) == delivered[0]
+    _assert_complete(home, delivered[0])
+    assert initialise(home, refuse) is None
+
+
 def test_two_runs_at_once_make_one_set_of_keys(home: Home) -> None:
     code = (
         "import sys; from pathlib import Path; from corral.core.home import Home;"
