@@ -8,7 +8,7 @@ COVERAGE_MIN := 92
 TRUSTED_BASE := src/corral/core/*,src/corral/ipc/*,src/corral/sandbox/*,src/corral/launcher/*,src/corral/jail/*
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench fuzz docs evidence verdicts clean
+.PHONY: help setup demo test nightly check bench fuzz docs evidence verdicts clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -31,6 +31,10 @@ test: setup ## the whole test suite with its coverage gate
 	@$(PY) -m coverage report --skip-covered --skip-empty --fail-under=$(COVERAGE_MIN)
 	@# The trusted base (architecture, section 7): every branch of it.
 	@$(PY) -m coverage report --skip-covered --fail-under=100 --include='$(TRUSTED_BASE)'
+
+nightly: setup ## the long chaos test: 12,000 requests and harms, the real engine for every tenant
+	@CI=true CORRAL_CHAOS_NIGHTLY=1 CORRAL_CHAOS_REQUESTS=10000 CORRAL_CHAOS_HARMS=2000 \
+		$(PY) -m pytest -s -o faulthandler_timeout=36000 tests/security/blast/test_chaos.py
 
 check: setup ## format, lint, types, import contracts
 	@.venv/bin/ruff format --check .

@@ -27,12 +27,14 @@ class Plan:
         cold_starts: of each side, for each runtime.
         workers: live workers of the same model at the end of the memory measurement.
         starts: of each runtime.
+        recoveries: from each fault.
     """
 
     rounds: dict[int, int]
     cold_starts: int
     workers: int
     starts: int
+    recoveries: int
     runtimes: tuple[str, ...]
     max_tokens: int = MAX_TOKENS
 
@@ -42,6 +44,7 @@ FULL = Plan(
     cold_starts=5,
     workers=8,
     starts=10,
+    recoveries=3,
     runtimes=RUNTIMES,
 )
 QUICK = Plan(
@@ -49,6 +52,7 @@ QUICK = Plan(
     cold_starts=1,
     workers=2,
     starts=2,
+    recoveries=1,
     runtimes=("crun",),
     max_tokens=16,
 )

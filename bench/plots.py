@@ -102,12 +102,24 @@ def _start_time(document: dict[str, Any]) -> Figure:
     return figure
 
 
+def _recovery(document: dict[str, Any]) -> Figure:
+    faults = document["faults"]
+    figure, axes = plt.subplots(figsize=(7.5, 4.2))
+    axes.barh(list(faults), [one["recovery_s_max"] for one in faults.values()], color=_CORRAL)
+    axes.axvline(2, color=_GOAL, linestyle="dashed", label="goal: 2 s")
+    axes.invert_yaxis()
+    axes.set(title="From a fault to the tenant's next answer (slowest)", xlabel="s")
+    axes.legend(loc="lower right")
+    return figure
+
+
 _SIDES = ("corral", "bare")
 _DRAWERS: dict[str, Callable[[dict[str, Any]], Figure]] = {
     "throughput": _throughput,
     "cold_start": _cold_start,
     "memory": _memory,
     "start_time": _start_time,
+    "recovery": _recovery,
 }
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import cold_start
 import memory
 import plots
+import recovery
 import start_time
 import throughput
 from corral_side import bench_home
@@ -37,6 +38,7 @@ _MEASUREMENTS = {
     "cold_start": cold_start.measure,
     "memory": memory.measure,
     "start_time": start_time.measure,
+    "recovery": recovery.measure,
 }
 
 

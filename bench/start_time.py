@@ -36,8 +36,6 @@ _START = StartEngine(
     memory_bytes=2 * GIB,
 )
 _READ_BYTES = 65536
-_ENGINE_SOCKET = Path("/tmp/engine.sock")
-"""The engine's own listener: in a jail it is on the jail's /tmp, without a jail on ours."""
 
 
 def measure(home: Home, plan: Plan, work: Path) -> tuple[dict[str, object], list[Goal]]:
@@ -72,7 +70,6 @@ def _bare_start(home: Home) -> tuple[float, float]:
         "--parallel", str(PARALLEL), "--threads", str(threads()), "--event-interval-ms", "40",
         "--seal", str(profile), "--landlock", "optional",
     )  # fmt: skip
-    _ENGINE_SOCKET.unlink(missing_ok=True)
     began_s = time.perf_counter()
     with subprocess.Popen(
         [sys.executable, "-I", "-B", "-m", "corral.engine.worker", *options],
@@ -88,7 +85,6 @@ def _bare_start(home: Home) -> tuple[float, float]:
             ready_s = time.perf_counter()
         finally:
             process.kill()
-            _ENGINE_SOCKET.unlink(missing_ok=True)
     return (started_s - began_s) * 1000, (ready_s - began_s) * 1000
 
 

@@ -19,7 +19,7 @@ PROGRAMS = [
 TRUSTED = ("launcher", "sandbox", "ipc", "core")
 
 FILE_LINES_MAX = 400
-TRUSTED_LINES_MAX = 3215
+TRUSTED_LINES_MAX = 3325
 """Code lines of the trusted base, without blank lines, comments and docstrings: ADR 4 and 13."""
 BANNED_FILES = re.compile(r"^(utils?|common|helpers?|managers?|misc|stuff)(_unsafe)?\.py$")
 BANNED_NAMES = re.compile(r"^_*(handle_|process_|do_it|manager$)")

@@ -6,10 +6,13 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
 from corral.ipc.messages import (
+    ConfirmSealed,
     Done,
     GatewayAlive,
     GatewayReady,
@@ -42,6 +45,8 @@ class FakeLauncher:
         started: every `StartEngine` that came.
         live: running workers by id.
         alive: how many `GatewayAlive` came.
+        confirmed: workers that were to be looked at; one in the mode `unsealed` says that it is
+            ready and is not sealed.
     """
 
     def __init__(self, modes: dict[str, str | list[str]] | None = None) -> None:
@@ -52,6 +57,9 @@ class FakeLauncher:
         self.live: dict[int, subprocess.Popen[bytes]] = {}
         self.ready = threading.Event()
         self.alive = 0
+        self.confirmed: list[int] = []
+        self._unsealed: set[int] = set()
+        self._deaf = False
         self.client, self._sock = socket_pair()
         self._sock.settimeout(0.02)
         self._next_id = 1
@@ -64,6 +72,13 @@ class FakeLauncher:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @contextmanager
+    def deaf_to_workers(self) -> Iterator[None]:
+        """Know of no worker that is to be looked at, as if it had ended just then."""
+        self._deaf = True
+        yield
+        self._deaf = False
 
     def vanish(self) -> None:
         self._closing = True
@@ -110,6 +125,15 @@ class FakeLauncher:
                 self.stopped.append(worker_id)
                 self.send_event(WorkerEnded(worker_id, "killed", "asked"))
                 return Done(), []
+            case ConfirmSealed(worker_id):
+                if worker_id not in self.live or self._deaf:
+                    return Refused("no_such_worker", "no such worker", ""), []
+                self.confirmed.append(worker_id)
+                if worker_id in self._unsealed:
+                    self._end(worker_id)
+                    self.send_event(WorkerEnded(worker_id, "seal_failed", "not sealed"))
+                    return Refused("seal_failed", "not sealed", ""), []
+                return Done(), []
             case OpenSecret(kind):
                 if kind not in self.secrets:
                     return Refused("no_such_secret", "no such secret", ""), []
@@ -148,6 +172,9 @@ class FakeLauncher:
             return Refused("setup_error", "no", ""), []
         if mode == "taken":
             return Refused("no_exclusive_cores", "no", ""), []
+        if mode == "unsealed":
+            self._unsealed.add(self._next_id)
+            mode = "echo"
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(WORKER), mode],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={},

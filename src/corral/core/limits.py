@@ -33,3 +33,6 @@ ENGINE_BASE_BYTES: Final = 384 * MIB
 """Interpreter, engine code and compute buffers of a worker, over weights and KV cache."""
 DRAIN_SECONDS: Final = 10
 """In-flight requests get this long to finish after SIGTERM."""
+LANDLOCK_VERSION_MIN: Final = 6
+"""TCP since version 4, signals and abstract sockets since version 6: an older one holds less than
+is said of it, and counts as none."""

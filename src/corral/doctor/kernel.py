@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from typing import Final
 
+from corral.core.limits import LANDLOCK_VERSION_MIN
 from corral.doctor.fact import Fact
 from corral.doctor.files import HostFiles
 from corral.doctor.kernel_unsafe import landlock_abi, machine, namespace_refused
@@ -15,8 +16,8 @@ from corral.sandbox.feature_unsafe import mdwe_works
 from corral.sandbox.policy import KINDS, Policy, load_policy
 
 NAMESPACES: Final = ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup")
-_LANDLOCK_WANTED: Final = 6
-"""Scoped signals and abstract sockets, since Linux 6.12 (landlock(7))."""
+_LANDLOCK_TSYNC: Final = 8
+"""From this version on the empty set of a loaded engine reaches all its threads (ADR 11)."""
 _NAMESPACE_CALLS: Final = frozenset({"unshare", "setns", "clone3"})
 _THREAD_FLAGS: Final = 0x10900
 """CLONE_VM, CLONE_SIGHAND and CLONE_THREAD: a clone with all of them makes no namespace."""
@@ -96,14 +97,18 @@ def seccomp(files: HostFiles) -> Fact:
 def landlock() -> Fact:
     """Return which version of Landlock the kernel offers; engines seal themselves with it."""
     abi = landlock_abi()
-    if not abi:
+    if abi < LANDLOCK_VERSION_MIN:
+        missing = "no TCP rule, no scope of signals and sockets" if abi < 4 else (
+            "no scope of signals and sockets"
+        )  # fmt: skip
         return Fact(
-            "landlock", "absent", "no Landlock",
-            "a kernel with landlock in its lsm= list, or accept it: --allow-degraded=landlock",
+            "landlock", "absent", f"ABI {abi}: {missing}" if abi else "no Landlock",
+            "Linux 6.12 or later with landlock in its lsm= list, or accept it: "
+            "--allow-degraded=landlock",
             needed=True,
         )  # fmt: skip
-    older = "" if abi >= _LANDLOCK_WANTED else "; signals and sockets are left to other walls"
-    return Fact("landlock", "enforced", f"ABI {abi}: a loaded engine sees no file{older}",
+    left = "no file" if abi >= _LANDLOCK_TSYNC else "no file but the model that is in its memory"
+    return Fact("landlock", "enforced", f"ABI {abi}: a loaded engine can open {left}",
                 needed=True)  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 from corral.core.errors import CorralError, IpcError
 from corral.core.limits import MIB
 from corral.ipc.messages import (
+    ConfirmSealed,
     Done,
     Drain,
     GatewayAlive,
@@ -96,6 +97,15 @@ class LauncherLink:
             close_all(fds)
             raise IpcError("unexpected_reply", "the launcher answered out of protocol")
         return started, (fds[0], fds[1], fds[2])
+
+    async def confirm_sealed(self, worker_id: int) -> None:
+        """Have a worker that says `ready` looked at from outside; before its first request.
+
+        Raises:
+            CorralError: code `seal_failed`; it was killed.
+            IpcError: the launcher has gone.
+        """
+        await self.request(ConfirmSealed(worker_id), Done)
 
     async def stop(self, worker_id: int) -> None:
         """Kill a worker and wait for its end; a worker that has already gone is no error.

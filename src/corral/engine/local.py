@@ -85,6 +85,7 @@ class LocalWorker:
             self._selector.register(stdout, selectors.EVENT_READ)
             self._selector.register(stderr, selectors.EVENT_READ)
             self.ready = self._loaded()
+            self._launcher.confirm_sealed(self._worker_id)
         except BaseException:
             self.close()
             raise

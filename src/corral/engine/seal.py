@@ -2,12 +2,13 @@
 
 Trust: jail zone. Input: our own sealed profile, read before the model is.
 
-1. `before_load`, while there is one thread: Landlock with the model to read and the folder of the
-   engine's own listener; no TCP, no signal and no abstract socket to the outside. Every thread that
-   the engine makes later inherits it.
+1. `before_load`, while there is one thread: Landlock with the model to read and nothing else; no
+   TCP, no signal and no abstract socket to the outside. Every thread that the engine makes later
+   inherits it.
 2. The engine loads the model and answers one request, so that all its threads exist.
-3. `after_load`, in the main thread: the listener ends, Landlock with nothing at all. The request
-   threads and the pacer are made now and inherit it.
+3. `after_load`, in the main thread: the listener ends, Landlock with nothing at all. From version
+   8 on it reaches every thread; before, the engine's own keep the model, which is in their memory
+   anyway. The request threads and the pacer are made now and inherit it.
 4. `finish`: every descriptor but the three of the wire is closed, and the last filter is installed
    in all threads (docs/adr/0011-sealed-worker.md).
 """
@@ -18,12 +19,11 @@ import os
 import stat
 import time
 
+from corral.core.limits import LANDLOCK_VERSION_MIN
 from corral.engine.plain_json import decode
 from corral.jail.filter import compile_filter
 from corral.jail.seal_unsafe import (
-    MAKE_SOCK,
     READ_FILE,
-    REMOVE_FILE,
     end_listeners,
     install_filter,
     landlock_version,
@@ -34,7 +34,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-LISTENER_FOLDER: Final = "/tmp"  # noqa: S108 - the jail's own tmpfs
 _FDS_MAX: Final = 1024
 _SETTLE_S: Final = 5.0
 _LOOK_S: Final = 0.005
@@ -49,32 +48,34 @@ class Seal:
 
     Args:
         profile: the image's `sealed.json`.
-        landlock: whether the kernel must have Landlock; False under gVisor and where the operator
-            accepted that it is missing.
+        landlock: whether the kernel must have Landlock, of a version that holds all that is asked;
+            False under gVisor and where the operator accepted that it is missing: then what there
+            is of it is used.
 
     Raises:
-        SealError: the profile cannot be read, or Landlock is needed and missing.
+        SealError: the profile cannot be read, or Landlock is needed and missing or too old.
     """
 
     def __init__(self, profile: str, *, landlock: bool) -> None:
         try:
             with open(profile, "rb") as file:  # noqa: PTH123 - pathlib is not in a worker
                 self._program = compile_filter(decode(file.read()), os.uname().machine)
-            self._landlock = _has_landlock(needed=landlock)
+            version = _landlock_version(needed=landlock)
             # Opened now: Landlock will forbid it, but does not take away what is open.
             self._tasks = os.open("/proc/self/task", os.O_RDONLY | os.O_DIRECTORY)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise SealError(f"sealed profile: {error}") from error
-        if landlock and not self._landlock:
-            raise SealError("the kernel has no Landlock")
+        if landlock and version < LANDLOCK_VERSION_MIN:
+            raise SealError(f"the kernel has no Landlock of version {LANDLOCK_VERSION_MIN}")
+        self._landlock = version > 0
 
     def before_load(self, model: str) -> None:
-        """Let the load read the model and open its listener, and nothing else.
+        """Let the load read the model, and no other file.
 
         Raises:
             SealError: the kernel refused.
         """
-        self._restrict([(model, READ_FILE), (LISTENER_FOLDER, MAKE_SOCK | REMOVE_FILE)])
+        self._restrict([(model, READ_FILE)])
 
     def after_load(self) -> None:
         """End the engine's listener and forbid all files to this thread and those it makes.
@@ -130,13 +131,13 @@ class Seal:
         return len(os.listdir(self._tasks))  # noqa: PTH208 - pathlib is not in a worker
 
 
-def _has_landlock(*, needed: bool) -> bool:
+def _landlock_version(*, needed: bool) -> int:
     try:
-        return landlock_version() > 0
+        return landlock_version()
     except OSError:
         if needed:
             raise
-        return False  # gVisor's filters refuse calls that its kernel does not know
+        return 0  # gVisor's filters refuse calls that its kernel does not know
 
 
 def _is_socket(fd: int) -> bool:

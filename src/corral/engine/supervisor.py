@@ -4,12 +4,14 @@ Trust: gateway [net]. Input: a hostile worker through `WorkerLink`, events of th
 There is one supervisor for each (tenant, model digest, options); whatever its worker does, only
 requests of this tenant on this model feel it, and each of them gets a typed answer.
 
-    idle → starting → ready → idle               on demand, unloaded when nobody needs it
-    starting | ready → backing off → idle        after a crash, or a start that the launcher refused:
-                                                 0.5 s, doubled for each one more without a good
-                                                 answer in between
-    backing off → quarantined → idle             5 crashes in 10 minutes: the pair of tenant and
-                                                 model is refused for an hour, or until released
+    idle → starting → ready → idle            on demand, unloaded when nobody needs it
+    starting → ready                          once the launcher has seen from outside that the
+                                              worker is sealed; before, it gets no request
+    starting | ready → backing off → idle     after a crash, or a start that the launcher refused:
+                                              0.5 s, doubled for each one more without a good
+                                              answer in between
+    backing off → quarantined → idle          5 crashes in 10 minutes: the pair of tenant and
+                                              model is refused for an hour, or until released
 """
 
 from __future__ import annotations
@@ -100,6 +102,7 @@ class Supervisor:
         self._slots = asyncio.Semaphore(start.parallel)
         self._link: WorkerLink | None = None
         self._worker_id = 0
+        self._confirmed = False
         self._starting: asyncio.Task[WorkerLink | Unavailable] | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._in_a_row = 0
@@ -205,7 +208,7 @@ class Supervisor:
         self.idle_since_s = self._loop.time()
 
     async def _ready_link(self) -> WorkerLink | Unavailable:
-        if self._link is not None and self._link.usable:
+        if self._link is not None and self._link.usable and self._confirmed:
             return self._link
         refusal = self._refusal()
         if refusal is not None:
@@ -243,7 +246,7 @@ class Supervisor:
             return Unavailable(
                 "worker_start_refused", "the engine worker could not be started", delay_s
             )
-        self._worker_id = started.worker_id
+        self._worker_id, self._confirmed = started.worker_id, False
         link = WorkerLink(
             pipes,
             deadlines=self._deadlines,
@@ -252,6 +255,10 @@ class Supervisor:
         self._link = link
         outcome = await link.loaded()
         if isinstance(outcome, Ready):
+            refusal = await self._unconfirmed(started.worker_id)
+            if refusal:
+                return self._not_loaded(link, started.worker_id, refusal)
+            self._confirmed = True
             _log.info(
                 "worker_ready",
                 tenant=self._start.tenant, model=self._start.model,
@@ -263,14 +270,25 @@ class Supervisor:
             code = "model_load_timeout" if outcome.code == "worker_timeout" else "worker_failed"
         elif outcome.code == SEAL_FAILED:
             code = SEAL_FAILED
+        return self._not_loaded(link, started.worker_id, code)
+
+    async def _unconfirmed(self, worker_id: int) -> str:
+        """Have the launcher look whether a worker that says so is sealed; return what is wrong."""
+        try:
+            await self._launcher.confirm_sealed(worker_id)
+        except CorralError as error:
+            return SEAL_FAILED if error.code == SEAL_FAILED else "worker_failed"
+        return ""
+
+    def _not_loaded(self, link: WorkerLink, worker_id: int, code: str) -> Unavailable:
         _log.warning(
             "worker_load_failed",
-            tenant=self._start.tenant, model=self._start.model, worker_id=started.worker_id,
+            tenant=self._start.tenant, model=self._start.model, worker_id=worker_id,
             code=code, bytes=link.stderr_bytes,
         )  # fmt: skip
         if self._link is link:
             link.close()
-            self._broken(started.worker_id, code)
+            self._broken(worker_id, code)
         return Unavailable(
             code, "the engine worker could not load this model", self._policy.first_delay_s
         )

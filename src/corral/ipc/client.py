@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from corral.core.errors import CorralError, IpcError
 from corral.ipc.messages import (
+    ConfirmSealed,
     Done,
     Message,
     NextWorker,
@@ -94,6 +95,14 @@ class LauncherClient:
             close_all(fds)
             raise IpcError("unexpected_reply", "the launcher answered out of protocol")
         return started, (fds[0], fds[1], fds[2])
+
+    def confirm_sealed(self, worker_id: int) -> None:
+        """Have a worker that says `ready` looked at from outside; before its first request.
+
+        Raises:
+            CorralError: code `seal_failed`; it was killed.
+        """
+        self.request(ConfirmSealed(worker_id), Done)
 
     def stop(self, worker_id: int) -> None:
         """Kill a worker and wait for its end."""

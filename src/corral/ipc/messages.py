@@ -76,6 +76,16 @@ class StopWorker:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfirmSealed:
+    """Have an engine worker that says `ready` looked at from outside, once. Reply: `Done`.
+
+    A worker that is not sealed is killed, and the request refused with `seal_failed`.
+    """
+
+    worker_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class NextWorker:
     """Ask for the live worker next above `after`. Reply: `WorkerStatus` or `NoMore`."""
 
@@ -203,7 +213,7 @@ class Drain:
 
 Message = (
     StartEngine | StartScan | StartFetch | StopWorker | NextWorker | OpenSecret | GatewayReady
-    | GatewayAlive | StartProbe
+    | GatewayAlive | StartProbe | ConfirmSealed
     | Started | WorkerStatus | Secret | NoMore | Done | Refused
     | WorkerEnded | Reload | Drain
 )  # fmt: skip
@@ -212,7 +222,7 @@ SECRET_KINDS: Final = ("tls_cert", "tls_key", "pepper", "receipt_public_key", "c
 
 _NUMBERS: Final[dict[int, type[Message]]] = {
     1: StartEngine, 2: StartScan, 3: StartFetch, 4: StopWorker, 5: NextWorker, 6: OpenSecret,
-    7: GatewayReady, 8: GatewayAlive, 9: StartProbe,
+    7: GatewayReady, 8: GatewayAlive, 9: StartProbe, 10: ConfirmSealed,
     64: Started, 65: WorkerStatus, 66: Secret, 67: NoMore, 68: Done, 69: Refused,
     128: WorkerEnded, 129: Reload, 130: Drain,
 }  # fmt: skip

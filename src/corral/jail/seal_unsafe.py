@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 READ_FILE: Final = 1 << 2
 """Landlock: open a file for reading."""
-REMOVE_FILE: Final = 1 << 5
-MAKE_SOCK: Final = 1 << 9
 
 _CREATE_RULESET: Final = 444
 _ADD_RULE: Final = 445
@@ -33,6 +31,9 @@ _NET: Final = 3
 """Bind and connect of TCP, from version 4 on."""
 _SCOPES: Final = 3
 """Abstract Unix sockets and signals outside this domain, from version 6 on."""
+_EVERY_THREAD: Final = 1 << 3
+"""LANDLOCK_RESTRICT_SELF_TSYNC: also the threads that are there already, from version 8 on (Linux
+7.0)."""
 
 _SECCOMP: Final = {"x86_64": 317, "aarch64": 277}
 _SET_MODE_FILTER: Final = 1
@@ -55,8 +56,8 @@ def landlock_version() -> int:
 def restrict_files(allowed: list[tuple[str, int]]) -> None:
     """Forbid every use of files but `allowed`, TCP, and signals and sockets to the outside.
 
-    It holds for the calling thread and for those that it makes from now on (Landlock knows no
-    TSYNC before version 8), on top of what was restricted before.
+    It holds on top of what was restricted before: for every thread of this process from Landlock's
+    version 8 on, before that for the calling one and those that it makes from now on.
 
     Args:
         allowed: paths, and what may be done with them or beneath them.
@@ -81,7 +82,8 @@ def restrict_files(allowed: list[tuple[str, int]]) -> None:
                       ctypes.c_uint(0))  # fmt: skip
             finally:
                 os.close(place)
-        _call(_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint(0))
+        flags = _EVERY_THREAD if version >= 8 else 0
+        _call(_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint(flags))
     finally:
         os.close(ruleset)
 

@@ -30,8 +30,8 @@ _LOST: Final = {
         "run as root, or in a group of your own (corral service install --user), or accept rlimits",
     ),
     "landlock": (
-        "this kernel has no Landlock to keep files from engines once they are loaded",
-        "use a kernel with landlock in its lsm= list, or go on without",
+        "this kernel has no Landlock of version 6 to keep files, TCP and signals from engines",
+        "use Linux 6.12 or later with landlock in its lsm= list, or go on with what it has of it",
     ),
     "mdwe": (
         "this kernel cannot forbid memory that is writable and executable (PR_SET_MDWE)",

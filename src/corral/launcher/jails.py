@@ -25,6 +25,8 @@ class Jail:
         owner: identity of the channel that started it; the jail ends with that channel.
         trust: trust level of its model, which chose its runtime.
         deadline: monotonic time at which it is killed; None for never.
+        confirmed: it was looked at after it said that it is sealed.
+        unsealed: and it was not.
         place: the cores and devices that it has alone.
         waiters: (channel identity, request id) to answer when it has ended.
     """
@@ -44,6 +46,8 @@ class Jail:
     started_s: int = field(default_factory=lambda: int(time.time()))
     stopped_by_us: bool = False
     stopped_by_operator: bool = False
+    confirmed: bool = False
+    unsealed: bool = False
     timed_out: bool = False
     place: Place = field(default_factory=Place)
     waiters: list[tuple[int, int]] = field(default_factory=list)

@@ -119,8 +119,12 @@ def _monitor(child: int) -> int:
 def _reap(child: int) -> int | None:
     while True:
         try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+            pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
         except ChildProcessError:
             return None
-        if pid in {0, child}:
+        if pid and os.WIFSTOPPED(status):
+            # A stopped launcher answers and starts nobody: its end lets a service manager start
+            # the next one.
+            os.kill(pid, signal.SIGKILL)
+        elif pid in {0, child}:
             return status if pid else None

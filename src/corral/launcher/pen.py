@@ -19,6 +19,7 @@ from corral.launcher.host_pid import host_pid_of
 from corral.launcher.jails import Jail, JailTable
 from corral.launcher.lease import Leases
 from corral.launcher.placement import Place, Places
+from corral.launcher.sealed import find_flaw
 from corral.launcher.spawn_unsafe import Stdio, remove_bundle, start_bundle
 from corral.launcher.stage import IMAGES, hide_file, show_file
 from corral.sandbox.oci import Bind, Start, compile_bundle
@@ -118,6 +119,17 @@ class Pen:
         jail.timed_out = True
         os.kill(jail.pid, signal.SIGKILL)
 
+    def confirm(self, jail: Jail) -> bool:
+        """Look whether a worker that says so is sealed; kill it if it is not."""
+        jail.confirmed = True
+        gvisor = self.host.runtime_for(jail.kind, jail.trust).tier == "gvisor"
+        flaw = find_flaw(jail.pid, gvisor=gvisor)
+        if flaw:
+            self._log.write("worker_not_sealed", worker_id=jail.worker_id, detail=flaw)
+            jail.unsealed = True
+            os.kill(jail.pid, signal.SIGKILL)
+        return not flaw
+
     def bury(self, jail: Jail, wait_status: int) -> Outcome:
         """Remove what is left of a jail whose first process was just reaped."""
         host = self.host
@@ -126,6 +138,7 @@ class Pen:
             stopped_by_us=jail.stopped_by_us,
             timed_out=jail.timed_out,
             out_of_memory=bool(jail.cgroup_path) and host.cgroups.out_of_memory(jail.cgroup_path),
+            unsealed=jail.unsealed,
         )
         if jail.stopped_by_operator and outcome.status is Status.KILLED:
             outcome = Outcome(Status.KILLED, OPERATOR_STOP)

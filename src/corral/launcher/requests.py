@@ -20,8 +20,8 @@ from corral.core.home import Home
 from corral.core.ids import parse_model_name, parse_tenant_name
 from corral.core.limits import ENGINE_BASE_BYTES
 from corral.ipc.messages import (
+    ConfirmSealed,
     Done,
-    GatewayReady,
     NextWorker,
     NoMore,
     OpenSecret,
@@ -49,6 +49,10 @@ _PROBE_BYTES: Final = 256 << 20
 """Memory of a probe's jail: small, so that a memory attack ends soon."""
 _OWN_FOLDERS: Final = {"fetch": "/quarantine", "gateway": "/state"}
 """Where a zone may write; a probe gets an empty folder there, never a real one."""
+
+
+_READ_AGAIN: Final = ("tls_cert", "tls_key")
+"""What a gateway that serves may open again, for a certificate that was replaced."""
 
 
 class Requests:
@@ -158,6 +162,20 @@ class Requests:
         self._pen.kill(jail)
         return Reply(None)
 
+    def confirm_sealed(self, session: Session, message: ConfirmSealed) -> Reply:
+        """Look at an engine worker from outside, before it gets its first request."""
+        jail = self._jails.find(message.worker_id)
+        if jail is None or jail.owner != session.identity or jail.kind != "engine":
+            return Reply(Refused("no_such_worker", "there is no such worker", ""))
+        if jail.confirmed:
+            return Reply(Refused("not_permitted", "a worker is looked at once", ""))
+        if not self._pen.confirm(jail):
+            return Reply(
+                Refused("seal_failed", "the engine worker is not sealed and was killed",
+                        "see: corral logs")
+            )  # fmt: skip
+        return Reply(Done())
+
     def next_worker(self, message: NextWorker) -> Reply:
         """Describe one live jail."""
         jail = self._jails.after(message.after)
@@ -172,8 +190,10 @@ class Requests:
             )
         )  # fmt: skip
 
-    def open_secret(self, message: OpenSecret) -> Reply:
+    def open_secret(self, session: Session, message: OpenSecret) -> Reply:
         """Open one of the gateway's own files; the paths are ours, never the gateway's."""
+        if session.ready and message.kind not in _READ_AGAIN:
+            return Reply(Refused("not_permitted", "a gateway that serves has this already", ""))
         tls = self._config.tls
         paths = {
             "tls_cert": Path(tls.cert_file) if tls.cert_file else self._home.server_cert,
@@ -193,14 +213,12 @@ class Requests:
         return Reply(Secret(), (os.open(path, os.O_RDONLY | os.O_CLOEXEC),))
 
     def gateway_ready(self) -> Reply:
-        """Note that the server answers now."""
+        """Note that the gateway answers now."""
         self._on_gateway_ready()
         return Reply(Done())
 
-    def gateway_alive(self, session: Session) -> Reply:
-        """Note that the gateway goes on; one that never was ready has nothing to go on with."""
-        if GatewayReady not in session.used:
-            raise SandboxError("not_permitted", "the gateway has not been ready yet")
+    def gateway_alive(self) -> Reply:
+        """Note that the gateway goes on."""
         return self.gateway_ready()
 
     def _start(

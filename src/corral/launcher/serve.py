@@ -32,7 +32,11 @@ _READY_SECONDS: Final = 60
 _ALIVE_SECONDS: Final = 10
 """A gateway says `GatewayAlive` each 2 s; silent for this long it is hung, and is replaced."""
 _RESTARTS: Final = 5
+"""A gateway that ends this often without having been ready in between is given up."""
 _RESTART_WINDOW_S: Final = 60
+_DELAY_MAX_S: Final = 0.8
+"""Before a restart; the first is after 0.1 s, each further one within a minute doubles it. More
+would buy nothing: a gateway that was ready serves the tenants who did not end it."""
 _BACKLOG: Final = 512
 
 
@@ -40,7 +44,7 @@ def bind_listener(config: Config) -> socket.socket:
     """Bind the address of the configuration.
 
     Raises:
-        SandboxError: code `address_in_use` or `bind_failed`.
+        SandboxError: code `bind_failed`.
     """
     listen = config.listen
     family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
@@ -90,6 +94,8 @@ class Server:
         self._report = report
         self._gateway: tuple[Jail, Channel] | None = None
         self._starts: list[float] = []
+        self._restart_at: float | None = None
+        self._unready = 0
         self._ready = False
         self._draining_until: float | None = None
         self._jails = jails
@@ -105,9 +111,11 @@ class Server:
         code = 0
         self._start_gateway()
         while self._loop.running:
-            until = self._draining_until or time.monotonic() + 3600
+            until = self._restart_at or self._draining_until or time.monotonic() + 3600
             ended = self._loop.step(self._requests, until)
             self._answer_signals()
+            if self._restart_at and time.monotonic() >= self._restart_at:
+                self._start_gateway()
             for jail, _ in ended:
                 if self._gateway and jail is self._gateway[0]:
                     code = self._gateway_ended(jail)
@@ -118,6 +126,8 @@ class Server:
         return code
 
     def _start_gateway(self) -> None:
+        self._restart_at = None
+        self._unready += 1
         ours, theirs = socket_pair()
         channel = self._loop.add_channel(ours, Role.GATEWAY)
         jail = self._pen.start_gateway(
@@ -144,11 +154,10 @@ class Server:
             return self._fail("gateway_silent", "the gateway did not come up in time")
         if not self._ready:
             return self._fail("gateway_failed", "the gateway ended while it started")
-        if len(recent) > _RESTARTS:
-            return self._fail("gateway_crash_loop", "the gateway keeps ending")
-        time.sleep(0.05 * 2 ** len(recent))
+        if self._unready >= _RESTARTS:
+            return self._fail("gateway_crash_loop", "the gateway does not come up again")
+        self._restart_at = time.monotonic() + min(0.05 * 2 ** len(recent), _DELAY_MAX_S)
         self._log.write("gateway_restarting", count=len(recent))
-        self._start_gateway()
         return 0
 
     def _fail(self, code: str, message: str) -> int:
@@ -165,6 +174,7 @@ class Server:
             self._report({"host": host, "port": port})
             self._log.write("server_ready", port=port)
         self._ready = True
+        self._unready = 0
         assert self._gateway is not None  # noqa: S101 - it is who says so
         self._gateway[0].deadline = time.monotonic() + _ALIVE_SECONDS
 
@@ -178,6 +188,10 @@ class Server:
                 self._log.write("server_draining", deadline_s=DRAIN_SECONDS)
                 self._draining_until = time.monotonic() + DRAIN_SECONDS + 2
                 self._loop.send(gateway, Drain(DRAIN_SECONDS))
+                if self._gateway:
+                    self._gateway[1].session.draining = True
+                else:  # it is between its end and its next start: nobody waits for anything
+                    self._loop.stop()
 
 
 def report_to(fd: int) -> Callable[[dict[str, object]], None]:

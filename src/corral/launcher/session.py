@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from corral.ipc.messages import Message
+from corral.ipc.messages import GatewayReady, Message
 
 
 class Role(Enum):
@@ -26,11 +26,18 @@ class Session:
     Attributes:
         identity: names the channel; a worker belongs to the channel that started it.
         used: requests that are permitted once and were made.
+        draining: the gateway was told to accept nothing new.
     """
 
     identity: int
     role: Role
     used: set[type]
+    draining: bool = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether the gateway serves, or did until it was told to drain; jobs always do."""
+        return self.role is not Role.GATEWAY or GatewayReady in self.used
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ import os
 from collections.abc import Callable
 from typing import Final
 
+from corral.core.limits import LANDLOCK_VERSION_MIN
+
 _PR_SET_MDWE: Final = 65
 _LANDLOCK_CREATE_RULESET: Final = ctypes.c_long(444)
 
@@ -27,10 +29,10 @@ def in_child(attempt: Callable[[], object]) -> bool:
 
 
 def landlock_works() -> bool:
-    """Return whether the kernel has Landlock, of whatever version; see landlock(7)."""
+    """Return whether the kernel has Landlock, of a version that holds all that is asked of it."""
     # SAFETY: a null pointer of size 0 only asks for the version.
     answer = ctypes.CDLL(None).syscall(_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), 1)
-    return int(answer) > 0
+    return int(answer) >= LANDLOCK_VERSION_MIN
 
 
 def mdwe_works() -> bool:

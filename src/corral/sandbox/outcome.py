@@ -22,6 +22,7 @@ class Status(StrEnum):
     TIMEOUT = "timeout"
     KILLED = "killed"
     SETUP_ERROR = "setup_error"
+    SEAL_FAILED = "seal_failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,9 @@ class Outcome:
 
 
 def classify_exit(
-    wait_status: int, *, stopped_by_us: bool, timed_out: bool, out_of_memory: bool
-) -> Outcome:
+    wait_status: int, *, stopped_by_us: bool, timed_out: bool, out_of_memory: bool,
+    unsealed: bool = False,
+) -> Outcome:  # fmt: skip
     """Return the outcome for a `waitpid` status; the first cause that applies wins.
 
     Args:
@@ -46,7 +48,10 @@ def classify_exit(
         stopped_by_us: the launcher killed it on request.
         timed_out: the launcher killed it at its deadline.
         out_of_memory: its cgroup counted an OOM kill.
+        unsealed: the launcher killed it because it said to be sealed and was not.
     """
+    if unsealed:
+        return Outcome(Status.SEAL_FAILED, "not sealed")
     if out_of_memory:
         return Outcome(Status.MEMORY, "memory limit")
     if timed_out:

@@ -38,20 +38,29 @@ def take_order() -> str:
     return orders[0]
 
 
-def look_around(client: LauncherClient) -> None:
+def ask_for_everything(client: LauncherClient, when: str) -> None:
     """Ask for what a gateway may and may not have, and note the answers."""
-    for kind in ("pepper", "config", "receipt_key"):
+    for kind in ("pepper", "config", "tls_cert", "receipt_key"):
         try:
             _, (fd,) = client.request(OpenSecret(kind), Secret)
-            note(f"{kind} {len(os.read(fd, 1 << 20)) > 0}")
+            note(f"{when}{kind} {len(os.read(fd, 1 << 20)) > 0}")
         except CorralError as error:
-            note(f"{kind} {error.code}")
+            note(f"{when}{kind} {error.code}")
     for quarantined in (True, False):
         digest = "0" * 64
         try:
             client.start(StartEngine("t", "m", digest, quarantined, 512, 1, 1, 400 << 20))
         except CorralError as error:
-            note(f"quarantined={quarantined} {error.code}")
+            note(f"{when}quarantined={quarantined} {error.code}")
+    try:
+        client.request(GatewayAlive(), Done)
+        note(f"{when}alive True")
+    except CorralError as error:
+        note(f"{when}alive {error.code}")
+
+
+def look_around(client: LauncherClient) -> None:
+    """Try what else a gateway may not."""
     status, _ = client.request(NextWorker(0), WorkerStatus)
     try:
         client.stop(status.worker_id)
@@ -73,11 +82,7 @@ def wait_for_event(client: LauncherClient, channel: socket.socket) -> None:
     channel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, 0))
 
 
-def main() -> None:
-    order = take_order()
-    note(f"start {order}")
-    channel = socket.socket(fileno=4)
-    client = LauncherClient(channel)
+def before_ready(order: str, client: LauncherClient, channel: socket.socket) -> None:
     if order == "exit":
         os._exit(3)
     if order == "silent":
@@ -85,17 +90,32 @@ def main() -> None:
     if order == "garbage":
         channel.send(b"\xff")
         time.sleep(600)
-    client.request(GatewayReady(), Done)
+    if order == "look":
+        ask_for_everything(client, "early: ")
+
+
+def once_ready(order: str, client: LauncherClient) -> None:
     if order == "ready-exit":
         os._exit(3)
     if order == "hang":
         time.sleep(600)
     if order == "look":
+        ask_for_everything(client, "")
         look_around(client)
     if order == "engine":
         digest = (STATE / "digest").read_text()
         started, _ = client.start(StartEngine("t", "m", digest, False, 512, 1, 1, 400 << 20))
         note(f"engine {started.worker_id}")
+
+
+def main() -> None:
+    order = take_order()
+    note(f"start {order}")
+    channel = socket.socket(fileno=4)
+    client = LauncherClient(channel)
+    before_ready(order, client, channel)
+    client.request(GatewayReady(), Done)
+    once_ready(order, client)
     note("ready")
     while True:
         while not client.events:
@@ -103,6 +123,8 @@ def main() -> None:
             wait_for_event(client, channel)
         event = client.events.popleft()
         note(repr(event))
+        if isinstance(event, Drain) and order == "look":
+            ask_for_everything(client, "late: ")
         if isinstance(event, Drain) and order != "stubborn":
             channel.close()
             if order == "slow-exit":

@@ -60,6 +60,8 @@ def server_home(serving_home: Path, tmp_path: Path, needs_root: None) -> Home:
     for folder in (home.blobs, home.secrets, home.state):
         folder.mkdir(parents=True)
     home.pepper.write_bytes(b"p" * 32)
+    home.server_cert.parent.mkdir(parents=True, exist_ok=True)
+    home.server_cert.write_text("certificate")
     return home
 
 
@@ -92,9 +94,13 @@ def operator(home: Home) -> LauncherClient:
     return LauncherClient.connect(home.control_socket)
 
 
-def gateway_of(home: Home) -> WorkerStatus:
+def gateways_of(home: Home) -> list[WorkerStatus]:
     with closing(operator(home)) as client:
-        return next(client.workers())
+        return list(client.workers())
+
+
+def gateway_of(home: Home) -> WorkerStatus:
+    return gateways_of(home)[0]
 
 
 def test_it_serves_until_it_is_told_to_end(serve: Serve, server_home: Home) -> None:
@@ -121,18 +127,39 @@ def test_it_serves_on_a_listener_that_it_inherits(serve: Serve) -> None:
         assert server.end() == 0
 
 
-def test_what_a_gateway_may_ask(serve: Serve, server_home: Home) -> None:
-    serve("look")
+@pytest.mark.claim("LCH-01")
+def test_what_a_gateway_may_ask_and_when(serve: Serve, server_home: Home) -> None:
+    server = serve("look")
     assert until(lambda: "ready" in notes(server_home))
     assert notes(server_home)[1:-1] == [
-        "pepper True",
-        "config True",
+        "early: pepper True",
+        "early: config True",
+        "early: tls_cert True",
+        "early: receipt_key not_permitted",
+        "early: quarantined=True not_permitted",
+        "early: quarantined=False not_permitted",
+        "early: alive not_permitted",
+        "pepper not_permitted",
+        "config not_permitted",
+        "tls_cert True",
         "receipt_key not_permitted",
         "quarantined=True not_permitted",
         "quarantined=False model_missing",
+        "alive True",
         "stop gateway no_such_worker",
         "listener 127.0.0.1",
         "connect PermissionError",
+    ]
+    assert server.end() == 0
+    assert notes(server_home)[-8:] == [
+        "Drain(deadline_s=10)",
+        "late: pepper not_permitted",
+        "late: config not_permitted",
+        "late: tls_cert True",
+        "late: receipt_key not_permitted",
+        "late: quarantined=True draining",
+        "late: quarantined=False draining",
+        "late: alive True",
     ]
 
 
@@ -192,11 +219,43 @@ def test_a_gateway_that_does_not_come_up(serve: Serve, server_home: Home) -> Non
 
 
 @pytest.mark.claim("BLS-09")
-def test_a_gateway_that_keeps_ending(serve: Serve, server_home: Home) -> None:
-    server = serve("ready-exit")
+def test_a_gateway_that_serves_in_between_is_never_given_up(
+    serve: Serve, server_home: Home
+) -> None:
+    server = serve(*["ready-exit"] * 7, "ready")
+    assert until(lambda: notes(server_home)[-1:] == ["ready"], seconds=30)
+    assert notes(server_home) == [*["start ready-exit"] * 7, "start ready", "ready"]
+    assert server.end() == 0
+
+
+@pytest.mark.claim("BLS-09")
+def test_a_gateway_that_does_not_come_up_again(serve: Serve, server_home: Home) -> None:
+    server = serve("ready-exit", "exit")
     assert "port" in server.report
     assert server.monitor.wait(60) == 1
-    assert notes(server_home) == ["start ready-exit"] * 6
+    assert notes(server_home) == ["start ready-exit", *["start exit"] * 5]
+
+
+def test_a_server_ends_while_its_gateway_waits_for_its_restart(
+    serve: Serve, server_home: Home
+) -> None:
+    server = serve(*["ready-exit"] * 4, "exit")
+    assert until(lambda: len(notes(server_home)) == 4, seconds=20)  # the next one is in 0.8 s
+    assert until(lambda: not gateways_of(server_home))
+    assert server.end() == 0
+    assert len(notes(server_home)) == 4
+
+
+@pytest.mark.claim("BLAST-07")
+def test_a_stopped_launcher_ends_with_all_it_started(serve: Serve, server_home: Home) -> None:
+    server = serve("ready")
+    monitor = server.monitor.pid
+    (launcher,) = Path(f"/proc/{monitor}/task/{monitor}/children").read_text().split()
+    members = members_of(server_home) | {int(launcher)}
+    os.kill(int(launcher), signal.SIGSTOP)
+    assert server.monitor.wait(10) == 9
+    assert until(lambda: not any(map(alive, members)))
+    assert "port" in serve("ready").report
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import os
 import random
 import signal
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import psutil
@@ -30,32 +31,40 @@ TYPED = {"worker_failed", "worker_timeout", "worker_restarting"}
 """What a request may be told that a fault of its own tenant's worker met."""
 ATTACKS = (
     "garbage", "wrong_ids", "foreign_end", "after_end", "huge_usage", "leave", "half_line",
+    "eat_memory",
 )  # fmt: skip
+AFTERMATH_S = 1.0
+"""A worker that was stopped and continued may still be killed for it, a moment later."""
+Outcome = tuple[str, str]
+"""Text and finish reason of an answer."""
 
 
 @dataclass
 class Tenant:
-    """One tenant: one prompt, one answer that it must always get, one stream at a time.
+    """One tenant: a few prompts, each with the answers that it may get, two streams at a time.
 
     Attributes:
-        reference: text and finish reason of the isolated run.
+        references: by prompt, what isolated runs answered.
         faults: how often harm was done to its worker, or to the gateway.
         underway: harm that is being done now.
-        streaming: an answer is under way.
+        streaming: answers that are under way.
         hurt: harm was done and no whole answer has come since.
+        requests: by how each one ended.
+        reads: chunks of answers.
         failures: what must not happen; should stay empty.
     """
 
     name: str
     key: str
-    prompt: str
+    prompts: tuple[str, ...]
     tokens: int
-    reference: tuple[str, str] = ("", "")
+    references: dict[str, set[Outcome]] = field(default_factory=dict)
     faults: int = 0
     underway: int = 0
-    streaming: bool = False
+    streaming: int = 0
     hurt: bool = False
-    steps: Counter[str] = field(default_factory=Counter)
+    requests: Counter[str] = field(default_factory=Counter)
+    reads: int = 0
     failures: list[str] = field(default_factory=list)
 
     @property
@@ -63,7 +72,7 @@ class Tenant:
         return self.name.startswith("real-")
 
     @contextlib.contextmanager
-    def harm(self):  # type: ignore[no-untyped-def]
+    def harm(self) -> Iterator[None]:
         """Note that harm is done to this tenant, from before it begins until after its end."""
         self.faults += 1
         self.underway += 1
@@ -75,49 +84,47 @@ class Tenant:
             self.faults += 1
 
     async def stream(self, place: Place, quota: int, rng: random.Random) -> None:
-        """Take `quota` steps: open, read, dawdle, cancel; compare each answer's bytes."""
-        while self.steps.total() < quota:
-            await asyncio.sleep(rng.uniform(0, 0.02 if self.real else 0.1))
-            await self._one(place, quota, rng)
+        """Ask until the tenant has made `quota` requests; compare each answer's bytes."""
+        while self.requests.total() < quota:
+            await asyncio.sleep(rng.uniform(0, 0.02))
+            self.requests[await self._ask(place, rng)] += 1
 
-    async def _one(self, place: Place, quota: int, rng: random.Random) -> None:
+    async def _ask(self, place: Place, rng: random.Random) -> str:
+        """Open, read, dawdle, perhaps cancel; return how it ended."""
         before, hurt = self.faults, self.hurt
+        prompt = rng.choice(self.prompts)
         cancel_at = rng.randrange(1, self.tokens) if rng.random() < 0.2 else None
         dawdles = rng.random() < 0.1
-        self.steps["open"] += 1
         try:
-            answer = await Answer.ask(place, self.key, self.prompt, self.tokens)
+            answer = await Answer.ask(place, self.key, prompt, self.tokens)
         except (RefusedError, TimeoutError, *CutError) as error:
-            self.steps["refused"] += 1
             self._judge(before, hurt, error)
-            await asyncio.sleep(0.1)
-            return
+            await asyncio.sleep(0.2)
+            return "refused"
         cut: BaseException | None = None
-        self.streaming = True
+        self.streaming += 1
         try:
             more, reads = True, 0
-            while more and reads != cancel_at and self.steps.total() < quota:
+            while more and reads != cancel_at:
                 if dawdles and rng.random() < 0.2:
-                    self.steps["dawdle"] += 1
                     await asyncio.sleep(rng.uniform(0, 0.1))
-                self.steps["read"] += 1
                 reads += 1
                 more = await answer.read()
         except (TimeoutError, *CutError) as error:
             cut = error
         finally:
-            self.streaming = False
+            self.streaming -= 1
+            self.reads += reads
             answer.close()
+        self._compare(prompt, answer)
         if cut is not None or answer.error:
-            self.steps["cut"] += 1
             self._judge(before, hurt, cut or RefusedError(answer.error))
-        elif answer.whole:
-            self.steps["whole"] += 1
-            if before == self.faults and not self.underway:
-                self.hurt = False
-        else:
-            self.steps["cancel"] += 1
-        self._compare(answer)
+            return "cut"
+        if not answer.whole:
+            return "cancelled"
+        if before == self.faults and not self.underway:
+            self.hurt = False
+        return "whole"
 
     def _judge(self, before: int, hurt: bool, error: BaseException) -> None:
         """An answer did not come to its end: somebody must have done harm, and the end is typed."""
@@ -128,57 +135,67 @@ class Tenant:
         elif isinstance(error, RefusedError) and error.code not in TYPED:
             self.failures.append(f"{self.name}: {error.code} is no answer to harm")
 
-    def _compare(self, answer: Answer) -> None:
-        text, finish = self.reference
-        same = (answer.text, answer.finish) == self.reference
-        if not (same if answer.whole else text.startswith(answer.text)):
+    def _compare(self, prompt: str, answer: Answer) -> None:
+        allowed = self.references[prompt]
+        same = (answer.text, answer.finish) in allowed
+        if not (same if answer.whole else any(t.startswith(answer.text) for t, _ in allowed)):
             self.failures.append(
-                f"{self.name}: {answer.text!r} {answer.finish} is not {text!r} {finish}"
+                f"{self.name}: {answer.text!r} {answer.finish} to {prompt!r}, not of {allowed}"
             )
 
 
 class Vandal:
-    """Does harm, by a seeded plan.
+    """Does harm, by a seeded plan, and talks nonsense in between.
 
     Attributes:
-        steps: what was done, by kind.
+        harms: what struck a live worker or the gateway, by kind.
+        nonsense: what strangers and tenants sent that harms nobody, by kind.
     """
 
     def __init__(
         self, server: RunningServer, place: Place, herd: list[Tenant], rng: random.Random
     ) -> None:
-        self.steps: Counter[str] = Counter()
+        self.harms: Counter[str] = Counter()
+        self.nonsense: Counter[str] = Counter()
         self._server = server
         self._place = place
         self._herd = herd
         self._rng = rng
-        self._kinds = {
-            self.kill: 3, self.stop: 2, self.stop_and_continue: 1, self.attack: 3,
-            self.continue_: 8, self.bad_json: 10, self.bad_key: 10, self.no_such_path: 10,
-            self.half_a_request: 10, self.no_http: 10, self.no_tls: 10,
-        }  # fmt: skip
+        self._harmful = {self.kill: 4, self.stop: 3, self.stop_and_continue: 1, self.attack: 8}
+        self._harmless = (
+            self.continue_, self.bad_json, self.bad_key, self.no_such_path, self.half_a_request,
+            self.no_http, self.no_tls,
+        )  # fmt: skip
 
     async def rage(self, quota: int, *, pause_s: float, gateways: int) -> None:
-        """Take `quota` steps; `gateways` of them kill the gateway."""
-        at = {quota * (i + 1) // (gateways + 1) for i in range(gateways)}
-        for number in range(quota):
+        """Do harm `quota` times; `gateways` of them to the gateway, which meets everybody."""
+        at = {quota * (i + 1) // (gateways + 1): i for i in range(gateways)}
+        while (done := self.harms.total()) < quota:
             await asyncio.sleep(self._rng.uniform(0, 2 * pause_s))
-            victim = self._rng.choice(self._herd)
-            if number in at:
-                await self.kill_gateway()
+            if done in at:
+                number = (signal.SIGKILL, signal.SIGSTOP)[at[done] % 2]
+                await self.end_gateway(number)
                 continue
-            (deed,) = self._rng.choices(list(self._kinds), list(self._kinds.values()))
-            self.steps[deed.__name__] += 1
-            await deed(victim)
+            deed = self._rng.choice(self._harmless)
+            self.nonsense[deed.__name__] += 1
+            await deed(self._victim())
+            (harm,) = self._rng.choices(list(self._harmful), list(self._harmful.values()))
+            kind = await harm(self._victim())
+            if kind:
+                self.harms[kind] += 1
 
-    async def kill(self, victim: Tenant) -> None:
-        await self._signal(victim, signal.SIGKILL)
+    async def kill(self, victim: Tenant) -> str:
+        return "kill" if self._signal(victim, signal.SIGKILL) else ""
 
-    async def stop(self, victim: Tenant) -> None:
-        await self._signal(victim, signal.SIGSTOP)
+    async def stop(self, victim: Tenant) -> str:
+        return "stop" if self._signal(victim, signal.SIGSTOP) else ""
 
-    async def stop_and_continue(self, victim: Tenant) -> None:
-        await self._signal(victim, signal.SIGSTOP, signal.SIGCONT)
+    async def stop_and_continue(self, victim: Tenant) -> str:
+        with victim.harm():
+            if not self._signal(victim, signal.SIGSTOP, signal.SIGCONT):
+                return ""
+            await asyncio.sleep(AFTERMATH_S)
+        return "stop and continue"
 
     async def continue_(self, victim: Tenant) -> None:
         """No harm at all: who was not stopped goes on."""
@@ -187,7 +204,7 @@ class Vandal:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
 
-    async def attack(self, victim: Tenant) -> None:
+    async def attack(self, victim: Tenant) -> str:
         """The victim's worker breaks the protocol when its own tenant says the word."""
         name = self._rng.choice(ATTACKS)
         with victim.harm():
@@ -196,11 +213,14 @@ class Vandal:
                 with contextlib.closing(answer):
                     while await answer.read():
                         pass
-            except (RefusedError, *CutError):
+            except RefusedError as error:
+                if error.code == "worker_restarting":
+                    return ""  # it struck nobody
+            except CutError:
                 pass
+        return name
 
-    async def kill_gateway(self) -> None:
-        self.steps["kill_gateway"] += 1
+    async def end_gateway(self, number: signal.Signals) -> None:
         with contextlib.ExitStack() as stack:
             for tenant in self._herd:
                 stack.enter_context(tenant.harm())
@@ -208,7 +228,8 @@ class Vandal:
             for process in everyone:
                 with contextlib.suppress(psutil.Error):
                     if "corral-gateway" in " ".join(process.cmdline()):
-                        process.kill()
+                        process.send_signal(number)
+                        self.harms[f"gateway {number.name}"] += 1
                         return
 
     async def bad_json(self, victim: Tenant) -> None:
@@ -221,7 +242,7 @@ class Vandal:
         await self._exchange(request(victim.key, b"{}", "/slots"), 404)
 
     async def half_a_request(self, victim: Tenant) -> None:
-        whole = request(victim.key, chat(victim.prompt, 4))
+        whole = request(victim.key, chat(victim.prompts[0], 4))
         await self._exchange(whole[: self._rng.randrange(1, len(whole) - 1)], None)
 
     async def no_http(self, _: Tenant) -> None:
@@ -244,15 +265,20 @@ class Vandal:
             finally:
                 writer.transport.abort()
 
-    async def _signal(self, victim: Tenant, *numbers: signal.Signals) -> None:
-        # Rather in the middle of an answer than between two.
-        victim = next((t for t in self._rng.sample(self._herd, 3) if t.streaming), victim)
+    def _victim(self) -> Tenant:
+        """Rather one in the middle of an answer, and none that has not recovered yet."""
+        some = self._rng.sample(self._herd, 4)
+        return min(some, key=lambda t: (t.hurt, not t.streaming))
+
+    def _signal(self, victim: Tenant, *numbers: signal.Signals) -> bool:
         pid = self._pid_of(victim)
         if not pid:
-            return
+            return False
         with victim.harm(), contextlib.suppress(ProcessLookupError):
             for number in numbers:
                 os.kill(pid, number)
+            return True
+        return False
 
     def _pid_of(self, victim: Tenant) -> int:
         with (

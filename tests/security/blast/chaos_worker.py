@@ -22,7 +22,7 @@ class FakeEngine:
         said = body["messages"][-1]["content"]
         state = sum(ord(c) * 31**i for i, c in enumerate(said)) % 2147483647
         for _ in range(body["max_tokens"]):
-            time.sleep(0.008)
+            time.sleep(0.004)
             state = (state * 1103515245 + 12345) % 2147483647
             if on_chunk({"choices": [{"delta": {"content": f"{state:x} "}}]}):
                 return

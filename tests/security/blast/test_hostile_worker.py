@@ -5,17 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import time
-from pathlib import Path
 
 import openai
 import psutil
 import pytest
 
 from tests.support.bystander import Bystander
-from tests.support.jail_job import replace_worker
-from tests.support.server import MODEL, RunningServer, copy_home, start_server, wait_until
+from tests.support.server import MODEL, RunningServer, wait_until
 
-PROGRAM = Path(__file__).with_name("hostile_worker.py")
 ATTACKS = [
     "garbage", "endless_line", "endless_frames", "wrong_ids", "foreign_end", "after_end",
     "huge_usage", "leave", "half_line", "silence", "close_stdout", "eat_memory", "eat_cpu",
@@ -25,20 +22,8 @@ TYPED = {"worker_failed", "worker_timeout", "worker_restarting", "no_worker_free
 
 
 @pytest.fixture(scope="module")
-def server(model_home, tmp_path_factory):
-    home = copy_home(model_home, tmp_path_factory.mktemp("hostile") / "home")
-    replace_worker(home, PROGRAM)
-    (home / "corral.toml").write_text(
-        "[engine]\nfirst_chunk_timeout_s = 6\nchunk_timeout_s = 5\nmemory_bytes = 700000000\n"
-    )
-    running = start_server(home)
-    yield running
-    running.stop()
-
-
-@pytest.fixture(scope="module")
-def victim_key(server):
-    return server.add_tenant("victim")
+def victim_key(hostile):
+    return hostile.running.add_tenant("victim")
 
 
 def ask(server: RunningServer, content: str, key: str | None = None, **options):

@@ -1,7 +1,7 @@
 """From a fault to the next good answer of the same tenant, zone by zone; and the end of a loop.
 
 The times are printed (`pytest -s`); what is asserted is loose, because the machine may be busy.
-docs/security-model.md has the times of a quiet one.
+`make bench` measures the times (`recovery`), docs/benchmarks.md has those of a quiet one.
 """
 
 from __future__ import annotations
@@ -9,45 +9,17 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import openai
 import psutil
 import pytest
 
+from tests.security.blast.conftest import CRASHES_MAX, HostileServer
 from tests.support.bystander import Bystander
-from tests.support.jail_job import replace_worker
-from tests.support.server import (
-    MODEL,
-    RunningServer,
-    copy_home,
-    corral,
-    corral_json,
-    start_server,
-    wait_until,
-)
+from tests.support.server import MODEL, RunningServer, corral, corral_json, wait_until
 
-PROGRAM = Path(__file__).with_name("hostile_worker.py")
 LOOSE_S = 20
-CRASHES_MAX = 3
-
-
-@pytest.fixture(scope="module")
-def server(model_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    home = copy_home(model_home, tmp_path_factory.mktemp("recovery") / "home")
-    replace_worker(home, PROGRAM)
-    (home / "corral.toml").write_text(
-        f"[engine]\nmemory_bytes = 700000000\ncrashes_max = {CRASHES_MAX}\n"
-    )
-    running = start_server(home)
-    yield running
-    running.stop()
-
-
-@pytest.fixture(scope="module")
-def bystander_key(server: RunningServer) -> str:
-    return server.add_tenant("bystander")
 
 
 def say(client: openai.OpenAI, content: str, tokens: int = 2) -> str:
@@ -163,17 +135,18 @@ def test_a_crash_loop_is_quarantined_for_that_tenant_alone(
 
 
 @pytest.mark.claim("BLAST-04")
-def test_after_the_launcher_the_next_start_recovers(server: RunningServer) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=lambda n: n.name)
+def test_after_the_launcher_the_next_start_recovers(
+    hostile: HostileServer, number: signal.Signals
+) -> None:
+    server = hostile.running
+    assert works(server.openai())
     launcher = psutil.Process(server.pid).children()[0]
     family = psutil.Process(server.pid).children(recursive=True)
-    launcher.kill()
+    launcher.send_signal(number)
     server.process.wait(30)
     assert not psutil.wait_procs(family, timeout=10)[1], "everything ends with it"
+    server.stop()
     began = time.monotonic()
-    again = start_server(server.home)
-    try:
-        client = again.openai()
-        assert works(client)
-        print(f"\nrecovery launcher: {time.monotonic() - began:.2f} s from `corral up`")
-    finally:
-        again.stop()
+    assert works(hostile.start_again().openai())
+    print(f"\nrecovery launcher {number.name}: {time.monotonic() - began:.2f} s from `corral up`")

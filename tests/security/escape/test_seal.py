@@ -33,8 +33,9 @@ IN_VAIN = {"newfstatat", "openat", "mremap"}
 
 ELSEWHERE = {"clock_gettime", "exit"}
 """exit: a thread of an engine that failed (tests/security/blast/test_recovery.py). clock_gettime:
-where the vDSO cannot tell the time: under gVisor, in its first second (without the rule, the probe
-program below could not be sealed there)."""
+where the vDSO cannot tell the time. That is gVisor in its first second (the probe program below,
+which loads at once, could not be sealed there without the rule; the genuine engine takes longer),
+and on other tiers a kernel that drops its clock source, which no test may bring about (ADR 11)."""
 
 
 @pytest.fixture(scope="module")

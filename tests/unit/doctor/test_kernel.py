@@ -54,12 +54,32 @@ def test_no_filters(tree: Tree) -> None:
     assert kernel.seccomp(tree()).blocks
 
 
-@pytest.mark.parametrize(("abi", "state"), [(7, "enforced"), (5, "enforced"), (0, "absent")])
-def test_landlock(monkeypatch: pytest.MonkeyPatch, abi: int, state: str) -> None:
+@pytest.mark.parametrize(
+    ("abi", "state", "detail"),
+    [
+        (8, "enforced", "ABI 8: a loaded engine can open no file"),
+        (
+            7,
+            "enforced",
+            "ABI 7: a loaded engine can open no file but the model that is in its memory",
+        ),
+        (
+            6,
+            "enforced",
+            "ABI 6: a loaded engine can open no file but the model that is in its memory",
+        ),
+        (5, "absent", "ABI 5: no scope of signals and sockets"),
+        (3, "absent", "ABI 3: no TCP rule, no scope of signals and sockets"),
+        (0, "absent", "no Landlock"),
+    ],
+)
+def test_landlock(monkeypatch: pytest.MonkeyPatch, abi: int, state: str, detail: str) -> None:
     assert landlock_abi() >= 0
     monkeypatch.setattr(kernel, "landlock_abi", lambda: abi)
-    assert kernel.landlock().state == state
-    assert kernel.landlock().needed
+    fact = kernel.landlock()
+    assert (fact.state, fact.detail) == (state, detail)
+    assert fact.needed
+    assert ("--allow-degraded=landlock" in fact.remedy) is (state == "absent")
 
 
 def test_mdwe() -> None:

@@ -181,6 +181,34 @@ def test_a_worker_that_does_not_load_is_a_typed_answer(mode: str, code: str) -> 
     asyncio.run(run())
 
 
+@pytest.mark.claim("SEAL-06")
+def test_a_worker_that_only_says_it_is_sealed_gets_no_request() -> None:
+    async def run() -> None:
+        async with routing({"m": ["unsealed", "echo"]}) as (router, launcher):
+            answers = await asyncio.gather(*(ask(router) for _ in range(3)))
+            assert launcher.confirmed == [1]
+            for answer in answers:  # also those that came while it was looked at
+                assert isinstance(answer, Unavailable)
+                assert answer.code == "seal_failed"
+            await asyncio.sleep(0.1)
+            assert await drain(await ask(router))
+            assert launcher.confirmed == [1, 2]
+
+    asyncio.run(run())
+
+
+@pytest.mark.claim("SEAL-06")
+def test_a_worker_that_goes_while_it_is_looked_at_is_no_other_fault() -> None:
+    async def run() -> None:
+        async with routing({"m": "echo"}) as (router, launcher):
+            with launcher.deaf_to_workers():
+                answer = await ask(router)
+            assert isinstance(answer, Unavailable)
+            assert answer.code == "worker_failed"
+
+    asyncio.run(run())
+
+
 def test_cores_that_others_have_are_no_crash() -> None:
     async def run() -> None:
         async with routing({"m": ["taken", "taken", "taken", "taken", "echo"]}) as (router, _):

@@ -102,6 +102,27 @@ def test_what_each_version_of_landlock_knows(monkeypatch: pytest.MonkeyPatch, ve
     assert in_restricted_child(look, **HARMLESS) == "test_seal_unsafe.py"
 
 
+@pytest.mark.claim("SEAL-03")
+@pytest.mark.parametrize(("version", "flags"), [(6, 0), (7, 0), (8, 1 << 3), (9, 1 << 3)])
+def test_every_thread_is_reached_where_the_kernel_can(
+    monkeypatch: pytest.MonkeyPatch, version: int, flags: int
+) -> None:
+    """A kernel of the future, made up; LANDLOCK_RESTRICT_SELF_TSYNC is bit 3 of the flags."""
+    made: list[tuple[int, int]] = []
+
+    def kernel(number: int, *arguments: object) -> int:
+        last = arguments[-1]
+        assert isinstance(last, ctypes.c_uint)
+        made.append((number, last.value))
+        if number == 444:
+            return version if last.value else os.open("/dev/null", os.O_RDONLY)
+        return 0
+
+    monkeypatch.setattr(seal_unsafe, "_call", kernel)
+    restrict_files([("/", READ_FILE)])
+    assert made == [(444, 1), (444, 0), (445, 0), (446, flags)]
+
+
 def test_a_kernel_without_landlock() -> None:
     def look() -> str:
         return str(landlock_version())

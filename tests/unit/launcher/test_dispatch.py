@@ -57,7 +57,10 @@ def sample(kind: type[Any]) -> Message:
 
 
 def ask(role: Role, message: Message, recorder: Recorder, session: Session | None = None) -> Reply:
-    return dispatch(recorder, session or Session(1, role, set()), 7, message)  # type: ignore[arg-type]
+    if session is None:  # one that may ask for all that its role ever may
+        used = set() if isinstance(message, GatewayReady) else {GatewayReady}
+        session = Session(1, role, set(used))
+    return dispatch(recorder, session, 7, message)  # type: ignore[arg-type]
 
 
 def test_the_docstring_shows_every_request() -> None:
@@ -77,6 +80,35 @@ def test_each_message_from_each_role(kind: type[Any], role: Role) -> None:
         assert isinstance(reply.message, Refused)
         assert reply.message.code == "not_permitted"
         assert recorder.seen == []
+
+
+@pytest.mark.claim("LCH-01")
+@pytest.mark.parametrize("role", [Role.GATEWAY, Role.JOB])
+@pytest.mark.parametrize(
+    ("message", "early", "late"),
+    [(sample(messages.StartEngine), "not_permitted", "draining"),
+     (sample(messages.ConfirmSealed), "not_permitted", ""),
+     (messages.GatewayAlive(), "not_permitted", ""),
+     (sample(messages.StopWorker), "", ""), (NextWorker(0), "", "")],
+    ids=lambda m: type(m).__name__,
+)  # fmt: skip
+def test_what_is_out_of_a_gateways_state_is_refused(
+    role: Role, message: Message, early: str, late: str
+) -> None:
+    def code(session: Session) -> str:
+        recorder = Recorder()
+        reply = ask(role, message, recorder, session)
+        refused = isinstance(reply.message, Refused)
+        assert refused is (recorder.seen == [])
+        return reply.message.code if isinstance(reply.message, Refused) else ""
+
+    if role is Role.JOB:  # which is neither started nor drained
+        foreign = "not_permitted" if isinstance(message, messages.GatewayAlive) else ""
+        assert code(Session(1, role, set())) == foreign
+        return
+    assert code(Session(1, role, set())) == early
+    assert code(Session(1, role, {GatewayReady})) == ""
+    assert code(Session(1, role, {GatewayReady}, draining=True)) == late
 
 
 def test_a_refusal_carries_code_message_and_remedy() -> None:

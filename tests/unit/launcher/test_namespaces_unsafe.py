@@ -166,6 +166,26 @@ def test_an_exit_inside_is_its_exit(raised: SystemExit, code: int) -> None:
     assert run(inside) == f"{code} [True]"
 
 
+@needs_root
+@pytest.mark.claim("BLAST-07")
+def test_a_stopped_launcher_ends(tmp_path: Path) -> None:
+    """A stop from outside: PID 1 ignores its own."""
+
+    def inside(host_proc: int, alive: int) -> int:
+        (tmp_path / "pid").write_text(os.readlink("self", dir_fd=host_proc))
+        while True:
+            time.sleep(1)
+
+    with ThreadPoolExecutor(1) as pool:
+        end = pool.submit(run, inside)
+        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+            time.sleep(0.01)
+        began = time.monotonic()
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGSTOP)
+        assert end.result(20) == "9 [True]"
+        assert time.monotonic() - began < 10
+
+
 def test_a_kernel_that_refuses() -> None:
     def look() -> str:
         try:

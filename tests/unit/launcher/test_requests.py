@@ -16,6 +16,7 @@ from corral.core.errors import CorralError
 from corral.core.home import Home
 from corral.ipc.messages import (
     SECRET_KINDS,
+    ConfirmSealed,
     Done,
     GatewayReady,
     NextWorker,
@@ -31,6 +32,7 @@ from corral.ipc.messages import (
     WorkerStatus,
 )
 from corral.launcher import blobs, requests
+from corral.launcher import pen as pen_module
 from corral.launcher.events import EventLog
 from corral.launcher.jails import Jail, JailTable
 from corral.launcher.pen import JailRequest, Pen
@@ -213,8 +215,51 @@ def test_workers_are_listed(table: Requests, add_jail: AddJail) -> None:
     assert (second.worker_id, second.runtime, second.rss_bytes) == (fetch.worker_id, "crun", 0)
 
 
-def read_secret(table: Requests, kind: str) -> bytes:
-    reply = table.open_secret(OpenSecret(kind))
+@pytest.mark.claim("SEAL-06")
+def test_a_worker_that_only_says_it_is_sealed_is_killed(table: Requests, add_jail: AddJail) -> None:
+    with ended(subprocess.Popen(["/bin/sleep", "60"])) as process:
+        jail = add_jail(pid=process.pid)
+        jail.trust = "trusted"  # in the namespaces tier
+        message = ConfirmSealed(jail.worker_id)
+        reply = table.confirm_sealed(JOB, message)
+        assert isinstance(reply.message, Refused)
+        assert reply.message.code == "seal_failed"
+        assert process.wait(5) == -9
+    assert jail.unsealed
+    again = table.confirm_sealed(JOB, message)
+    assert isinstance(again.message, Refused)
+    assert again.message.code == "not_permitted"
+
+
+@pytest.mark.claim("SEAL-06")
+def test_a_sealed_worker_is_confirmed_once(
+    table: Requests, add_jail: AddJail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pen_module, "find_flaw", lambda *_, **__: "")
+    jail = add_jail()
+    assert table.confirm_sealed(JOB, ConfirmSealed(jail.worker_id)) == Reply(Done())
+    assert not jail.unsealed
+    assert isinstance(table.confirm_sealed(JOB, ConfirmSealed(jail.worker_id)).message, Refused)
+
+
+@pytest.mark.claim("SEAL-06")
+@pytest.mark.parametrize(
+    ("session", "kind", "worker_id"),
+    [(JOB, "engine", 4), (JOB, "scan", 1), (JOB, "gateway", 1),
+     (Session(2, Role.JOB, set()), "engine", 1)],
+)  # fmt: skip
+def test_workers_that_are_not_yours_to_confirm(
+    table: Requests, add_jail: AddJail, session: Session, kind: str, worker_id: int
+) -> None:
+    jail = add_jail(kind=kind)
+    reply = table.confirm_sealed(session, ConfirmSealed(worker_id))
+    assert isinstance(reply.message, Refused)
+    assert reply.message.code == "no_such_worker"
+    assert not jail.confirmed
+
+
+def read_secret(table: Requests, kind: str, session: Session = GATEWAY) -> bytes:
+    reply = table.open_secret(session, OpenSecret(kind))
     assert reply.message == Secret()
     (fd,) = reply.fds
     assert not os.get_inheritable(fd)
@@ -239,9 +284,24 @@ def test_secrets_of_the_gateway(table: Requests, home: Home, config: Config) -> 
 
 
 @pytest.mark.claim("LCH-06")
+def test_a_gateway_that_serves_gets_certificates_only(table: Requests, home: Home) -> None:
+    ready = Session(1, Role.GATEWAY, {GatewayReady})
+    home.secrets.mkdir()
+    for path in (home.server_cert, home.server_key, home.pepper):
+        path.write_text("text")
+    for kind in SECRET_KINDS:
+        if kind in {"tls_cert", "tls_key"}:
+            assert read_secret(table, kind, ready) == b"text"
+            continue
+        reply = table.open_secret(ready, OpenSecret(kind))
+        assert isinstance(reply.message, Refused)
+        assert reply.message.code == "not_permitted"
+
+
+@pytest.mark.claim("LCH-06")
 @pytest.mark.parametrize("kind", ["receipt_key", "ca_key", "../corral.toml", "/etc/shadow", ""])
 def test_nothing_else_is_a_secret(table: Requests, kind: str) -> None:
-    reply = table.open_secret(OpenSecret(kind))
+    reply = table.open_secret(GATEWAY, OpenSecret(kind))
     assert isinstance(reply.message, Refused)
     assert reply.message.code == "not_permitted"
 
@@ -260,18 +320,10 @@ def test_the_operators_own_certificate(
     assert read_secret(table, "tls_key") == b"key"
 
 
-def test_the_gateway_is_ready(table: Requests, ready: list[bool]) -> None:
+def test_the_gateway_is_ready_and_goes_on(table: Requests, ready: list[bool]) -> None:
     assert table.gateway_ready() == Reply(Done())
-    assert ready == [True]
-
-
-def test_the_gateway_lives_on(table: Requests, ready: list[bool]) -> None:
-    session = Session(1, Role.GATEWAY, set())
-    assert code_of(lambda: table.gateway_alive(session)) == "not_permitted"
-    assert ready == []
-    session.used.add(GatewayReady)
-    assert table.gateway_alive(session) == Reply(Done())
-    assert ready == [True]
+    assert table.gateway_alive() == Reply(Done())
+    assert ready == [True, True]
 
 
 def test_the_effective_configuration_is_plain_json(config: Config) -> None:

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import ctypes
+
+import pytest
+
 from corral.sandbox.feature_unsafe import in_child, landlock_works, mdwe_works
 from tests.support.kernel_refusals import in_restricted_child
 
@@ -24,6 +28,20 @@ def test_a_kernel_without_landlock() -> None:
 
     assert in_restricted_child(look, call="landlock_create_ruleset") == "False"
     assert landlock_works()
+
+
+@pytest.mark.claim("SEAL-05")
+@pytest.mark.parametrize(("version", "works"), [(0, False), (3, False), (5, False), (6, True)])
+def test_a_landlock_that_holds_less_counts_as_none(
+    monkeypatch: pytest.MonkeyPatch, version: int, works: bool
+) -> None:
+    class Libc:
+        @staticmethod
+        def syscall(*_: object) -> int:
+            return version
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: Libc)
+    assert landlock_works() is works
 
 
 def test_this_kernel_says_what_it_does() -> None:

@@ -21,6 +21,12 @@ def test_the_kernel_says_how_it_ended(wait_status: int, outcome: Outcome) -> Non
     assert found == outcome
 
 
+@pytest.mark.claim("SEAL-06")
+def test_a_worker_that_was_not_sealed_comes_before_every_other_cause() -> None:
+    found = classify_exit(9, stopped_by_us=True, timed_out=True, out_of_memory=True, unsealed=True)
+    assert found == Outcome(Status.SEAL_FAILED, "not sealed")
+
+
 @pytest.mark.parametrize(
     ("causes", "outcome"),
     [

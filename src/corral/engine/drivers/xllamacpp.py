@@ -48,7 +48,9 @@ class XllamacppEngine:
         params.n_batch = max(_PREFILL_BATCH, options.parallel)
         params.n_ubatch = params.n_batch
         params.fit_params = False
-        params.hostnames = ["/tmp/engine.sock"]  # noqa: S108 - the jail's own tmpfs; nobody connects
+        # A listener it must have: an abstract socket, in the jail's own network namespace, where
+        # nobody else is. So the load needs no right to make or remove anything in a folder.
+        params.hostnames = ["@engine.sock"]
         params.n_threads_http = 1
         params.ui = False
         params.endpoint_slots = False
