@@ -3,98 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
 from corral.core.config import Config, Engine
-from corral.core.errors import CorralError
-from corral.core.ids import Digest, ModelName, TenantName
 from corral.core.limits import WIRE_BACKLOG_LINES
-from corral.engine.launcher_link import Event, LauncherLink
 from corral.engine.router import Router
-from corral.engine.sizing import engine_start
 from corral.engine.supervisor import RestartPolicy, Unavailable
-from corral.engine.wire import Chunk, End, Failed, Sampling
-from corral.engine.worker_link import Broken, Deadlines, Item, Stream
-from corral.ipc.messages import OPERATOR_STOP, StartEngine, WorkerEnded
-from corral.state.database import open_database
-from corral.tenancy.quarantine import list_quarantines, release_quarantine
-from corral.tenancy.ward import Ward
-from tests.support.fake_launcher import FakeLauncher
-
-FAST = Deadlines(load_s=1, first_chunk_s=0.6, next_chunk_s=0.6, cancel_s=0.6)
-EAGER = RestartPolicy(first_delay_s=0.05, crashes_max=3, quarantine_s=30)
-
-
-@dataclasses.dataclass
-class _Estimate:
-    weights_bytes: int = 1000
-    kv_bytes_per_token: int = 10
-    context_train_tokens: int = 2048
-
-
-def start(model: str = "m", tenant: str = "acme", config: Config | None = None) -> StartEngine:
-    return engine_start(
-        tenant=TenantName(tenant), model=ModelName(model),
-        digest=Digest(model.encode().hex().ljust(64, "0")), estimate=_Estimate(),
-        config=config or Config(),
-    )  # fmt: skip
-
-
-@asynccontextmanager
-async def routing(
-    modes: dict[str, str | list[str]],
-    engine: Engine | None = None,
-    deadlines: Deadlines = FAST,
-    policy: RestartPolicy = EAGER,
-    ward: Ward | None = None,
-) -> AsyncIterator[tuple[Router, FakeLauncher]]:
-    launcher = FakeLauncher(modes)
-    routers: list[Router] = []
-
-    def event(one: Event) -> None:
-        if isinstance(one, WorkerEnded):
-            routers[0].worker_ended(one)
-
-    link = LauncherLink(launcher.client, on_event=event, on_closed=lambda: None)
-    router = Router(link, engine or Engine(), deadlines=deadlines, policy=policy, ward=ward)
-    routers.append(router)
-    try:
-        yield router, launcher
-    finally:
-        await router.close()
-        link.close()
-        launcher.close()
-        assert not launcher.live
-
-
-async def ask(
-    router: Router, model: str = "m", tenant: str = "acme", prompt: str = "hi", tokens: int = 8,
-    config: Config | None = None,
-) -> Stream | Unavailable:  # fmt: skip
-    return await router.open(
-        start(model, tenant, config), Sampling(max_tokens=tokens), None, prompt
-    )
-
-
-async def drain(stream: Stream | Unavailable) -> list[Item]:
-    assert isinstance(stream, Stream), stream
-    items: list[Item] = []
-    while not items or isinstance(items[-1], Chunk):
-        items += await stream.receive()
-    return items
-
-
-async def until(check: Callable[[], bool], within_s: float = 5) -> None:
-    deadline = time.monotonic() + within_s
-    while not check():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.02)
+from corral.engine.wire import Chunk, End, Failed
+from corral.engine.worker_link import Broken, Stream
+from tests.support.routing import ask, drain, routing, until
 
 
 def test_requests_share_a_worker_and_all_end() -> None:
@@ -232,129 +151,6 @@ def test_what_the_launcher_refuses_to_start_is_no_crash_of_the_model() -> None:
                 assert answer.code == "worker_start_refused"
                 await asyncio.sleep(0.005)
             assert isinstance(await ask(router), Stream)
-
-    asyncio.run(run())
-
-
-@pytest.mark.claim("BLS-06")
-def test_a_crashed_worker_comes_back_and_a_crash_loop_is_quarantined() -> None:
-    async def run() -> None:
-        modes: dict[str, str | list[str]] = {"m": ["die", "echo"], "loop": "die"}
-        async with routing(modes) as (router, _):
-            assert (await drain(await ask(router)))[-1] == Broken("worker_failed")
-            await asyncio.sleep(0.1)
-            assert isinstance((await drain(await ask(router)))[-1], End)
-            for delay_s in (0.06, 0.11, 0):
-                await drain(await ask(router, "loop"))
-                await asyncio.sleep(delay_s)
-            answer = await ask(router, "loop")
-            assert isinstance(answer, Unavailable)
-            assert answer.code == "model_quarantined"
-            assert answer.retry_after_s > 20
-            # another tenant's worker of the same model is another matter
-            other = await ask(router, "loop", "other")
-            assert isinstance(other, Stream)
-            await drain(other)
-
-    asyncio.run(run())
-
-
-async def crash(router: Router, times: int, tenant: str = "acme") -> None:
-    for number in range(times):
-        assert (await drain(await ask(router, "loop", tenant)))[-1] == Broken("worker_failed")
-        await asyncio.sleep(0.06 * 2**number)
-
-
-async def code_of(router: Router) -> str:
-    answer = await ask(router, "loop")
-    if isinstance(answer, Stream):
-        answer.abandon()
-        return "taken"
-    return answer.code
-
-
-@pytest.mark.claim("BLAST-03")
-def test_a_quarantine_outlives_the_gateway_and_ends_by_release(tmp_path: Path) -> None:
-    database = tmp_path / "corral.db"
-    engine = open_database(database)
-
-    async def fall() -> None:
-        async with routing({"loop": "die"}, ward=Ward(database)) as (router, _):
-            await crash(router, 2)
-            assert await code_of(router) == "taken", "two crashes are not three"
-            await crash(router, 0)
-            await until(lambda: bool(list_quarantines(engine)))
-            assert await code_of(router) == "model_quarantined"
-
-    async def rise() -> None:
-        async with routing({"loop": "echo"}, ward=Ward(database)) as (router, launcher):
-            assert await code_of(router) == "model_quarantined"
-            assert launcher.started == []
-            release_quarantine(engine, "acme", "loop")
-            assert await code_of(router) == "taken"
-
-    asyncio.run(fall())
-    (held,) = list_quarantines(engine)
-    assert (held.tenant, held.model, held.crashes) == ("acme", "loop", 3)
-    asyncio.run(rise())
-    assert list_quarantines(engine) == ()
-    with pytest.raises(CorralError, match="not_quarantined"):
-        release_quarantine(engine, "acme", "loop")
-
-
-@pytest.mark.claim("BLAST-03")
-def test_a_quarantine_ends_by_itself_and_counts_anew() -> None:
-    async def run() -> None:
-        policy = RestartPolicy(first_delay_s=0.01, crashes_max=2, quarantine_s=1)
-        async with routing({"loop": "die"}, policy=policy) as (router, _):
-            await crash(router, 2)
-            assert await code_of(router) == "model_quarantined"
-            deadline = time.monotonic() + 5
-            while await code_of(router) != "taken":
-                assert time.monotonic() < deadline
-                await asyncio.sleep(0.05)
-            await asyncio.sleep(0.2)
-            assert await code_of(router) == "taken", "what came before is forgiven"
-
-    asyncio.run(run())
-
-
-def test_a_good_answer_ends_the_doubling_of_delays() -> None:
-    async def run() -> None:
-        modes: dict[str, str | list[str]] = {"m": ["die", "die", "echo", "die"]}
-        policy = RestartPolicy(first_delay_s=0.2, crashes_max=99)
-
-        async def delay_s(router: Router) -> float:
-            refused = await ask(router)
-            assert isinstance(refused, Unavailable)
-            return refused.retry_after_s
-
-        async with routing(modes, policy=policy) as (router, launcher):
-            for expected_s in (0.2, 0.4):
-                await drain(await ask(router))
-                assert expected_s / 2 < await delay_s(router) <= expected_s
-                await asyncio.sleep(expected_s)
-            assert isinstance((await drain(await ask(router)))[-1], End)
-            launcher.live[3].kill()
-            await until(lambda: 3 not in launcher.live)
-            assert await delay_s(router) <= 0.2
-
-    asyncio.run(run())
-
-
-def test_an_operators_stop_quarantines_nobody() -> None:
-    async def run() -> None:
-        policy = RestartPolicy(first_delay_s=0.01, crashes_max=1)
-        async with routing({"m": "slow"}, policy=policy) as (router, launcher):
-            stream = await ask(router, prompt="forever", tokens=1000)
-            (worker_id,) = launcher.live
-            launcher.live[worker_id].kill()
-            assert (await drain(stream))[-1] == Broken("worker_failed")
-            refused = await ask(router)
-            assert isinstance(refused, Unavailable)
-            assert refused.code == "model_quarantined"
-            router.worker_ended(WorkerEnded(worker_id, "killed", OPERATOR_STOP))
-            assert isinstance((await drain(await ask(router)))[-1], End)
 
     asyncio.run(run())
 

@@ -1,0 +1,90 @@
+"""A router over the fake launcher, for tests of workers' lives."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from corral.core.config import Config, Engine
+from corral.core.ids import Digest, ModelName, TenantName
+from corral.engine.launcher_link import Event, LauncherLink
+from corral.engine.router import Router
+from corral.engine.sizing import engine_start
+from corral.engine.supervisor import RestartPolicy, Unavailable
+from corral.engine.wire import Chunk, Sampling
+from corral.engine.worker_link import Deadlines, Item, Stream
+from corral.ipc.messages import StartEngine, WorkerEnded
+from corral.tenancy.ward import Ward
+from tests.support.fake_launcher import FakeLauncher
+
+FAST = Deadlines(load_s=1, first_chunk_s=0.6, next_chunk_s=0.6, cancel_s=0.6)
+EAGER = RestartPolicy(first_delay_s=0.05, crashes_max=3, quarantine_s=30)
+
+
+@dataclasses.dataclass
+class _Estimate:
+    weights_bytes: int = 1000
+    kv_bytes_per_token: int = 10
+    context_train_tokens: int = 2048
+
+
+def start(model: str = "m", tenant: str = "acme", config: Config | None = None) -> StartEngine:
+    return engine_start(
+        tenant=TenantName(tenant), model=ModelName(model),
+        digest=Digest(model.encode().hex().ljust(64, "0")), estimate=_Estimate(),
+        config=config or Config(),
+    )  # fmt: skip
+
+
+@asynccontextmanager
+async def routing(
+    modes: dict[str, str | list[str]],
+    engine: Engine | None = None,
+    deadlines: Deadlines = FAST,
+    policy: RestartPolicy = EAGER,
+    ward: Ward | None = None,
+) -> AsyncIterator[tuple[Router, FakeLauncher]]:
+    launcher = FakeLauncher(modes)
+    routers: list[Router] = []
+
+    def event(one: Event) -> None:
+        if isinstance(one, WorkerEnded):
+            routers[0].worker_ended(one)
+
+    link = LauncherLink(launcher.client, on_event=event, on_closed=lambda: None)
+    router = Router(link, engine or Engine(), deadlines=deadlines, policy=policy, ward=ward)
+    routers.append(router)
+    try:
+        yield router, launcher
+    finally:
+        await router.close()
+        link.close()
+        launcher.close()
+        assert not launcher.live
+
+
+async def ask(
+    router: Router, model: str = "m", tenant: str = "acme", prompt: str = "hi", tokens: int = 8,
+    config: Config | None = None,
+) -> Stream | Unavailable:  # fmt: skip
+    return await router.open(
+        start(model, tenant, config), Sampling(max_tokens=tokens), None, prompt
+    )
+
+
+async def drain(stream: Stream | Unavailable) -> list[Item]:
+    assert isinstance(stream, Stream), stream
+    items: list[Item] = []
+    while not items or isinstance(items[-1], Chunk):
+        items += await stream.receive()
+    return items
+
+
+async def until(check: Callable[[], bool], within_s: float = 5) -> None:
+    deadline = time.monotonic() + within_s
+    while not check():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
