@@ -28,7 +28,7 @@ from corral.sandbox.policy import load_policy, sealed_document
 
 DISTRIBUTIONS: Final = {
     "engine": ("xllamacpp",),
-    "scan": ("msgspec", "gguf"),
+    "scan": ("msgspec", "gguf", "jinja2", "markupsafe"),
     "fetch": ("msgspec", "httpx2"),
     "gateway": (
         "alembic", "cryptography", "httptools", "msgspec", "sqlalchemy", "starlette", "structlog",
