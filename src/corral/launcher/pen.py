@@ -122,8 +122,8 @@ class Pen:
     def confirm(self, jail: Jail) -> bool:
         """Look whether a worker that says so is sealed; kill it if it is not."""
         jail.confirmed = True
-        gvisor = self.host.runtime_for(jail.kind, jail.trust).tier == "gvisor"
-        flaw = find_flaw(jail.pid, gvisor=gvisor)
+        opaque = self.host.runtime_for(jail.kind, jail.trust).tier != "namespaces"
+        flaw = find_flaw(jail.pid, opaque=opaque)
         if flaw:
             self._log.write("worker_not_sealed", worker_id=jail.worker_id, detail=flaw)
             jail.unsealed = True

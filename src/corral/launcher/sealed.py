@@ -9,8 +9,9 @@ privilege, and has no descriptor but the three of the wire; each thread's table 
 thread can be made with one of its own. A sealed worker makes and ends no thread, so the list must
 be the same afterwards.
 
-In the gvisor tier the seal stands inside the sentry, where nobody outside can look: what is checked
-is that the sentry's own process is filtered and may gain no privilege.
+In the tiers gvisor and vm the seal stands inside the sentry or the guest, where nobody outside can
+look: what is checked is that the sentry's or hypervisor's own process is filtered and may gain no
+privilege.
 
 What this does not prove: that the third filter is the right one. Code that takes over during the
 load can install another one of its own, and is then under the first two, which hold all the same.
@@ -26,29 +27,29 @@ _FILTERS: Final = 3
 _WIRE: Final = {"0", "1", "2"}
 
 
-def find_flaw(pid: int, *, gvisor: bool, proc: Path = _PROC) -> str:
+def find_flaw(pid: int, *, opaque: bool, proc: Path = _PROC) -> str:
     """Return what is wrong with the seal of a jail; empty if nothing is.
 
     Args:
         pid: the jail's first process, in our PID namespace; our child, so not reused.
-        gvisor: it is a sentry.
+        opaque: it has a kernel of its own, a sentry or a virtual machine's.
         proc: another tree for tests.
     """
     tasks = proc / str(pid) / "task"
     try:
-        threads = {str(pid)} if gvisor else _names(tasks)
+        threads = {str(pid)} if opaque else _names(tasks)
         filters = int(parse_status(proc / "self")["Seccomp_filters"]) + _FILTERS
         for thread in sorted(threads):
             state = parse_status(tasks / thread)
             if (state["Seccomp"], state["NoNewPrivs"]) != ("2", "1"):
                 return "a thread is not confined"
-            if gvisor:
+            if opaque:
                 continue
             if int(state["Seccomp_filters"]) != filters:
                 return "a thread is not under the last filter"
             if _names(tasks / thread / "fd") != _WIRE:
                 return "a thread has a descriptor beyond the wire"
-        if not gvisor and _names(tasks) != threads:
+        if not opaque and _names(tasks) != threads:
             return "threads come and go"
     except (OSError, KeyError, ValueError):
         return "it cannot be looked at"

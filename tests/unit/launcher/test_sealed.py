@@ -41,7 +41,7 @@ def proc(tmp_path: Path) -> Path:
 
 @pytest.mark.claim("SEAL-06")
 def test_a_sealed_worker_has_no_flaw(proc: Path) -> None:
-    assert find_flaw(7, gvisor=False, proc=proc) == ""
+    assert find_flaw(7, opaque=False, proc=proc) == ""
 
 
 @pytest.mark.claim("SEAL-06")
@@ -62,14 +62,14 @@ def test_a_sealed_worker_has_no_flaw(proc: Path) -> None:
 @pytest.mark.parametrize("thread", ["7", "9"])
 def test_one_thread_is_enough(proc: Path, thread: str, change: dict[str, str], flaw: str) -> None:
     (proc / "7/task" / thread / "status").write_text(status(**change))
-    assert find_flaw(7, gvisor=False, proc=proc) == flaw
+    assert find_flaw(7, opaque=False, proc=proc) == flaw
 
 
 @pytest.mark.claim("SEAL-06")
 @pytest.mark.parametrize("thread", ["7", "8"])
 def test_one_descriptor_is_enough(proc: Path, thread: str) -> None:
     (proc / "7/task" / thread / "fd/3").touch()
-    flaw = find_flaw(7, gvisor=False, proc=proc)
+    flaw = find_flaw(7, opaque=False, proc=proc)
     assert flaw == "a thread has a descriptor beyond the wire"
 
 
@@ -77,8 +77,8 @@ def test_one_descriptor_is_enough(proc: Path, thread: str) -> None:
 @pytest.mark.parametrize("gone", ["7/task/8/status", "self/status"])
 def test_what_cannot_be_read_is_a_flaw(proc: Path, gone: str) -> None:
     (proc / gone).unlink()
-    assert find_flaw(7, gvisor=False, proc=proc) == "it cannot be looked at"
-    assert find_flaw(6, gvisor=False, proc=proc) == "it cannot be looked at"
+    assert find_flaw(7, opaque=False, proc=proc) == "it cannot be looked at"
+    assert find_flaw(6, opaque=False, proc=proc) == "it cannot be looked at"
 
 
 @pytest.mark.claim("SEAL-06")
@@ -93,17 +93,17 @@ def test_a_thread_that_is_made_meanwhile_is_a_flaw(
         return real(folder)
 
     monkeypatch.setattr(Path, "iterdir", iterdir)
-    assert find_flaw(7, gvisor=False, proc=proc) == "threads come and go"
+    assert find_flaw(7, opaque=False, proc=proc) == "threads come and go"
 
 
 @pytest.mark.claim("SEAL-06")
 def test_of_a_sentry_only_its_own_filter_is_seen(proc: Path) -> None:
     (proc / "7/task/7/status").write_text(status(filters="1"))
     (proc / "7/task/7/fd/12").touch()
-    assert find_flaw(7, gvisor=True, proc=proc) == ""
-    assert find_flaw(7, gvisor=False, proc=proc)  # control
+    assert find_flaw(7, opaque=True, proc=proc) == ""
+    assert find_flaw(7, opaque=False, proc=proc)  # control
     (proc / "7/task/7/status").write_text(status(mode="0"))
-    assert find_flaw(7, gvisor=True, proc=proc) == "a thread is not confined"
+    assert find_flaw(7, opaque=True, proc=proc) == "a thread is not confined"
 
 
 def child(act: Callable[[], object]) -> str:
@@ -122,7 +122,7 @@ def child(act: Callable[[], object]) -> str:
     os.close(tell)
     try:
         assert os.read(told, 1) == b"x"
-        return find_flaw(pid, gvisor=False)
+        return find_flaw(pid, opaque=False)
     finally:
         os.close(told)
         os.kill(pid, 9)
