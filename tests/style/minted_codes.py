@@ -97,8 +97,12 @@ def _carrying_calls(
         home = _file_of(module.imported.get(name, "")) or module.path
         if (home, name) in carriers:
             yield node, name, carriers[home, name]
-        elif (module.path, f".{name}") in carriers and isinstance(node.func, ast.Attribute):
-            yield node, name, carriers[module.path, f".{name}"]
+        elif isinstance(node.func, ast.Attribute):
+            # A method of a class of this module, or of one that it imports a name from.
+            for path in (module.path, *map(_file_of, module.imported.values())):
+                if (path, f".{name}") in carriers:
+                    yield node, name, carriers[path, f".{name}"]
+                    break
 
 
 def _coded_dictionaries(module: _Module) -> Iterator[tuple[ast.Dict, ast.expr]]:

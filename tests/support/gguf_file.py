@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any
 
 U32, F32, BOOL, STRING, ARRAY, I32 = 4, 6, 7, 8, 9, 5
@@ -32,31 +33,70 @@ class GgufTensor:
     kind: int = 0
     offset: int | None = None
     size_bytes: int = 128
+    data: bytes = b""
+
+
+WIDTH, LAYERS, HEADS, HEADS_KV, TOKENS = 32, 2, 4, 2, ("<s>", "a", "<|end|>")
+TEMPLATE = (
+    "{% for message in messages %}"
+    "{{ '<s>' + message['role'] + ' ' + message['content'] + '<|end|>' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<s>assistant ' }}{% endif %}"
+)
 
 
 def sound_values() -> dict[str | bytes, bytes]:
     return {
         "general.architecture": scalar(STRING, "llama"),
-        "llama.block_count": scalar(U32, 2),
+        "llama.block_count": scalar(U32, LAYERS),
         "llama.context_length": scalar(U32, 2048),
-        "llama.embedding_length": scalar(U32, 64),
-        "llama.attention.head_count": scalar(U32, 8),
-        "llama.attention.head_count_kv": scalar(U32, 2),
+        "llama.embedding_length": scalar(U32, WIDTH),
+        "llama.feed_forward_length": scalar(U32, WIDTH),
+        "llama.attention.head_count": scalar(U32, HEADS),
+        "llama.attention.head_count_kv": scalar(U32, HEADS_KV),
         "llama.attention.layer_norm_rms_epsilon": scalar(F32, 1e-5),
-        "tokenizer.ggml.tokens": array(STRING, ["<s>", "a", "<|end|>"]),
+        "tokenizer.ggml.model": scalar(STRING, "llama"),
+        "tokenizer.ggml.tokens": array(STRING, list(TOKENS)),
+        "tokenizer.ggml.scores": array(F32, [0.0] * len(TOKENS)),
         "tokenizer.ggml.token_type": array(I32, [3, 1, 3]),
-        "tokenizer.chat_template": scalar(STRING, "{{ messages }}"),
+        "tokenizer.ggml.bos_token_id": scalar(U32, 0),
+        "tokenizer.ggml.eos_token_id": scalar(U32, 2),
+        "tokenizer.chat_template": scalar(STRING, TEMPLATE),
     }
+
+
+def of_shape(name: str, *shape: int) -> GgufTensor:
+    return GgufTensor(name, shape, size_bytes=4 * prod(shape))
+
+
+def sound_tensors(kv: tuple[int, ...] = (HEADS_KV,) * LAYERS) -> tuple[GgufTensor, ...]:
+    """All tensors of a small llama; `kv` has the key-value heads of each layer."""
+    head = WIDTH // HEADS
+    found = [
+        of_shape("token_embd.weight", WIDTH, len(TOKENS)),
+        of_shape("output_norm.weight", WIDTH),
+    ]
+    for layer, heads in enumerate(kv):
+        block = f"blk.{layer}"
+        found += [of_shape(f"{block}.{n}.weight", WIDTH) for n in ("attn_norm", "ffn_norm")]
+        found += [
+            of_shape(f"{block}.{n}.weight", WIDTH, WIDTH)
+            for n in ("attn_q", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
+        ]
+        if heads:
+            found += [
+                of_shape(f"{block}.{n}.weight", WIDTH, heads * head) for n in ("attn_k", "attn_v")
+            ]
+    return tuple(found)
 
 
 @dataclass(frozen=True)
 class GgufFile:
-    """A file of two tensors that the scanner accepts, unless something is replaced."""
+    """A small llama that the scanner accepts, unless something is replaced."""
 
     magic: bytes = b"GGUF"
     version: int = 3
     values: dict[str | bytes, bytes] = field(default_factory=sound_values)
-    tensors: tuple[GgufTensor, ...] = (GgufTensor("a.weight"), GgufTensor("b.weight"))
+    tensors: tuple[GgufTensor, ...] = field(default_factory=sound_tensors)
     tail: bytes = b""
     cut_bytes: int = 0
 
@@ -70,10 +110,13 @@ class GgufFile:
         for key, value in self.values.items():
             out += text(key) + value
         running = 0
+        data = b""
         for t in self.tensors:
             offset = running if t.offset is None else t.offset
             out += text(t.name) + struct.pack("<I", len(t.shape))
             out += struct.pack(f"<{len(t.shape)}Q", *t.shape) + struct.pack("<IQ", t.kind, offset)
-            running += t.size_bytes
-        out += b"\0" * (-len(out) % 32) + b"\0" * running + self.tail
+            data += t.data or b"\0" * t.size_bytes
+            data += b"\0" * (-len(data) % 32)
+            running = len(data)
+        out += b"\0" * (-len(out) % 32) + data + self.tail
         return out[: len(out) - self.cut_bytes]

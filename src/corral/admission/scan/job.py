@@ -14,11 +14,19 @@ import stat
 import sys
 from typing import Final
 
+from corral.admission.scan.adapter import check_adapter
+from corral.admission.scan.artifact import artifact_kind
+from corral.admission.scan.control_vector import check_control_vector
 from corral.admission.scan.cursor import Cursor, ScanRefusal
-from corral.admission.scan.facts import check_floats, derive_facts
+from corral.admission.scan.defaults import check_defaults
+from corral.admission.scan.facts import check_floats, gather_facts
+from corral.admission.scan.hyperparameters import check_rotation, read_hyperparameters
+from corral.admission.scan.keys import check_keys
 from corral.admission.scan.library import check_with_library
 from corral.admission.scan.metadata import Metadata, parse_metadata
+from corral.admission.scan.projector import check_projector
 from corral.admission.scan.report import (
+    FINDINGS,
     REPORT_BYTES,
     SCANNER,
     Facts,
@@ -27,7 +35,12 @@ from corral.admission.scan.report import (
     encode_report,
     make_report,
 )
-from corral.admission.scan.tensors import parse_tensors
+from corral.admission.scan.shapes import check_tensors
+from corral.admission.scan.split import read_part
+from corral.admission.scan.tensors import Tensor, parse_tensors
+from corral.admission.scan.tokenizer import read_vocabulary
+from corral.admission.scan.values import Values
+from corral.admission.scan.weights import check_finite, check_padding
 
 _FILE_FD: Final = 3
 
@@ -38,44 +51,59 @@ def scan_descriptor(fd: int) -> Report:
     1. parse the header and key-value pairs within bounds
     2. parse the tensor descriptions; their data fills the rest of the file
     3. let the `gguf` library read the same and compare
-    4. derive the facts, each in its range
+    4. decide what the file is, and hold it against the rules of its kind
+    5. look at the data: padding, and numbers that are none
     """
     try:
-        facts, findings = _scan(fd)
+        return _scan(fd)
     except ScanRefusal as refusal:
         return _rejected(refusal.code, refusal.message, refusal.where)
     except MemoryError:
         return _rejected("resource_limit", "the file needs more memory than a scan may use")
     except Exception:
         return _rejected("scanner_error", "the scanner failed on this file")
-    return make_report(findings, facts, SCANNER)
 
 
-def _scan(fd: int) -> tuple[Facts, tuple[Finding, ...]]:
+def _scan(fd: int) -> Report:
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         raise ScanRefusal("not_a_file", "the candidate is not a regular file")
+    # 1, 2, 3
     cursor = Cursor(fd)
     metadata = parse_metadata(cursor)
     tensors = parse_tensors(cursor, metadata)
     check_floats(metadata)
     check_with_library(fd, cursor.offset, metadata, tensors)
-    return derive_facts(metadata, tensors), _remarks(metadata)
+    # 4
+    values = Values(metadata.values)
+    kind = artifact_kind(values, tensors)
+    findings = [*check_keys(values), *check_defaults(values)]
+    facts: Facts | None = None
+    if kind == "model":
+        facts, remarks = _examine_model(metadata, values, tensors)
+        findings += remarks
+    elif kind == "adapter":
+        check_adapter(values, tensors)
+    elif kind == "projector":
+        check_projector(values)
+    else:
+        check_control_vector(values, tensors)
+    # 5
+    if tensors:
+        check_padding(fd, tensors, cursor.offset)
+        check_finite(fd, tensors)
+    return make_report(tuple(findings[:FINDINGS]), facts, SCANNER, kind)
 
 
-def _remarks(metadata: Metadata) -> tuple[Finding, ...]:
-    found: list[Finding] = []
-    if "tokenizer.chat_template" not in metadata.values:
-        found.append(Finding("no_chat_template", "info", "the model brings no chat template"))
-    for key in metadata.values:
-        if key.startswith("general.sampling."):
-            # Measured: a negative repeat penalty here ends the engine by an uncaught exception.
-            message = "the file sets sampling defaults, which the engine applies unchecked"
-            found.append(Finding("sampling_defaults", "reject", message, _escape(key.encode())))
-            break
-    for key, value in metadata.values.items():
-        if key.endswith(".attention.causal") and not all(value.items):
-            found.append(Finding("causal_attn", "flag", "the model is not a causal one"))
-    return tuple(found)
+def _examine_model(
+    metadata: Metadata, values: Values, tensors: tuple[Tensor, ...]
+) -> tuple[Facts, tuple[Finding, ...]]:
+    if read_part(values) is not None:
+        raise ScanRefusal("split", "the file is one part of a model; a part alone is not served")
+    vocabulary = read_vocabulary(values)
+    sizes = read_hyperparameters(values)
+    check_tensors(tensors, sizes, len(vocabulary.tokens))
+    check_rotation(values, sizes)
+    return gather_facts(metadata, sizes, vocabulary, tensors), vocabulary.remarks
 
 
 def _rejected(code: str, message: str, where: bytes = b"") -> Report:

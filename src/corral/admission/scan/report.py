@@ -12,15 +12,17 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-SCANNER: Final = "corral-structure 1 (gguf 0.19)"
+SCANNER: Final = "corral-structure 2 (gguf 0.19)"
 """Name and version in every receipt; raise it when a rule changes."""
 REPORT_BYTES: Final = 1 << 20
 """Longest report line of a scan job."""
+FINDINGS: Final = 256
 CONTROL_TOKENS: Final = 4096
 CONTROL_TOKEN_CHARS: Final = 128
 
 Severity = Literal["info", "flag", "reject"]
 Verdict = Literal["accept", "flag", "reject"]
+Kind = Literal["model", "adapter", "projector", "control_vector"]
 
 _Slug = Annotated[str, Meta(pattern=r"\A[a-z0-9_]{1,48}\Z")]
 _Text = Annotated[str, Meta(max_length=400)]
@@ -72,22 +74,26 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The result of one scan.
 
     Attributes:
-        facts: None unless the structure is sound.
+        kind: what the file is; only a `model` can be served by itself.
+        facts: of a model; None unless its structure is sound.
         scanner: name and version of what scanned.
     """
 
     verdict: Verdict
-    findings: Annotated[tuple[Finding, ...], Meta(max_length=256)]
+    findings: Annotated[tuple[Finding, ...], Meta(max_length=FINDINGS)]
     facts: Facts | None
     scanner: Annotated[str, Meta(max_length=80)]
+    kind: Kind = "model"
 
 
 _decoder: Final = msgspec.json.Decoder(Report)
 
 
-def make_report(findings: tuple[Finding, ...], facts: Facts | None, scanner: str) -> Report:
+def make_report(
+    findings: tuple[Finding, ...], facts: Facts | None, scanner: str, kind: Kind = "model"
+) -> Report:
     """Return the report whose verdict follows from its findings."""
-    return Report(_verdict(findings, facts), findings, facts, scanner)
+    return Report(_verdict(findings, facts, kind), findings, facts, scanner, kind)
 
 
 def encode_report(report: Report) -> bytes:
@@ -104,13 +110,13 @@ def parse_report(line: bytes) -> Report | None:
     texts = [report.scanner, *(t for f in report.findings for t in (f.message, f.where))]
     if not all(text.isprintable() for text in texts):
         return None
-    if report.verdict != _verdict(report.findings, report.facts):
+    if report.verdict != _verdict(report.findings, report.facts, report.kind):
         return None
     return report
 
 
-def _verdict(findings: tuple[Finding, ...], facts: Facts | None) -> Verdict:
+def _verdict(findings: tuple[Finding, ...], facts: Facts | None, kind: Kind) -> Verdict:
     severities = {finding.severity for finding in findings}
-    if facts is None or "reject" in severities:
+    if (facts is None and kind == "model") or "reject" in severities:
         return "reject"
     return "flag" if "flag" in severities else "accept"

@@ -8,7 +8,7 @@ missing and nothing is hidden behind it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
@@ -29,6 +29,7 @@ class Tensor:
     Attributes:
         shape: dimensions, fastest first.
         kind: ggml type name, e.g. `Q4_1`.
+        offset: where its data begins in the file.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Tensor:
     kind: str
     elements: int
     size_bytes: int
+    offset: int
 
 
 def parse_tensors(cursor: Cursor, metadata: Metadata) -> tuple[Tensor, ...]:
@@ -49,23 +51,24 @@ def parse_tensors(cursor: Cursor, metadata: Metadata) -> tuple[Tensor, ...]:
     names: set[str] = set()
     expected_offset = 0
     for _ in range(metadata.tensor_count):
-        tensor, offset = _tensor(cursor)
+        tensor = _tensor(cursor)
         raw = tensor.name.encode()
         if tensor.name in names:
             raise ScanRefusal("tensor_duplicate", "a tensor name occurs twice", raw)
-        if offset != expected_offset:
+        if tensor.offset != expected_offset:
             raise ScanRefusal("offset", "tensor data is not laid out one after the other", raw)
-        expected_offset = _padded(offset + tensor.size_bytes, alignment)
+        expected_offset = _padded(tensor.offset + tensor.size_bytes, alignment)
         names.add(tensor.name)
         tensors.append(tensor)
-    if tensors:
-        data_start = _padded(cursor.offset, alignment)
-        unpadded = data_start + offset + tensors[-1].size_bytes
-        _check_extent(cursor.size_bytes, unpadded, data_start + expected_offset)
-    return tuple(tensors)
+    if not tensors:
+        return ()
+    data_start = _padded(cursor.offset, alignment)
+    unpadded = data_start + tensors[-1].offset + tensors[-1].size_bytes
+    _check_extent(cursor.size_bytes, unpadded, data_start + expected_offset)
+    return tuple(replace(tensor, offset=data_start + tensor.offset) for tensor in tensors)
 
 
-def _tensor(cursor: Cursor) -> tuple[Tensor, int]:
+def _tensor(cursor: Cursor) -> Tensor:
     length = cursor.u64()
     if not 1 <= length <= _NAME_BYTES:
         raise ScanRefusal("tensor_name_length", "a tensor name is empty or too long")
@@ -94,7 +97,7 @@ def _tensor(cursor: Cursor) -> tuple[Tensor, int]:
     size_bytes = elements // block * block_bytes
     if size_bytes > _ELEMENTS:
         raise ScanRefusal("nbytes_overflow", "a tensor is larger than any file", raw)
-    return Tensor(raw.decode("ascii"), shape, known.name, elements, size_bytes), offset
+    return Tensor(raw.decode("ascii"), shape, known.name, elements, size_bytes, offset)
 
 
 def _check_extent(size_bytes: int, unpadded: int, padded: int) -> None:

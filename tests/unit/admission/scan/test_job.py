@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corral.admission.scan.job import scan_descriptor
-from corral.admission.scan.report import Report, parse_report
+from corral.admission.scan.report import parse_report
 from tests.support.gguf_file import (
     BOOL,
     F32,
@@ -24,23 +24,17 @@ from tests.support.gguf_file import (
     GgufTensor,
     array,
     scalar,
+    sound_tensors,
     text,
 )
+from tests.support.scanned import scan
 
 SOUND = GgufFile()
 
 
-def scan(raw: bytes) -> Report:
-    fd = os.memfd_create("candidate")
-    try:
-        os.write(fd, raw)
-        return scan_descriptor(fd)
-    finally:
-        os.close(fd)
-
-
 def tensor(**changes: object) -> GgufFile:
-    return replace(SOUND, tensors=(replace(SOUND.tensors[0], **changes), SOUND.tensors[1]))  # type: ignore[arg-type]
+    first, *rest = SOUND.tensors
+    return replace(SOUND, tensors=(replace(first, **changes), *rest))  # type: ignore[arg-type]
 
 
 def test_a_sound_file_is_accepted_with_its_facts() -> None:
@@ -51,8 +45,8 @@ def test_a_sound_file_is_accepted_with_its_facts() -> None:
     assert report.facts.context_train_tokens == 2048
     # 2 layers x 2 heads x (8 + 8) values x 2 bytes
     assert report.facts.kv_bytes_per_token == 128
-    assert report.facts.weights_bytes == 256
-    assert report.facts.parameters == 64
+    assert report.facts.weights_bytes == sum(t.size_bytes for t in SOUND.tensors)
+    assert report.facts.parameters * 4 == report.facts.weights_bytes
     assert report.facts.quantisation == "F32"
     assert report.facts.has_chat_template
     assert report.facts.control_tokens == ("<s>", "<|end|>")
@@ -72,6 +66,7 @@ def test_a_vocabulary_without_types_is_refused() -> None:
 
 def test_heads_may_differ_between_layers() -> None:
     file = SOUND.with_value("llama.attention.head_count_kv", array(I32, [4, 0]))
+    file = replace(file, tensors=sound_tensors((4, 0)))
     facts = scan(file.encode()).facts
     assert facts is not None
     assert facts.kv_bytes_per_token == 4 * 16 * 2
@@ -105,7 +100,9 @@ BROKEN: dict[str, tuple[str, Callable[[], bytes]]] = {
         "kv_type_expected",
         SOUND.with_value("general.architecture", scalar(U32, 1)).encode,
     ),
-    "adapter": ("not_a_model", SOUND.with_value("general.type", scalar(STRING, "adapter")).encode),
+    "adapter": (
+        "artifact_type", SOUND.with_value("general.type", scalar(STRING, "adapter")).encode,
+    ),
     "key empty": ("key_empty", SOUND.with_value("", scalar(U32, 1)).encode),
     "key long": ("key_length", SOUND.with_value("k" * 300, scalar(U32, 1)).encode),
     "key with NUL": (
@@ -153,10 +150,12 @@ BROKEN: dict[str, tuple[str, Callable[[], bytes]]] = {
         "n_head_kv",
         SOUND.with_value("llama.attention.head_count_kv", scalar(U32, 3)).encode,
     ),
-    "context 0": ("n_ctx_train", SOUND.with_value("llama.context_length", scalar(U32, 0)).encode),
+    "context 0": (
+        "kv_cache_bytes", SOUND.with_value("llama.context_length", scalar(U32, 0)).encode,
+    ),
     "no tokens": ("vocab_size", SOUND.with_value("tokenizer.ggml.tokens", None).encode),
     "tokens not texts": (
-        "vocab_size",
+        "tokenizer_array_type",
         SOUND.with_value("tokenizer.ggml.tokens", array(I32, [1, 2, 3])).encode,
     ),
     "token types short": (
@@ -183,7 +182,7 @@ BROKEN: dict[str, tuple[str, Callable[[], bytes]]] = {
     "tensor name empty": ("tensor_name_length", tensor(name="").encode),
     "tensor name long": ("tensor_name_length", tensor(name="n" * 64).encode),
     "tensor name escape": ("tensor_name_charset", tensor(name="\x1b[31m").encode),
-    "tensor twice": ("tensor_duplicate", tensor(name="b.weight").encode),
+    "tensor twice": ("tensor_duplicate", tensor(name="output_norm.weight").encode),
     "dimensions 0": ("n_dims", tensor(shape=()).encode),
     "dimensions 5": ("n_dims", tensor(shape=(2, 2, 2, 2, 2)).encode),
     "side 0": ("ne", tensor(shape=(32, 0)).encode),
@@ -195,7 +194,7 @@ BROKEN: dict[str, tuple[str, Callable[[], bytes]]] = {
     "offset": ("offset", tensor(offset=64).encode),
     "overlap": (
         "offset",
-        replace(SOUND, tensors=(SOUND.tensors[0], GgufTensor("c", offset=0))).encode,
+        replace(SOUND, tensors=(*SOUND.tensors, GgufTensor("c", offset=0))).encode,
     ),
     "data short": ("data_extent", replace(SOUND, cut_bytes=1).encode),
     "polyglot": ("trailing_bytes", replace(SOUND, tail=b"PK\5\6" + b"\0" * 60).encode),

@@ -1,0 +1,72 @@
+"""Projectors (mmproj): the sizes by which an image or audio encoder is built.
+
+Trust: scan jail. Input: untrusted values of sound structure. llama.cpp divides by some of them,
+allocates by others, and has stack arrays of fixed size behind them (llama.cpp #27071, #27166).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from corral.admission.scan.cursor import ScanRefusal
+from corral.admission.scan.metadata import Value
+from corral.admission.scan.values import FLOATS, INTEGERS, Values
+
+_CODE: Final = "clip_hparams"
+_SIDE_PIXELS: Final = 8192
+_PATCHES: Final = 1024
+_LAYERS: Final = 512
+
+
+def check_projector(values: Values) -> None:
+    """Hold a projector's sizes against their ranges and each other.
+
+    Raises:
+        ScanRefusal: code `clip_hparams`, or `kv_type_expected`.
+    """
+    vision = values.flag("clip.has_vision_encoder", default=False)
+    audio = values.flag("clip.has_audio_encoder", default=False)
+    if not vision and not audio:
+        raise ScanRefusal(_CODE, "the projector is for neither images nor audio")
+    values.text("clip.projector_type", "")
+    if vision:
+        _check_vision(values)
+    if audio:
+        _check_encoder(values, "clip.audio")
+        values.integer("clip.audio.num_mel_bins", _CODE, 1, 1024)
+
+
+def _check_vision(values: Values) -> None:
+    layers = _check_encoder(values, "clip.vision")
+    image = values.integer("clip.vision.image_size", _CODE, 1, _SIDE_PIXELS)
+    patch = values.integer("clip.vision.patch_size", _CODE, 1, image)
+    if image // patch > _PATCHES:
+        raise ScanRefusal(_CODE, "an image has more than 1024 patches on a side")
+    values.integer("clip.vision.spatial_merge_size", _CODE, 1, 64, 1)
+    values.integer("clip.vision.projector.scale_factor", _CODE, 1, 64, 1)
+    for name in ("image_mean", "image_std"):
+        found = values.array(f"clip.vision.{name}")
+        if found is None or found.kind not in FLOATS or len(found.items) != 3:
+            raise ScanRefusal(_CODE, "the colours of an image have not three values")
+    for name in ("feature_layer", "wa_layer_indexes"):
+        _check_layers(values.array(f"clip.vision.{name}"), layers)
+
+
+def _check_encoder(values: Values, prefix: str) -> int:
+    width = values.integer(f"{prefix}.embedding_length", _CODE, 1, 1 << 16)
+    values.integer(f"{prefix}.feed_forward_length", _CODE, 1, 1 << 20, 1)
+    values.integer(f"{prefix}.projection_dim", _CODE, 0, 1 << 20, 0)
+    heads = values.integer(f"{prefix}.attention.head_count", _CODE, 1, 1024)
+    if width % heads:
+        raise ScanRefusal(_CODE, "the width is not a multiple of the heads")
+    values.number(f"{prefix}.attention.layer_norm_epsilon", _CODE, 0.0, 1.0)
+    return values.integer(f"{prefix}.block_count", _CODE, 1, _LAYERS)
+
+
+def _check_layers(found: Value | None, layers: int) -> None:
+    if found is None:
+        return
+    if found.kind not in INTEGERS:
+        raise ScanRefusal("kv_type_expected", "a value is not of its type")
+    if not all(-1 <= int(item) <= layers for item in found.items):
+        raise ScanRefusal(_CODE, "the projector takes a layer that is not there")
