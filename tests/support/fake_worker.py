@@ -127,7 +127,11 @@ def special() -> None:
     ready()
     for request in requests():
         for piece in ("a<|im", "_end", "|>b <|im_", "st"):
-            send(ev="c", id=request["id"], text=piece)
+            fields = {"ev": "c", "id": request["id"], "text": piece}
+            alternatives = request["sampling"].get("logprobs")
+            if alternatives is not None:
+                fields["logprobs"] = [logprob(piece, alternatives)]
+            send(**fields)
         send(
             ev="end",
             id=request["id"],

@@ -18,6 +18,32 @@ if TYPE_CHECKING:
 _CONTEXT_ERROR = "exceed_context_size_error"
 _BAD_REQUEST = "invalid_request_error"
 
+DEFAULTS: dict[str, Any] = {
+    # OpenAI's own: what the model says, neither sharpened nor cut off.
+    "temperature": 1.0,
+    "top_p": 1.0,
+    "frequency_penalty": 0.0,
+    "presence_penalty": 0.0,
+    # What OpenAI's API does not have is off.
+    "samplers": ["penalties", "top_k", "top_p", "min_p", "temperature"],
+    "top_k": 0,
+    "min_p": 0.0,
+    "top_n_sigma": -1.0,
+    "typical_p": 1.0,
+    "xtc_probability": 0.0,
+    "xtc_threshold": 0.1,
+    "dynatemp_range": 0.0,
+    "repeat_penalty": 1.0,
+    "repeat_last_n": 64,  # how far back both penalties look; it was the engine's own
+    "dry_multiplier": 0.0,
+    "mirostat": 0,
+    "mirostat_tau": 5.0,
+    "mirostat_eta": 0.1,
+}
+"""How a token is chosen where the caller does not say. Every option is said in every request: what
+is left out, the engine would take from the model file's `general.sampling.*`, and a model must not
+choose for its callers. docs/api.md tells callers; tests compare both."""
+
 
 def request_body(request: Generate) -> dict[str, Any]:
     """Return the engine's request for ours."""
@@ -30,6 +56,7 @@ def request_body(request: Generate) -> dict[str, Any]:
         "return_progress": True,
         "max_tokens": sampling["max_tokens"],
         "cache_prompt": True,
+        **DEFAULTS,
     }
     if chat:
         body["messages"] = request.messages
@@ -39,6 +66,8 @@ def request_body(request: Generate) -> dict[str, Any]:
         value = sampling.get(name)
         if value is not None:
             body[name] = value
+    if body["temperature"] == 0:
+        body["top_k"] = 1  # the most probable token, without sorting the whole vocabulary
     if sampling.get("stop"):
         body["stop"] = sampling["stop"]
     logprobs = sampling.get("logprobs")

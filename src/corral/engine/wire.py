@@ -28,7 +28,7 @@ class Message(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Sampling(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
-    """Sampling options; None leaves the engine's default.
+    """Sampling options; None takes the default of `engine.translate`, never the engine's own.
 
     Attributes:
         logprobs: number of alternatives for each token; None for no log-probabilities.
@@ -154,6 +154,11 @@ _to_worker: Final[msgspec.json.Decoder[ToWorker]] = msgspec.json.Decoder(ToWorke
 _from_worker: Final[msgspec.json.Decoder[FromWorker]] = msgspec.json.Decoder(FromWorker)
 
 
+_LARGEST_ID: Final = (1 << 63) - 1
+_OVERHEAD_BYTES: Final = 4096
+"""More than a request's line is longer than the caller's JSON: our own names and numbers."""
+
+
 class WireError(Exception):
     """The other side broke the schema."""
 
@@ -168,6 +173,31 @@ def encode_line(message: ToWorker | FromWorker) -> bytes:
     if len(line) > WIRE_LINE_BYTES:
         raise WireError("line too long")
     return line
+
+
+def fits_line(
+    sampling: Sampling,
+    messages: tuple[Message, ...] | None,
+    prompt: str | None,
+    *,
+    body_bytes: int,
+) -> bool:
+    """Return whether a request fits into one line.
+
+    Args:
+        sampling: as in `Generate`.
+        messages: as in `Generate`.
+        prompt: as in `Generate`.
+        body_bytes: length of the JSON that the caller sent it in. Nothing in a line is spelt
+            longer than a caller can spell it, so that a short body needs no trial.
+    """
+    if body_bytes <= WIRE_LINE_BYTES - _OVERHEAD_BYTES:
+        return True
+    try:
+        encode_line(Generate(_LARGEST_ID, sampling, messages, prompt))
+    except WireError:
+        return False
+    return True
 
 
 def decode_to_worker(line: bytes) -> ToWorker:

@@ -61,10 +61,11 @@ class Deadlines:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """The request cannot be answered: its worker has gone, or its reader was too slow.
+    """The request cannot be answered: its worker has gone, or its client is at fault.
 
     Attributes:
-        code: `worker_failed`, `worker_timeout` or `reader_too_slow`.
+        code: `worker_failed`, `worker_timeout`, `reader_too_slow`, or `request_too_large` if it
+            was never sent.
     """
 
     code: str
@@ -201,7 +202,7 @@ class WorkerLink:
         try:
             line = encode_line(request)
         except WireError:
-            stream.put(Failed(id=request.id, code="bad_request"))
+            stream.put(Broken("request_too_large"))  # `wire.fits_line` was to find out before
             return stream
         if not self.usable:
             stream.put(Broken("worker_failed"))

@@ -6,15 +6,15 @@ Trust: gateway [net]. Input: a hostile worker's chunks, already schema-checked a
 
 from __future__ import annotations
 
-from corral.engine.wire import Chunk, End, Failed, TokenLogprob, TopLogprob
+from corral.engine.wire import Chunk, End, Failed, TokenLogprob
 from corral.engine.worker_link import Broken, Item
 from corral.gateway.ask import Shape
 from corral.gateway.errors import ApiError, failed
 from corral.gateway.exchange import Exchange
+from corral.gateway.logprobs import LogprobFilter
 from corral.gateway.shapes.sse import DONE, error_event
 from corral.gateway.stages import Routed
 from corral.guard.output import OutputFilter
-from corral.guard.special_tokens import ControlTokens
 
 
 async def send_answer(routed: Routed, shape: Shape, exchange: Exchange) -> ApiError | None:
@@ -29,12 +29,12 @@ async def send_answer(routed: Routed, shape: Shape, exchange: Exchange) -> ApiEr
 
 
 async def _send_stream(routed: Routed, shape: Shape, exchange: Exchange) -> ApiError | None:
-    tokens = routed.sanitised.tokens
-    output = OutputFilter(tokens)
+    output = OutputFilter(routed.sanitised.tokens)
+    chances = LogprobFilter(routed.sanitised.tokens)
     batch = await routed.stream.receive()
     if isinstance(batch[0], Failed | Broken):
         # Nothing has been sent yet: the caller gets a status code instead of an event.
-        error = failed(batch[0])
+        error = failed(batch[0], routed.ask.text_param)
         await exchange.refuse(error)
         return error
     await exchange.start_stream()
@@ -43,18 +43,18 @@ async def _send_stream(routed: Routed, shape: Shape, exchange: Exchange) -> ApiE
         for item in batch:
             if isinstance(item, Chunk):
                 text = output.feed(item.text)
-                logprobs = _clean(item.logprobs, tokens) if item.logprobs else ()
+                logprobs = chances.feed(item.logprobs) if item.logprobs else ()
                 if text or logprobs:
                     events.append(shape.delta(text, logprobs))
             elif isinstance(item, End):
-                rest = output.flush()
-                if rest:
-                    events.append(shape.delta(rest, ()))
+                text, logprobs = output.flush(), chances.flush()
+                if text or logprobs:
+                    events.append(shape.delta(text, logprobs))
                 events += (shape.tail(item), DONE)
                 await exchange.write(b"".join(events), last=True)
                 return None
             else:
-                error = failed(item)
+                error = failed(item, routed.ask.text_param)
                 events.append(error_event(error.body()))
                 await exchange.write(b"".join(events), last=True)
                 return error
@@ -65,8 +65,8 @@ async def _send_stream(routed: Routed, shape: Shape, exchange: Exchange) -> ApiE
 
 
 async def _send_whole(routed: Routed, shape: Shape, exchange: Exchange) -> ApiError | None:
-    tokens = routed.sanitised.tokens
-    output = OutputFilter(tokens)
+    output = OutputFilter(routed.sanitised.tokens)
+    chances = LogprobFilter(routed.sanitised.tokens)
     texts: list[str] = []
     logprobs: list[TokenLogprob] = []
     while True:
@@ -74,28 +74,13 @@ async def _send_whole(routed: Routed, shape: Shape, exchange: Exchange) -> ApiEr
         for item in batch:
             if isinstance(item, Chunk):
                 texts.append(output.feed(item.text))
-                if item.logprobs:
-                    logprobs += _clean(item.logprobs, tokens)
+                logprobs += chances.feed(item.logprobs)
             elif isinstance(item, End):
                 texts.append(output.flush())
+                logprobs += chances.flush()
                 await exchange.answer(200, shape.whole("".join(texts), tuple(logprobs), item))
                 return None
             else:
-                error = failed(item)
+                error = failed(item, routed.ask.text_param)
                 await exchange.refuse(error)
                 return error
-
-
-def _clean(logprobs: tuple[TokenLogprob, ...], tokens: ControlTokens) -> tuple[TokenLogprob, ...]:
-    return tuple(
-        TokenLogprob(
-            token=tokens.replace(one.token),
-            logprob=one.logprob,
-            bytes=one.bytes,
-            top_logprobs=tuple(
-                TopLogprob(token=tokens.replace(top.token), logprob=top.logprob, bytes=top.bytes)
-                for top in one.top_logprobs
-            ),
-        )
-        for one in logprobs
-    )

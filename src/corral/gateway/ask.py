@@ -30,6 +30,11 @@ class Ask:
     include_usage: bool = False
     obfuscate: bool = True
 
+    @property
+    def text_param(self) -> str:
+        """Name the field that holds what the model reads."""
+        return "prompt" if self.messages is None else "messages"
+
     def texts(self) -> Iterator[tuple[str, str]]:
         """Yield (field, text) of everything the model will read."""
         if self.prompt is not None:

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from corral.core.limits import WIRE_LINE_BYTES
 from corral.engine.supervisor import Unavailable
 from corral.engine.wire import Failed
 from corral.engine.worker_link import Broken
@@ -31,6 +32,8 @@ class ApiError:
         kind: OpenAI's `type`.
         param: the request's field that is wrong.
         retry_after_s: sent as `Retry-After`, rounded up.
+        retry: whether asking again can help where the status alone would suggest it; False is
+            sent as `x-should-retry: false`, which OpenAI's clients obey.
     """
 
     status: int
@@ -39,6 +42,7 @@ class ApiError:
     kind: str = _BAD_REQUEST
     param: str | None = None
     retry_after_s: float | None = None
+    retry: bool = True
 
     def body(self) -> bytes:
         """Return the JSON body."""
@@ -58,6 +62,8 @@ class ApiError:
         found: list[tuple[bytes, bytes]] = []
         if self.retry_after_s is not None:
             found.append((b"retry-after", b"%d" % max(1, -int(-self.retry_after_s // 1))))
+        if not self.retry:
+            found.append((b"x-should-retry", b"false"))
         if self.status == 401:
             found.append((b"www-authenticate", b'Bearer realm="corral"'))
         return found
@@ -79,12 +85,16 @@ TOO_MANY_UPLOADS: Final = ApiError(
     503, "too_many_uploads", "the server is reading as many requests as it may", _SERVER,
     retry_after_s=1,
 )  # fmt: skip
+REVOKED: Final = ApiError(
+    401, "invalid_api_key", "the API key is not valid any more", "authentication_error"
+)
+"""The end of a request whose key was revoked, expired, or whose tenant was frozen, meanwhile."""
 TOO_LARGE: Final = ApiError(413, "request_too_large", "the request body is over its limit")
 INTERNAL: Final = ApiError(
     500, "internal_error", "something went wrong here; the log knows more", _SERVER
 )
 TIMED_OUT: Final = ApiError(
-    504, "request_timeout", "the answer took longer than a request may take", _SERVER
+    504, "request_timeout", "the answer took longer than a request may take", _SERVER, retry=False
 )
 READER_TOO_SLOW: Final = ApiError(
     502, "reader_too_slow", "the client did not read its stream", _SERVER
@@ -103,8 +113,11 @@ ADMIN_ONLY: Final = ApiError(
     403, "admin_key_needed", "this address takes keys of the operator only", "permission_error"
 )
 HOST_REPORT_UNAVAILABLE: Final = ApiError(
-    503, "host_report_unavailable", "the server was started without a report on its host", _SERVER
-)
+    503, "host_report_unavailable", "the server was started without a report on its host", _SERVER,
+    retry_after_s=300, retry=False,
+)  # fmt: skip
+_LASTING: Final = frozenset({"model_quarantined", "model_load_failed", "seal_failed"})
+"""Without the operator these stay: a client that tries again by itself only waits longer."""
 
 
 def model_not_found(model: str) -> ApiError:
@@ -129,17 +142,33 @@ def denied(denial: Denial, param: str) -> ApiError:
     return bad_request(denial.code, denial.message, param)
 
 
+def too_long(param: str) -> ApiError:
+    """Return the 413 of a text that no engine worker takes in one line."""
+    return ApiError(
+        413, TOO_LARGE.code, f"'{param}' is longer than the {WIRE_LINE_BYTES} bytes that an engine "
+        "takes in one request", param=param,
+    )  # fmt: skip
+
+
 def unavailable(reason: Unavailable) -> ApiError:
     """Return the 503 of a worker that cannot be had now."""
-    return ApiError(503, reason.code, reason.message, _SERVER, retry_after_s=reason.retry_after_s)
+    return ApiError(
+        503, reason.code, reason.message, _SERVER,
+        retry_after_s=reason.retry_after_s, retry=reason.code not in _LASTING,
+    )  # fmt: skip
 
 
-def failed(outcome: Failed | Broken) -> ApiError:
-    """Return what an unfinished answer means for the caller."""
+def failed(outcome: Failed | Broken, param: str) -> ApiError:
+    """Return what an unfinished answer means for the caller.
+
+    Args:
+        outcome: how it ended.
+        param: the request's field that holds what the model reads.
+    """
     if outcome.code == "context_length_exceeded":
-        return bad_request(
-            outcome.code, "the prompt is longer than the model's context", "messages"
-        )
+        return bad_request(outcome.code, "the prompt is longer than the model's context", param)
+    if outcome.code == TOO_LARGE.code:
+        return too_long(param)
     if outcome.code == "bad_request":
         return bad_request("engine_refused", "the engine refuses this request")
     if outcome.code == "engine_error":

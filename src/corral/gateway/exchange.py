@@ -38,14 +38,14 @@ class Exchange:
         request_id: names the request in the log and in `x-request-id`; always our own.
         started: the response's status has been sent.
         gone: the client has gone.
-        late: the request is over its deadline.
+        ended: why the server itself ended the request before its answer was whole.
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.request_id = f"req_{secrets.token_hex(12)}"
         self.started = False
         self.gone = False
-        self.late = False
+        self.ended: ApiError | None = None
         self._scope = scope
         self._receive = receive
         self._send = send

@@ -26,6 +26,7 @@ from corral.gateway.host_report import HostReport, parse_host_report
 from corral.gateway.http_guard import Front, allowed_hosts
 from corral.gateway.pipeline import Services, upload_places
 from corral.gateway.server import GatewayServer
+from corral.gateway.standing import Standing
 from corral.gateway.tls import ServerTls
 from corral.ipc.messages import Drain, Reload, WorkerEnded
 from corral.telemetry.log import configure_logging, get_logger
@@ -73,6 +74,7 @@ class Gateway:
         services = Services(
             config=config,
             keyring=keyring,
+            standing=Standing(keyring),
             catalog=Catalog(self._database, public_key),
             limits=TenantLimits(config.limits),
             ledger=ledger,

@@ -12,14 +12,15 @@
 
 Trust: gateway [net]. Input: hostile requests and hostile workers. Each step takes the type that
 only the step before can make (`gateway.stages`), so none can be skipped. A client that goes away,
-or a request over its deadline, cancels whatever step is being done; step 9 is done all the same.
+a request over its deadline, or a key that was revoked meanwhile (`gateway.standing`), cancels
+whatever step is being done; step 9 is done all the same.
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from starlette.types import Receive, Scope, Send
 
@@ -43,6 +44,7 @@ from corral.gateway.host_report import HostReport
 from corral.gateway.meter import Meter
 from corral.gateway.shapes.sse import error_event
 from corral.gateway.stages import Authorised, parse
+from corral.gateway.standing import Permit, Standing
 from corral.tenancy.keyring import Keyring
 from corral.tenancy.ledger import Ledger
 from corral.tenancy.limits import TenantLimits
@@ -58,6 +60,7 @@ class Services:
 
     config: Config
     keyring: Keyring
+    standing: Standing
     catalog: Catalog
     limits: TenantLimits
     ledger: Ledger
@@ -102,30 +105,39 @@ class Pipeline:
             if not exchange.gone:
                 await exchange.refuse(TOO_LARGE)
             return
-        work = asyncio.create_task(self._answer(exchange, body))
+        with services.standing.follow(exchange.bearer_token()) as permit:
+            await self._work(exchange, body, permit)
+
+    async def _work(self, exchange: Exchange, body: bytes, permit: Permit) -> None:
+        work = asyncio.create_task(self._answer(exchange, body, permit))
         watch = asyncio.create_task(exchange.client_gone())
+        ends: set[asyncio.Future[Any]] = {work, watch, permit.lost}
         try:
             done, _ = await asyncio.wait(
-                {work, watch},
+                ends,
                 timeout=self._services.config.limits.request_timeout_s,
                 return_when=asyncio.FIRST_COMPLETED,
             )
-            exchange.late = not done
+            if not done:
+                exchange.ended = TIMED_OUT
+            elif done == {permit.lost}:
+                exchange.ended = permit.lost.result()
         finally:
             work.cancel()
             watch.cancel()
             await asyncio.wait({work, watch})
         if not work.cancelled():
             work.result()
-        elif exchange.late:
-            await _give_up(exchange)
+        elif exchange.ended is not None:
+            await _give_up(exchange, exchange.ended)
 
-    async def _answer(self, exchange: Exchange, body: bytes) -> None:
+    async def _answer(self, exchange: Exchange, body: bytes, permit: Permit) -> None:
         authorised = self._admit(exchange, body)
         if isinstance(authorised, ApiError):
             await exchange.refuse(authorised)
             return
         services = self._services
+        permit.model = authorised.entry.name
         # 4 lease
         leased = await authorised.lease(services.limits, services.ledger)
         if isinstance(leased, ApiError):
@@ -158,8 +170,8 @@ class Pipeline:
             raise
         finally:
             # 9 settle
-            if exchange.late:
-                meter.status = TIMED_OUT.code
+            if exchange.ended is not None:
+                meter.status = exchange.ended.code
             leased.lease.release()
             if stream is not None:
                 stream.abandon()
@@ -179,12 +191,12 @@ class Pipeline:
         return authenticated.authorise(services.catalog)
 
 
-async def _give_up(exchange: Exchange) -> None:
+async def _give_up(exchange: Exchange, error: ApiError) -> None:
     try:
         async with asyncio.timeout(_FAREWELL_S):
             if exchange.started:
-                await exchange.write(error_event(TIMED_OUT.body()), last=True)
+                await exchange.write(error_event(error.body()), last=True)
             else:
-                await exchange.refuse(TIMED_OUT)
+                await exchange.refuse(error)
     except TimeoutError:
         raise StalledClientError from None

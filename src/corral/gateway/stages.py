@@ -19,6 +19,7 @@ from corral.core.errors import CorralError
 from corral.engine.router import Router
 from corral.engine.sizing import engine_start
 from corral.engine.supervisor import Unavailable
+from corral.engine.wire import fits_line
 from corral.engine.worker_link import Stream
 from corral.gateway.ask import Ask
 from corral.gateway.dialect import Dialect
@@ -31,6 +32,7 @@ from corral.gateway.errors import (
     denied,
     model_not_found,
     over_limit,
+    too_long,
     unavailable,
 )
 from corral.guard.special_tokens import ControlTokens, control_tokens
@@ -69,10 +71,12 @@ class Parsed(_Sealed):
 
 
 def parse(body: bytes, dialect: Dialect, config: Config) -> Parsed | ApiError:
-    """Stage 1: the body is of the dialect's schema and within the server's ceilings."""
+    """Stage 1: the body is of the dialect's schema, within the server's ceilings and one line."""
     ask = dialect.parse(body, max_tokens=config.limits.max_tokens)
     if isinstance(ask, ApiError):
         return ask
+    if not fits_line(ask.sampling, ask.messages, ask.prompt, body_bytes=len(body)):
+        return too_long(ask.text_param)
     return Parsed(seal=_SEAL, ask=ask, dialect=dialect)
 
 

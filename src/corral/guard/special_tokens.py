@@ -12,13 +12,14 @@ they are compared with the output and never tokenised into the prompt.
 
 In the output the text of a control token is replaced by U+FFFD. So an answer can go back into the
 next request of a conversation, and a model cannot forge a turn in somebody else's parser. A
-replacement, unlike a deletion, cannot put two halves together to a new token.
+replacement, unlike a deletion, cannot put two halves together to a new token: it is U+FFFD, or the
+first character that none of the model's control tokens has where one of them has that.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -35,6 +36,7 @@ class ControlTokens:
 
     Attributes:
         longest: characters of the longest one; 0 if there are none.
+        replacement: stands for one in an answer; no control token has this character.
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
@@ -42,6 +44,8 @@ class ControlTokens:
         usable = {t[:_TOKEN_CHARACTERS_MAX] for t in texts if len(t) >= _TOKEN_CHARACTERS_MIN}
         cut = sorted(usable, key=len, reverse=True)
         self.longest = max((len(t) for t in cut), default=0)
+        used = frozenset("".join(cut))
+        self.replacement = next(c for c in _replacements() if c not in used)
         self._pattern = re.compile("|".join(map(re.escape, cut))) if cut else None
         firsts = "".join(sorted({re.escape(t[0]) for t in cut}))
         self._first = re.compile(f"[{firsts}]") if cut else None
@@ -61,7 +65,13 @@ class ControlTokens:
         """Return `text` with every control token replaced."""
         if self._pattern is None:
             return text
-        return self._pattern.sub(REPLACEMENT, text)
+        return self._pattern.sub(self.replacement, text)
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Return where control tokens begin and end, as `replace` finds them."""
+        if self._pattern is None:
+            return []
+        return [found.span() for found in self._pattern.finditer(text)]
 
     def held_from(self, text: str) -> int:
         """Return where the longest end of `text` begins that could become a control token."""
@@ -76,6 +86,12 @@ class ControlTokens:
     def harmless(self, text: str) -> bool:
         """No control token can be or begin in `text`; the common case, decided fast."""
         return self._first is None or self._first.search(text) is None
+
+
+def _replacements() -> Iterator[str]:
+    """Yield U+FFFD, then every visible character; no receipt has room for tokens of all of them."""
+    yield REPLACEMENT
+    yield from (chr(n) for n in range(0xA1, 0x110000) if not 0xD800 <= n <= 0xDFFF)
 
 
 @lru_cache(maxsize=64)

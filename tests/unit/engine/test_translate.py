@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from gguf.constants import Keys
 
-from corral.engine.translate import Turn, request_body
+from corral.engine.translate import DEFAULTS, Turn, request_body
 from corral.engine.wire import (
     Chunk,
     End,
@@ -23,8 +24,15 @@ CHAT = Generate(1, {"max_tokens": 8}, [{"role": "user", "content": "hi"}])
 TEXT = Generate(1, {"max_tokens": 8}, prompt="once")
 BASE = {
     "stream": True, "stream_options": {"include_usage": True}, "return_progress": True,
-    "max_tokens": 8, "cache_prompt": True,
+    "max_tokens": 8, "cache_prompt": True, **DEFAULTS,
 }  # fmt: skip
+GGUF_KEYS = {
+    "sequence": "samplers", "top_k": "top_k", "top_p": "top_p", "min_p": "min_p",
+    "xtc_probability": "xtc_probability", "xtc_threshold": "xtc_threshold", "temp": "temperature",
+    "penalty_last_n": "repeat_last_n", "penalty_repeat": "repeat_penalty", "mirostat": "mirostat",
+    "mirostat_tau": "mirostat_tau", "mirostat_eta": "mirostat_eta",
+}  # fmt: skip
+"""What a model file may say as `general.sampling.*`, and the engine's name for it."""
 
 
 def choice(**fields: Any) -> dict[str, Any]:
@@ -55,6 +63,37 @@ def test_a_text_request() -> None:
     assert request_body(TEXT) == {**BASE, "prompt": "once"}
 
 
+def test_what_a_caller_leaves_out_is_openais_default() -> None:
+    body = request_body(CHAT)
+    assert (body["temperature"], body["top_p"]) == (1.0, 1.0)
+    assert (body["frequency_penalty"], body["presence_penalty"]) == (0.0, 0.0)
+    assert (body["top_k"], body["min_p"], body["typical_p"]) == (0, 0.0, 1.0)
+    assert (body["repeat_penalty"], body["mirostat"], body["xtc_probability"]) == (1.0, 0, 0.0)
+
+
+@pytest.mark.claim("TXT-05")
+@pytest.mark.parametrize("asked", [{}, {"temperature": 0.5, "top_p": 0.1, "seed": 1}])
+def test_a_model_file_has_no_say_in_sampling(asked: dict[str, Any]) -> None:
+    """The engine takes from the file only what a request does not say: so it says everything."""
+    known = {
+        str(value).removeprefix("general.sampling.")
+        for name, value in vars(Keys.General).items()
+        if name.startswith("SAMPLING_")
+    }
+    assert known == set(GGUF_KEYS), "the format knows more: say it in translate.DEFAULTS"
+    for request in (
+        Generate(1, {"max_tokens": 8, **asked}, messages=[]),
+        Generate(1, {"max_tokens": 8, **asked}, prompt="x"),
+    ):
+        body = request_body(request)
+        assert all(body.get(option) is not None for option in GGUF_KEYS.values())
+        assert asked.items() <= body.items()
+
+
+def test_temperature_zero_is_the_most_probable_token() -> None:
+    assert request_body(Generate(1, {"max_tokens": 8, "temperature": 0}, prompt=""))["top_k"] == 1
+
+
 def test_sampling_options() -> None:
     options = {
         "temperature": 0.0, "top_p": 0.5, "seed": 3, "stop": ["a", "b"],
@@ -62,7 +101,14 @@ def test_sampling_options() -> None:
     }  # fmt: skip
     sampling = {"max_tokens": 8, "logprobs": 2, **options}
     chat = request_body(Generate(1, sampling, messages=[]))
-    assert chat == {**BASE, **options, "messages": [], "logprobs": True, "top_logprobs": 2}
+    assert chat == {
+        **BASE,
+        **options,
+        "top_k": 1,
+        "messages": [],
+        "logprobs": True,
+        "top_logprobs": 2,
+    }
     assert request_body(Generate(1, sampling, prompt=""))["logprobs"] == 2
 
 

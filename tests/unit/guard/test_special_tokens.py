@@ -28,6 +28,21 @@ def test_a_token_over_the_bound_is_caught_by_its_beginning() -> None:
     assert ControlTokens(("<" + "y" * 1000,)).check("<" + "y" * 300) is not None
 
 
+@pytest.mark.claim("TXT-02")
+def test_a_replacement_is_never_a_part_of_a_control_token() -> None:
+    tokens = ControlTokens(("</s>", "\ufffdab", "\xa1cd"))
+    assert tokens.replacement == "\xa2"
+    sent = tokens.replace("</s>ab</s>cd")
+    assert sent == "\xa2ab\xa2cd"
+    assert tokens.check(sent) is None
+    assert ControlTokens(("</s>",)).replacement == REPLACEMENT
+
+
+def test_spans_are_what_is_replaced() -> None:
+    assert TOKENS.spans("a</s>b]x") == [(1, 5), (6, 8)]
+    assert ControlTokens(()).spans("</s>") == []
+
+
 def test_lists_are_kept() -> None:
     assert control_tokens(("<a>",)) is control_tokens(("<a>",))
 

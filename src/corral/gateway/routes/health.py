@@ -7,12 +7,15 @@ missing wall; which one is told to whoever has a live key.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 from starlette.types import Receive, Scope, Send
 
 from corral.gateway.exchange import Exchange
 from corral.tenancy.keyring import Keyring
+
+_SOON: Final = ((b"retry-after", b"1"),)
 
 
 class Ready:
@@ -27,7 +30,7 @@ class Ready:
         if self._good():
             await exchange.answer(200, b'{"status":"ok"}')
         else:
-            await exchange.answer(503, b'{"status":"unavailable"}')
+            await exchange.answer(503, b'{"status":"unavailable"}', _SOON)
 
 
 class Health:

@@ -1,7 +1,8 @@
 """POST /v1/chat/completions: what may be sent.
 
 Trust: gateway [net]. Input: hostile JSON. An assistant message that the official client sends back
-as it got it (with `refusal: null` and the like) is taken; tools, images and audio are not.
+as it got it (with `refusal: null` and the like) is taken; tools, images and audio are not. A
+message's `name` is checked and ignored: templates differ in what they do with one.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from corral.engine.wire import Message
 from corral.gateway.ask import Ask
 from corral.gateway.errors import ApiError, bad_request
 from corral.gateway.schemas.fields import (
+    Label,
     SamplingFields,
     Tokens,
     decode,
     sampling,
     stream_options,
+    unsupported,
 )
 
 
@@ -40,11 +43,15 @@ class ChatMessage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     role: Literal["system", "developer", "user", "assistant"]
     content: str | Annotated[tuple[TextPart, ...], msgspec.Meta(max_length=1024)]
+    name: Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z0-9_-]{1,64}\Z")] | None = None
     refusal: None = None
     annotations: Annotated[tuple[None, ...], msgspec.Meta(max_length=0)] | None = None
     audio: None = None
     function_call: None = None
     tool_calls: None = None
+
+
+Modalities = Annotated[tuple[Literal["text"], ...], msgspec.Meta(min_length=1, max_length=1)]
 
 
 class ChatRequest(SamplingFields, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -55,6 +62,22 @@ class ChatRequest(SamplingFields, forbid_unknown_fields=True, frozen=True, kw_on
     logprobs: bool | None = None
     top_logprobs: Annotated[int, msgspec.Meta(ge=0, le=20)] | None = None
     response_format: ResponseFormat | None = None
+    prompt_cache_key: Label | None = None
+    safety_identifier: Label | None = None
+    audio: None = None
+    function_call: Literal["none"] | None = None
+    functions: None = None
+    modalities: Modalities | None = None
+    moderation: None = None
+    parallel_tool_calls: None = None
+    prediction: None = None
+    reasoning_effort: None = None
+    service_tier: Literal["auto", "default"] | None = None
+    store: bool | None = None
+    tool_choice: Literal["none"] | None = None
+    tools: None = None
+    verbosity: None = None
+    web_search_options: None = None
 
 
 _decoder: Final = msgspec.json.Decoder(ChatRequest)
@@ -65,6 +88,8 @@ def parse_chat(body: bytes, *, max_tokens: int) -> Ask | ApiError:
     request = decode(_decoder, body)
     if isinstance(request, ApiError):
         return request
+    if request.store:
+        return unsupported("store")
     if request.top_logprobs is not None and not request.logprobs:
         return bad_request(
             "invalid_parameter", "top_logprobs needs logprobs to be true", "top_logprobs"

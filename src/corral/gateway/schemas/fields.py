@@ -24,6 +24,12 @@ _AT: Final = re.compile(r" - at `\$\.?([^`]{1,128})`")
 _MISSING: Final = re.compile(r"Object missing required field `([^`]{1,64})`")
 _SEED_MODULUS: Final = 0xFFFF_FFFF
 """The engine takes 32 bits and reads the highest value as `random`; it is never reached."""
+NO_OPS: Final = frozenset({
+    "audio", "best_of", "echo", "function_call", "functions", "logit_bias", "modalities",
+    "moderation", "parallel_tool_calls", "prediction", "reasoning_effort", "service_tier", "store",
+    "suffix", "tool_choice", "tools", "verbosity", "web_search_options",
+})  # fmt: skip
+"""OpenAI's fields that clients send with a value that asks for nothing; any other is refused."""
 
 Stop = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 Penalty = Annotated[float, msgspec.Meta(ge=-2, le=2)]
@@ -39,7 +45,7 @@ class StreamOptions(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class SamplingFields(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """What both endpoints take; `user` and `metadata` are taken and ignored."""
+    """What both endpoints take; docs/api.md says what each means (a test compares)."""
 
     model: Annotated[str, msgspec.Meta(min_length=1, max_length=96)]
     stream: bool | None = None
@@ -54,6 +60,7 @@ class SamplingFields(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
     n: Annotated[int, msgspec.Meta(ge=1, le=1)] | None = None
     user: Label | None = None
     metadata: Annotated[dict[Label, Label], msgspec.Meta(max_length=16)] | None = None
+    logit_bias: Annotated[dict[Label, float], msgspec.Meta(max_length=0)] | None = None
 
 
 def decode(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T | ApiError:
@@ -112,6 +119,11 @@ def stream_options(fields: SamplingFields) -> tuple[bool, bool]:
     return bool(options.include_usage), options.include_obfuscation is not False
 
 
+def unsupported(param: str) -> ApiError:
+    """Return the refusal of one of `NO_OPS` with a value that asks for something."""
+    return bad_request("unknown_parameter", f"this value of '{param}' is not supported", param)
+
+
 def _wrong_field(text: str) -> ApiError:
     unknown = _UNKNOWN_FIELD.match(text)
     if unknown:
@@ -123,5 +135,7 @@ def _wrong_field(text: str) -> ApiError:
             "missing_parameter", f"the parameter '{missing[1]}' is required", missing[1]
         )
     at = _AT.search(text)
+    if at and (field := re.split(r"[.\[]", at[1])[0]) in NO_OPS:
+        return unsupported(field)
     message = text if len(text) <= 256 and text.isprintable() else "a parameter is not valid"
     return bad_request("invalid_parameter", message, at[1] if at else None)

@@ -1,0 +1,81 @@
+"""Whether the keys of running requests still hold: a revoke ends what it would not have begun.
+
+Trust: gateway [net]. Input: tokens that were live when their request began. Twice a second all
+running requests are looked at together, by the keyring's own check (4 µs each, no read of the
+database unless it changed); a single chunk costs nothing.
+
+A key that is refused twice in a row is out, within a second or so of the operator's command: what
+is meant is a revoke, an expiry, a frozen tenant or a grant taken back. A database that cannot be
+read refuses everybody, and so ends all requests, but not for one failed look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from corral.gateway.errors import REVOKED, ApiError, model_not_found
+from corral.tenancy.keyring import Keyring
+
+_LOOK_S: Final = 0.4
+_REFUSALS: Final = 2
+
+
+class Permit:
+    """One request's right to go on.
+
+    Attributes:
+        model: the model that it uses, once that is known.
+        lost: done with the reason when the right is gone.
+    """
+
+    __slots__ = ("_refusals", "_token", "lost", "model")
+
+    def __init__(self, token: str) -> None:
+        self.model: str | None = None
+        self.lost: asyncio.Future[ApiError] = asyncio.get_running_loop().create_future()
+        self._token = token
+        self._refusals = 0
+
+    def look(self, keyring: Keyring) -> None:
+        """Ask the keyring once more."""
+        principal = keyring.authenticate(self._token)
+        reason: ApiError | None = None
+        if principal is None:
+            reason = REVOKED
+        elif self.model is not None and not principal.may_use(self.model):
+            reason = model_not_found(self.model)
+        self._refusals = 0 if reason is None else self._refusals + 1
+        if reason is not None and self._refusals >= _REFUSALS and not self.lost.done():
+            self.lost.set_result(reason)
+
+
+class Standing:
+    """Every running request of this gateway. For one event loop."""
+
+    def __init__(self, keyring: Keyring) -> None:
+        self._keyring = keyring
+        self._permits: set[Permit] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @contextmanager
+    def follow(self, token: str) -> Iterator[Permit]:
+        """Look after one request as long as the block runs."""
+        permit = Permit(token)
+        self._permits.add(permit)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_LOOK_S, self._look)
+        try:
+            yield permit
+        finally:
+            self._permits.discard(permit)
+            permit.lost.cancel()
+
+    def _look(self) -> None:
+        self._timer = None
+        for permit in self._permits:
+            permit.look(self._keyring)
+        if self._permits:  # nobody is looked after: the next request starts the timer again
+            self._timer = asyncio.get_running_loop().call_later(_LOOK_S, self._look)

@@ -1,0 +1,199 @@
+"""A key that is taken away ends what it runs: streams, whole answers, and who waits in a queue."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import openai
+import pytest
+from openai.types.chat import ChatCompletionMessageParam
+from sqlalchemy import Engine
+
+from corral.core.home import Home
+from corral.gateway.standing import Permit, Standing
+from corral.state.database import open_database
+from corral.tenancy.grants import grant_model, revoke_grant
+from corral.tenancy.keyring import Keyring
+from corral.tenancy.keys import create_key, revoke_key
+from corral.tenancy.setup import initialise
+from corral.tenancy.tenants import freeze_tenant
+from tests.unit.gateway.conftest import Served
+from tests.unit.gateway.test_pipeline import eventually
+
+FOREVER: Final[list[ChatCompletionMessageParam]] = [{"role": "user", "content": "forever"}]
+WITHIN_S: Final = 2.0
+Start = Callable[..., Served]
+Act = Callable[[Engine, Served], None]
+
+
+def revoke(engine: Engine, served: Served) -> None:
+    revoke_key(engine, served.keys["acme"].split("-")[2])
+
+
+def freeze(engine: Engine, _: Served) -> None:
+    freeze_tenant(engine, "acme")
+
+
+def take_back(engine: Engine, _: Served) -> None:
+    revoke_grant(engine, "acme", "slow")
+
+
+ACTS = [
+    pytest.param(revoke, 401, "invalid_api_key", marks=pytest.mark.claim("KEY-03"), id="revoked"),
+    pytest.param(freeze, 401, "invalid_api_key", marks=pytest.mark.claim("KEY-05"), id="frozen"),
+    pytest.param(take_back, 404, "model_not_found", marks=pytest.mark.claim("KEY-05"), id="grant"),
+]
+
+
+@pytest.fixture
+def engine(served: Served) -> Iterator[Engine]:
+    """Return the database, as another process has it; acme may use the slow model."""
+    engine = open_database(served.home.database)
+    grant_model(engine, "acme", "slow")
+    yield engine
+    engine.dispose()
+
+
+@pytest.mark.parametrize(("act", "status", "code"), ACTS)
+def test_a_running_stream_ends_with_its_key(
+    served: Served, engine: Engine, act: Act, status: int, code: str
+) -> None:
+    other = served.client().chat.completions.create(model="slow", messages=FOREVER, stream=True)
+    stream = served.client("acme").chat.completions.create(
+        model="slow", messages=FOREVER, stream=True
+    )
+    for _ in range(3):
+        next(stream)
+    act(engine, served)
+    began = time.monotonic()
+    with pytest.raises(openai.APIError) as caught:
+        list(stream)
+    assert caught.value.code == code
+    assert time.monotonic() - began < WITHIN_S
+    assert eventually(lambda: [(u[0], u[5]) for u in served.usage()] == [("acme", code)])
+    assert status in {401, 404}
+    # The control: a stream of somebody else goes on.
+    for _ in range(5):
+        assert next(other).choices
+    other.close()
+
+
+@pytest.mark.parametrize(("act", "status", "code"), ACTS)
+def test_a_whole_answer_ends_with_its_key(
+    served: Served, engine: Engine, act: Act, status: int, code: str
+) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(
+            served.client("acme").chat.completions.create, model="slow", messages=FOREVER
+        )
+        time.sleep(1)
+        act(engine, served)
+        began = time.monotonic()
+        with pytest.raises(openai.APIStatusError) as caught:
+            asked.result(20)
+    assert time.monotonic() - began < WITHIN_S
+    assert (caught.value.status_code, caught.value.code) == (status, code)
+
+
+@pytest.mark.claim("KEY-03")
+@pytest.mark.parametrize("waiting", ["queue", "slot"])
+def test_who_waits_is_sent_away_with_its_key(start: Start, waiting: str) -> None:
+    """The key that waits is revoked; the one that runs belongs to the same tenant and stays."""
+    served = start(limits__concurrent_requests=1 if waiting == "queue" else 9, engine__parallel=1)
+    engine = open_database(served.home.database)
+    pepper = served.home.pepper.read_bytes()
+    served.keys["second"], record = create_key(engine, pepper, tenant="default", name="second")
+    running = served.client().chat.completions.create(model="slow", messages=FOREVER, stream=True)
+    next(running)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(
+            served.client("second").chat.completions.create, model="slow", messages=FOREVER
+        )
+        time.sleep(0.5)
+        assert not asked.done()
+        revoke_key(engine, record.prefix)
+        began = time.monotonic()
+        with pytest.raises(openai.AuthenticationError):
+            asked.result(20)
+    assert time.monotonic() - began < WITHIN_S
+    for _ in range(3):
+        next(running)
+    running.close()
+    engine.dispose()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    home = Home(tmp_path / "other")
+    initialise(home)
+    return home
+
+
+def lost(permit: Permit) -> str | None:
+    return permit.lost.result().code if permit.lost.done() else None
+
+
+@pytest.mark.claim("KEY-04")
+def test_time_alone_ends_a_request(home: Home) -> None:
+    engine = open_database(home.database)
+    pepper = home.pepper.read_bytes()
+    soon = datetime.now(UTC) + timedelta(seconds=2)
+    token, _ = create_key(engine, pepper, tenant="default", name="n", expires_at=soon)
+    engine.dispose()
+    keyring = Keyring(home.database, pepper)
+
+    async def follow() -> tuple[bool, str]:
+        with Standing(keyring).follow(token) as permit:
+            await asyncio.sleep(0.5)
+            early = permit.lost.done()
+            return early, (await asyncio.wait_for(permit.lost, 5)).code
+
+    assert asyncio.run(follow()) == (False, "invalid_api_key")
+    keyring.close()
+
+
+@pytest.mark.claim("KEY-06")
+def test_one_failed_look_ends_nothing_and_two_end_everything(home: Home) -> None:
+    engine = open_database(home.database)
+    pepper = home.pepper.read_bytes()
+    token, _ = create_key(engine, pepper, tenant="default", name="n")
+    engine.dispose()
+    keyring = Keyring(home.database, pepper)
+    away = home.database.with_suffix(".away")
+
+    async def look() -> list[str | None]:
+        permit = Permit(token)
+        found = []
+        for there in (True, False, True, False, False):
+            if there is not home.database.exists():
+                home.database.rename(away) if not there else away.rename(home.database)
+            permit.look(keyring)
+            found.append(lost(permit))
+        return found
+
+    assert asyncio.run(look()) == [None, None, None, None, "invalid_api_key"]
+    keyring.close()
+
+
+def test_nobody_is_looked_after_when_nobody_asks(home: Home) -> None:
+    keyring = Keyring(home.database, home.pepper.read_bytes())
+
+    async def follow() -> tuple[int, int]:
+        loop = asyncio.get_running_loop()
+        timers = []
+        plain = loop.call_later
+        loop.call_later = lambda *args, **more: (timers.append(1), plain(*args, **more))[1]  # type: ignore[assignment, method-assign]
+        with Standing(keyring).follow("x"):
+            began = len(timers)
+        await asyncio.sleep(1)
+        return began, sum(timers)
+
+    began, all_in_all = asyncio.run(follow())
+    assert (began, all_in_all - began) == (1, 1), "only the sleep's own"
+    keyring.close()
