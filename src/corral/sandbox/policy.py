@@ -99,13 +99,11 @@ def load_policy(kind: str) -> Policy:
     return parse_policy(kind, tomllib.loads(text), tomllib.loads(base))
 
 
-def load_sealed(kind: str) -> tuple[SyscallRule, ...]:
-    """Return what a jail of `kind` may still call once it is sealed; see `corral.engine.seal`."""
-    return tuple(_rule(rule) for rule in json.loads(sealed_document(kind)))
-
-
 def sealed_document(kind: str) -> str:
-    """Return the rules of `profiles/KIND_sealed.toml` as JSON: `[]` where a kind has none."""
+    """Return what a jail of `kind` may still call once it is sealed, as JSON for its image.
+
+    The rules of `profiles/KIND_sealed.toml`, `[]` where a kind has none; see `corral.engine.seal`.
+    """
     path = resources.files("corral.sandbox").joinpath("profiles", f"{kind}_sealed.toml")
     return json.dumps(tomllib.loads(path.read_text())["syscalls"] if path.is_file() else [])
 

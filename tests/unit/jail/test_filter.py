@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corral.jail.filter import ALLOW, EPERM, KILL, NUMBERS, compile_filter
-from corral.sandbox.policy import load_sealed, sealed_document
+from corral.sandbox.policy import sealed_document
 
 ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 MACHINES = sorted(ARCH)
@@ -68,7 +68,7 @@ def verdict(machine: str, name: str, arguments: list[int]) -> int:
 
 @pytest.mark.claim("SEAL-02")
 def test_at_most_16_calls_are_reachable() -> None:
-    names = {name for rule in load_sealed("engine") for name in rule.names}
+    names = {name for rule in RULES for name in rule["names"]}
     assert len(names) <= 16
     for machine in MACHINES:
         allowed = {
@@ -121,11 +121,11 @@ def test_a_foreign_abi_is_killed(machine: str, number: int, arch: int) -> None:
 def test_the_rules_that_are_read_are_the_ones_that_are_compiled() -> None:
     whole = compile_filter(json.loads(sealed_document("engine")), "x86_64")
     assert whole == PROGRAMS["x86_64"]
-    assert load_sealed("scan") == ()
+    assert json.loads(sealed_document("scan")) == []
 
 
 def test_every_rule_has_a_reason() -> None:
-    assert all(rule.why for rule in load_sealed("engine"))
+    assert all(rule["why"].strip() and rule["names"] for rule in RULES)
 
 
 def test_an_unknown_machine_or_call() -> None:
