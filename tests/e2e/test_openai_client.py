@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
@@ -69,10 +70,19 @@ def test_logprobs_of_chat_and_completion(shared_server):
     assert len(tokens) == 4
     assert all(len(t.top_logprobs) == 3 and t.logprob <= 0 for t in tokens)
     assert "".join(t.token for t in tokens) == chat.choices[0].message.content
+    assert b"".join(bytes(t.bytes) for t in tokens).decode() == chat.choices[0].message.content
     text = shared_server.openai().completions.create(
         model=MODEL, prompt="Once upon a time", max_tokens=4, logprobs=2, temperature=0
     )
-    assert len(text.choices[0].logprobs.tokens) == 4
+    shape, said = text.choices[0].logprobs, text.choices[0].text
+    assert len(shape.tokens) == len(shape.token_logprobs) == len(shape.top_logprobs) == 4
+    assert "".join(shape.tokens) == said
+    assert shape.text_offset == [len("".join(shape.tokens[:n])) for n in range(4)]
+    for token, chance, top in zip(
+        shape.tokens, shape.token_logprobs, shape.top_logprobs, strict=True
+    ):
+        assert len(top) == 2
+        assert top[token] == max(top.values()) == chance <= 0
 
 
 def test_text_completion_streams(shared_server):
@@ -81,6 +91,29 @@ def test_text_completion_streams(shared_server):
     whole = client.completions.create(**options).choices[0].text
     pieces = client.completions.create(**options, stream=True)
     assert "".join(c.choices[0].text for c in pieces if c.choices) == whole
+    *counted, last = client.completions.create(
+        **options, stream=True, stream_options={"include_usage": True}
+    )
+    assert all(c.usage is None for c in counted)
+    assert last.choices == []
+    assert last.usage.completion_tokens == 12
+    assert last.usage.total_tokens == last.usage.prompt_tokens + 12
+
+
+def test_what_clients_send_by_habit_is_taken(shared_server):
+    named = [{**STORY[0], "name": "alice"}]
+    nothing = {"tools": None, "tool_choice": "none", "store": False, "service_tier": "auto"}
+    assert (
+        ask(shared_server, messages=named, extra_body=nothing).choices[0].message.content
+        == ask(shared_server).choices[0].message.content
+    )
+    client = shared_server.openai()
+    options = {"model": MODEL, "max_tokens": 4, "temperature": 0}
+    one, listed = (
+        client.completions.create(**options, prompt=prompt, echo=False, best_of=1).choices[0].text
+        for prompt in ("Once upon a time", ["Once upon a time"])
+    )
+    assert one == listed
 
 
 def test_lists_and_describes_models(shared_server):
@@ -149,6 +182,38 @@ def test_disconnect_frees_the_slot_within_a_second(shared_server, stream):
     # The gateway settles a cancelled request when the worker has given its slot back.
     assert wait_until(lambda: settled() - before >= 4, seconds=5), shared_server.log()[-2000:]
     assert time.monotonic() - left < 1.5
+
+
+@pytest.mark.claim("BLS-07")
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_disconnect_in_the_middle_of_a_long_prompt_frees_the_slot(shared_server, stream):
+    """The engine reads a prompt near the context's end when the client leaves."""
+
+    def asked(seed, stream=False, **options):
+        # No two prompts begin alike, so that nothing of them is in the cache.
+        text = f"{seed} " + "horse and dog, " * 420
+        client = shared_server.openai().with_options(**options)
+        return client.chat.completions.create(
+            model=MODEL, messages=[{"role": "user", "content": text}], max_tokens=2, stream=stream
+        )
+
+    def settled():
+        lines = shared_server.log().splitlines()
+        rows = [json.loads(line) for line in lines if "request_settled" in line]
+        return [row for row in rows if row["status"] == "cancelled"]
+
+    # The control: how long such a prompt takes when nobody leaves, and that it nearly fills the
+    # context.
+    began = time.monotonic()
+    assert 1500 < asked(f"{stream} whole").usage.prompt_tokens < 2048
+    full_s = time.monotonic() - began
+    before = len(settled())
+    with pytest.raises(openai.APITimeoutError):
+        asked(f"{stream} left", stream, timeout=full_s / 3)
+    left = time.monotonic()
+    assert wait_until(lambda: len(settled()) > before, seconds=5), shared_server.log()[-2000:]
+    assert time.monotonic() - left < 1
+    assert [row["completion_tokens"] for row in settled()[before:]] == [0], "in the prompt"
 
 
 def test_a_stranger_cannot_make_the_server_read_a_body(shared_server):

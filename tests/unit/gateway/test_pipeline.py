@@ -100,6 +100,14 @@ def test_a_text_completion_whole_and_streamed(served: Served) -> None:
     chunks = list(client.completions.create(model="tiny", prompt="a b", stream=True))
     assert "".join(c.choices[0].text for c in chunks) == "you said a b"
     assert chunks[-1].choices[0].finish_reason == "stop"
+    assert all(c.usage is None for c in chunks)
+    *counted, last = client.completions.create(
+        model="tiny", prompt="a b", stream=True, stream_options={"include_usage": True}
+    )
+    assert all(c.usage is None for c in counted)
+    assert last.choices == []
+    assert last.usage is not None
+    assert (last.usage.prompt_tokens, last.usage.completion_tokens) == (7, 4)
 
 
 @pytest.mark.claim("TXT-02")
