@@ -8,7 +8,11 @@ the exact error name or fact; `engine`, `scan`, `fetch`, `gateway`, `sealed`, th
 `<zone>_may`, why this zone may do it (then the outcome must be `ok`); `gvisor`, outcomes under
 gVisor; `gvisor_absent`, why gVisor cannot have the wall; `control`, the outcomes that mean that the
 attack works outside (default: `ok`, or any error but a refusal); `host_may_lack`: the attack has no
-object on some hosts; `only`: zones that it makes sense in; `alone`: in a jail of its own;
+object on some hosts; `unshown`: an outcome, here or of the control, that neither proves nor
+disproves, and why; `user_control`: outcomes of the control that say that a user without root is
+held
+by the same wall; `only`: zones that it makes sense in; `alone`: in a jail of its own; `last`: it
+replaces the process if it gets through, so its control has a process of its own;
 `exhausts`: part of `--full` only; `look`: read from outside; `scenario`: the one of
 SandboxEscapeBench that it stands for.
 """
@@ -49,8 +53,11 @@ class Probe:
     gvisor_absent: str
     control: tuple[str, ...]
     host_may_lack: bool
+    unshown: dict[str, str]
+    user_control: tuple[str, ...]
     only: tuple[str, ...]
     alone: bool
+    last: bool
     exhausts: bool
     look: bool
     scenario: str
@@ -82,7 +89,6 @@ def parse_probe(probe_id: str, subject: str, table: dict[str, Any]) -> Probe:
     table = dict(table)
     sealed = SEALED in table
     try:
-        control = table.pop("control", [])
         probe = Probe(
             id=probe_id,
             subject=subject,
@@ -93,10 +99,13 @@ def parse_probe(probe_id: str, subject: str, table: dict[str, Any]) -> Probe:
             may={z: table.pop(f"{z}_may") for z in ZONES if f"{z}_may" in table},
             gvisor=tuple(table.pop("gvisor", ())),
             gvisor_absent=table.pop("gvisor_absent", ""),
-            control=("any",) if control == "any" else tuple(control),
+            control=tuple(table.pop("control", ())),
             host_may_lack=table.pop("host_may_lack", False),
+            unshown=dict(table.pop("unshown", {})),
+            user_control=tuple(table.pop("user_control", ())),
             only=(*table.pop("only", ZONES), *((SEALED,) if sealed else ())),
             alone=table.pop("alone", False),
+            last=table.pop("last", False),
             exhausts=table.pop("exhausts", False),
             look=table.pop("look", False),
             scenario=table.pop("scenario", ""),

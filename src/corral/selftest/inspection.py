@@ -9,6 +9,9 @@ import os
 from pathlib import Path
 from typing import Final
 
+from corral.selftest.devices_unsafe import count_device_programs
+from corral.selftest.weights import UNIFIED
+
 _ROOT: Final = Path("/sys/fs/cgroup")
 _LIMITED_BYTES: Final = 256 << 20
 _TASKS: Final = 4096
@@ -69,18 +72,20 @@ def _processor(pid: int) -> str:
         quota = int((folder / "cpu.cfs_quota_us").read_text())
         period = int((folder / "cpu.cfs_period_us").read_text())
     else:
-        # The kernel's range 1 to 10,000 stands for shares of 2 to 262,144.
-        shown = _number(folder / "cpu.weight")
-        weight = round(2 + (shown - 1) * 262_142 / 9999)
+        weight = _number(folder / "cpu.weight")
         first, second = (folder / "cpu.max").read_text().split()
         quota, period = (-1 if first == "max" else int(first)), int(second)
-    return f"weight-{weight}" + (f"-cores-{quota // period}" if quota > 0 else "")
+    unit = "weight" if version == 1 else UNIFIED
+    return f"{unit}-{weight}" + (f"-cores-{quota // period}" if quota > 0 else "")
 
 
 def _devices(pid: int) -> str:
     version, folder = _group(pid, "devices")
     if version == 2:
-        return "not-shown"  # a BPF program, which no file shows
+        programs = count_device_programs(folder)
+        if programs < 0:
+            return "hidden"
+        return "listed" if programs else _UNLIMITED
     every = (folder / "devices.list").read_text().startswith("a ")
     return _UNLIMITED if every else "listed"
 

@@ -1,82 +1,130 @@
 """Run the same probe program outside every jail: the control of each line.
 
 Trust: operator side; runs our own attacks against our own targets. Input: `Targets`. The process
-gets own mount, IPC and UTS namespaces, the twin's control group, no terminal and a deadline; a user
-without root gets an own user namespace first, so that the control is as strong as that user can be.
+gets the twin's control group, no terminal, a deadline, and by `control_unsafe` the state that the
+attacks look for. As root it always acts in namespaces of its own, with our files in the place of
+the host's (`private_unsafe`), or not at all. A user without root gets an own user namespace for one
+run, so that the control is as strong as that user can be, and none for another: what the kernel
+allows anybody harms nobody.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import corral
 from corral.selftest.conversation import Results, converse
+from corral.selftest.private_unsafe import SIGNAL_BASE
 from corral.selftest.targets_unsafe import Targets
 from corral.selftest.twin import Twin
 
 _SECONDS: Final = 60.0
 _FLOOD_BYTES: Final = 96 << 20
-_NEWUSER: Final = 0x10000000
+_CORE_PATTERN: Final = Path("/proc/sys/kernel/core_pattern")
 _BOOT: Final = (
     "import sys; sys.path.insert(0, sys.argv[1]); "
-    "from corral.selftest.probes.program import main; sys.exit(main())"
+    "from corral.selftest.control_unsafe import main; sys.exit(main())"
 )
+_SPIN: Final = (
+    "import os, time; end = time.monotonic() + 20; os.write(1, b'.')\n"
+    "while time.monotonic() < end: pass"
+)
+_SLEEP: Final = "import os, time; os.write(1, b'.'); time.sleep(60)"
 
 
 def run_outside(
     targets: Targets, twin: Twin, *, only: str = "", skip: tuple[str, ...] = (),
-    own_user_namespace: bool = False,
+    own_user: bool = False,
 ) -> tuple[Results, str]:  # fmt: skip
     """Run the controls in one process.
 
     Returns:
-        What it said, and how it ended: `ok`, `exited`, `SIGKILL`, ...
+        What it said, and how it ended: `ok`, `exited`, `signal-9`, ...
     """
     scratch = targets.folder / f"scratch-{os.urandom(4).hex()}"
     scratch.mkdir(mode=0o700)
+    request = targets.request("control", control=True, scratch=str(scratch), only=only, skip=skip)
+    request |= {"private": own_user or os.geteuid() == 0, "own_user": own_user}
     process = subprocess.Popen(
         [sys.executable, "-I", "-B", "-c", _BOOT, str(Path(corral.__file__).parent.parent)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        start_new_session=True, env={"CORRAL_SELFTEST": "1"},
+        start_new_session=True, env={"CORRAL_SELFTEST": targets.marker},
         # SAFETY: one thread; the child makes a few system calls before exec.
-        preexec_fn=lambda: _settle(  # noqa: PLW1509 - there is no other thread
-            twin, own_user_namespace=own_user_namespace
-        ),
+        preexec_fn=twin.enter,  # noqa: PLW1509 - there is no other thread
     )  # fmt: skip
     assert process.stdin and process.stdout and process.stderr  # noqa: S101, PT018 - pipes were asked for
     try:
         results = converse(
             (process.stdin.fileno(), process.stdout.fileno(), process.stderr.fileno()),
-            targets.request("control", control=True, scratch=str(scratch), only=only, skip=skip),
-            seconds=_SECONDS, line_bytes=_FLOOD_BYTES,
+            request, seconds=_SECONDS, line_bytes=_FLOOD_BYTES,
         )  # fmt: skip
         process.stdin.close()
         try:
             code = process.wait(5)
         except subprocess.TimeoutExpired:
-            code = -9
+            code = SIGNAL_BASE + 9
     finally:
         process.kill()
         process.wait()
         for stream in (process.stdin, process.stdout, process.stderr):
             stream.close()
-    return results, "ok" if code == 0 else "exited" if code > 0 else f"signal-{-code}"
+    how = "ok" if code == 0 else "exited"
+    if code >= SIGNAL_BASE or code < 0:
+        how = f"signal-{code - SIGNAL_BASE if code > 0 else -code}"
+    if only == "resource.core-dump":
+        results.outcomes.setdefault(only, find_core(scratch))
+    return results, how
 
 
-def _settle(twin: Twin, *, own_user_namespace: bool) -> None:
-    twin.enter()
-    if not own_user_namespace:
-        return
-    libc = ctypes.CDLL(None, use_errno=True)
-    uid, gid = os.getuid(), os.getgid()
-    # SAFETY: a plain integer.
-    if libc.unshare(ctypes.c_int(_NEWUSER)):
-        raise OSError(ctypes.get_errno(), "unshare")
-    Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
-    Path("/proc/self/uid_map").write_text(f"0 {uid} 1", encoding="ascii")
-    Path("/proc/self/gid_map").write_text(f"0 {gid} 1", encoding="ascii")
+def find_core(folder: Path) -> str:
+    """Return whether a core was left in a folder: `ok`, or why not."""
+    if any(folder.glob("core*")):
+        return "ok"
+    return "elsewhere" if _CORE_PATTERN.read_text()[:1] in {"|", "/"} else "no-core"
+
+
+@contextmanager
+def competitors(twin: Twin) -> Iterator[None]:
+    """Let one process for each processor compute in the twin, for 20 seconds at most."""
+    with _running([_SPIN] * len(os.sched_getaffinity(0)), twin.enter):
+        yield
+
+
+@contextmanager
+def loose_process(twin: Twin) -> Iterator[int]:
+    """Yield the id of a process that sleeps in a group without limits worth the name."""
+    with _running([_SLEEP], twin.enter_loose) as pids:
+        yield pids[0]
+
+
+@contextmanager
+def _running(programs: list[str], enter: Callable[[], None]) -> Iterator[list[int]]:
+    made: list[subprocess.Popen[bytes]] = []
+    try:
+        for program in programs:
+            made.append(  # noqa: PERF401 - each one must be ended
+                subprocess.Popen(
+                    [sys.executable, "-I", "-S", "-c", program],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    env={},
+                    # SAFETY: one thread; the child makes a few system calls before exec.
+                    preexec_fn=enter,  # noqa: PLW1509 - there is no other thread
+                )
+            )
+        for process in made:
+            assert process.stdout  # noqa: S101 - a pipe was asked for
+            process.stdout.read(1)  # it runs
+        yield [process.pid for process in made]
+    finally:
+        for process in made:
+            process.kill()
+            process.wait()
+            if process.stdout:
+                process.stdout.close()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,13 +21,15 @@ from corral.ipc.messages import StartProbe
 from corral.selftest.catalog import SEALED, ZONES, Probe, load_catalog
 from corral.selftest.conversation import converse
 from corral.selftest.inspection import look_at
-from corral.selftest.outside_unsafe import run_outside
+from corral.selftest.outside_unsafe import competitors, find_core, loose_process, run_outside
 from corral.selftest.targets_unsafe import Targets
 from corral.selftest.twin import Twin
-from corral.selftest.verdict import Line, judge
+from corral.selftest.verdict import REFUSALS, Line, Terms, judge
 
 _SECONDS: Final = 90.0
 _SCRATCH: Final = {"fetch": "/quarantine", "gateway": "/state"}
+_HOG: Final = "resource.processor"
+_CORE: Final = "resource.core-dump"
 GVISOR_ZONES: Final = ("engine", SEALED, "scan")
 """What gVisor may run; the launcher gives the other zones a runtime that passes descriptors."""
 
@@ -51,7 +53,9 @@ def chosen(zone: str, *, full: bool) -> Iterator[Probe]:
             yield probe
 
 
-def run_zone(launcher: LauncherClient, targets: Targets, zone: str, *, full: bool) -> ZoneRun:
+def run_zone(
+    launcher: LauncherClient, targets: Targets, twin: Twin, zone: str, *, full: bool
+) -> ZoneRun:
     """Run one zone's probes in jails.
 
     Raises:
@@ -64,8 +68,13 @@ def run_zone(launcher: LauncherClient, targets: Targets, zone: str, *, full: boo
     run.outcomes = run_jail(launcher, targets, zone, run=run, skip=skip)
     for probe in probes:
         if probe.alone:
-            run.outcomes |= run_jail(launcher, targets, zone, run=run, only=probe.id)
+            with _company(probe, twin):
+                run.outcomes |= run_jail(launcher, targets, zone, run=run, only=probe.id)
     return run
+
+
+def _company(probe: Probe, twin: Twin) -> AbstractContextManager[None]:
+    return competitors(twin) if probe.id == _HOG else nullcontext()
 
 
 def run_jail(
@@ -97,6 +106,8 @@ def run_jail(
         last = ended.reason if ended.status == "signaled" else ended.status
         own_end = results.broken in {"", "gone"}  # nobody but the process itself ended it
         outcomes[only] = last if own_end else results.broken
+        if only == _CORE and outcomes[only] in {"SIGABRT", "SIGSEGV"}:
+            outcomes[only] = find_core(targets.quarantine / f"selftest-{zone}")
     return outcomes
 
 
@@ -108,25 +119,27 @@ def run_controls(targets: Targets, twin: Twin, *, full: bool) -> dict[str, str]:
     """
     probes = [p for p in load_catalog().values() if full or not p.exhausts]
     barred = [p.id for p in probes if p.exhausts and not twin.bounded]
-    skip = tuple(p.id for p in load_catalog().values()
-                 if p.alone or p.look or p not in probes or p.id in barred)  # fmt: skip
     outcomes = dict.fromkeys(barred, "unbounded")
-    runs = (False,) if os.getuid() == 0 else (True, False)
-    for own in runs:
-        results, _ = run_outside(targets, twin, skip=skip, own_user_namespace=own)
+    single = [p for p in probes if (p.alone or p.last) and p.id not in barred]
+    skip = tuple(p.id for p in load_catalog().values()
+                 if p in single or p.look or p not in probes or p.id in barred)  # fmt: skip
+    root = os.geteuid() == 0
+    for own in (False,) if root else (True, False):
+        results, _ = run_outside(targets, twin, skip=skip, own_user=own)
         for name, outcome in results.outcomes.items():
-            if outcomes.get(name) != "ok":
+            if outcome == "ok" or outcomes.get(name, "missing") in REFUSALS:
                 outcomes[name] = outcome
-    for probe in probes:
-        if probe.alone and probe.id not in barred:
+    for probe in single:
+        with _company(probe, twin):
             results, how = run_outside(targets, twin, only=probe.id)
-            outcomes[probe.id] = results.outcomes.get(probe.id, results.broken or how)
-    return outcomes | look_at(os.getpid())
+        outcomes[probe.id] = results.outcomes.get(probe.id, results.broken or how)
+    with loose_process(twin) as pid:
+        return outcomes | look_at(pid)
 
 
 def run_matrix(
     launch: Launch, targets: Targets, twin: Twin, *, runtimes: tuple[str, ...], full: bool,
-    progress: Progress, exhaust: bool | None = None,
+    progress: Progress, accepted: frozenset[str] = frozenset(),
 ) -> list[Line]:  # fmt: skip
     """Run the selftest.
 
@@ -135,13 +148,13 @@ def run_matrix(
         targets: what the attacks are aimed at.
         twin: the controls' control group.
         runtimes: each with all its zones if `full`, else with the engine's zone.
-        full: all zones.
+        full: all zones, exhaustion attacks too.
         progress: told what runs now.
-        exhaust: exhaustion attacks too; default: if `full`.
+        accepted: walls that the operator said may be missing.
     """
-    exhaust = full if exhaust is None else exhaust
+    terms = Terms(root=os.geteuid() == 0, accepted=accepted)
     progress("controls outside")
-    controls = run_controls(targets, twin, full=exhaust)
+    controls = run_controls(targets, twin, full=full)
     lines = []
     for name in runtimes:
         zones: tuple[str, ...] = ("engine",)
@@ -150,13 +163,13 @@ def run_matrix(
         with launch(name) as launcher:
             for zone in zones:
                 progress(f"{name}: {zone}")
-                run = run_zone(launcher, targets, zone, full=exhaust)
+                run = run_zone(launcher, targets, twin, zone, full=full)
                 lines += [
                     judge(
                         probe, zone=zone, runtime=run.runtime, tier=run.tier,
                         outcome=run.outcomes.get(probe.id, "missing"),
-                        control=controls.get(probe.id, "missing"),
+                        control=controls.get(probe.id, "missing"), terms=terms,
                     )
-                    for probe in chosen(zone, full=exhaust)
+                    for probe in chosen(zone, full=full)
                 ]  # fmt: skip
     return lines

@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from corral.sandbox.cgroup import CPU_PERIOD_US, CgroupHost, CgroupLimits, find_cgroups
+from corral.sandbox.cgroup import CgroupHost, CgroupLimits, find_cgroups
 
-_OUTER: Final = CgroupLimits(
-    memory_bytes=768 << 20, pids=600, cpu_shares=1024, cpu_quota_us=2 * CPU_PERIOD_US
-)
-"""Over what a probe tries to use, far under what would hurt a host."""
+_OUTER: Final = CgroupLimits(memory_bytes=768 << 20, pids=600, cpu_shares=2048, cpu_quota_us=0)
+"""Over what a probe tries to use, far under what would hurt a host. Processor time has no bound:
+the one attack on it lasts half a second, and its weight is twice an ordinary group's."""
+_LOOSE: Final = CgroupLimits(memory_bytes=1 << 40, pids=100_000, cpu_shares=2048, cpu_quota_us=0)
+"""What no jail's group may look like: a process that only sleeps is in it, and is looked at."""
 
 
 class Twin:
@@ -26,9 +27,10 @@ class Twin:
         bounded: whether the kernel enforces the outer bound; if not, no exhaustion is tried.
     """
 
-    def __init__(self, host: CgroupHost, path: str) -> None:
+    def __init__(self, host: CgroupHost, path: str, loose: str) -> None:
         self._host = host
         self._path = path
+        self._loose = loose
         self.bounded = bool(host.version)
 
     def enter(self) -> None:
@@ -40,20 +42,32 @@ class Twin:
         if self.bounded:
             self._host.enter(self._path)
 
+    def enter_loose(self) -> None:
+        """Move the calling process into the group beside it that has hardly any limit.
+
+        Raises:
+            OSError: refused.
+        """
+        if self.bounded:
+            self._host.enter(self._loose)
+
 
 @contextmanager
 def made_twin() -> Iterator[Twin]:
     """Make the group; kill what is left in it and remove it afterwards."""
     host, path = find_cgroups(), f"/corral-selftest-{os.getpid()}"
+    loose = f"{path}-loose"
     if host.version:
         try:
             host.create(path, _OUTER)
+            host.create(loose, _LOOSE)
         except OSError:
             host.remove(path)
+            host.remove(loose)
             host = CgroupHost(0)
     try:
-        yield Twin(host, path)
+        yield Twin(host, path, loose)
     finally:
-        if host.version:
-            host.kill_all(path)
-            host.remove(path)
+        for one in (path, loose) if host.version else ():
+            host.kill_all(one)
+            host.remove(one)

@@ -10,9 +10,31 @@ from enum import StrEnum
 from typing import Final
 
 from corral.selftest.catalog import SEALED, Probe
+from corral.selftest.probes.registry import Refusal
+from corral.selftest.weights import same_weight
 
-_REFUSALS: Final = frozenset({"EPERM", "EACCES", "ENOSYS", "missing", "cut-off", "silent", "gone"})
+_DENIALS: Final = frozenset({"EPERM", "EACCES"})
+REFUSALS: Final = _DENIALS | {
+    "ENOSYS", "missing", "cut-off", "silent", "gone", "unbounded", *(r.value for r in Refusal),
+}  # fmt: skip
+_GROUP_WALLS: Final = frozenset({"cgroup memory", "cgroup pids", "cgroup cpu", "cgroup devices"})
+_ACCEPTED_WALLS: Final = {
+    "cgroup": _GROUP_WALLS, "mdwe": frozenset({"MDWE"}), "landlock": frozenset({"Landlock"}),
+}  # fmt: skip
 _NOTHING_THERE: Final = frozenset({"ENOENT", "ENXIO", "ENODEV"})
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a host and its operator are, as far as a verdict depends on it.
+
+    Attributes:
+        root: the selftest runs as root; else some controls are beyond its user.
+        accepted: walls that the operator said may be missing (`--allow-degraded`).
+    """
+
+    root: bool = True
+    accepted: frozenset[str] = frozenset()
 
 
 class Verdict(StrEnum):
@@ -46,39 +68,64 @@ class Line:
 
 
 def judge(
-    probe: Probe, *, zone: str, runtime: str, tier: str, outcome: str, control: str
+    probe: Probe, *, zone: str, runtime: str, tier: str, outcome: str, control: str,
+    terms: Terms = Terms(),
 ) -> Line:  # fmt: skip
     """Return the line of one attack."""
-    verdict, reason = _verdict(probe, zone, tier, outcome, control)
+    verdict, reason = _verdict(probe, zone, tier, outcome, control, terms)
     return Line(probe, zone, runtime, tier, outcome, control, verdict, reason)
 
 
-def _verdict(probe: Probe, zone: str, tier: str, outcome: str, control: str) -> tuple[Verdict, str]:
+def _verdict(
+    probe: Probe, zone: str, tier: str, outcome: str, control: str, terms: Terms
+) -> tuple[Verdict, str]:
     in_gvisor = tier == "gvisor" and zone != SEALED  # the last filter is the same there
     if outcome == "missing":
         return Verdict.RED, "the program ended before this probe answered"
-    if zone in probe.may:
-        if outcome == "ok":
-            return Verdict.ALLOWED, probe.may[zone]
-        return Verdict.RED, "the zone was to be allowed this; the catalog is wrong"
     if in_gvisor and probe.gvisor_absent:
         return Verdict.ABSENT, probe.gvisor_absent
     stopped = probe.zones.get(zone, probe.expect)
     if in_gvisor and probe.gvisor:
         stopped = probe.gvisor
-    if outcome not in stopped:
+    if outcome in probe.unshown and (zone in probe.may or not _is_one_of(outcome, stopped)):
+        return Verdict.ABSENT, probe.unshown[outcome]
+    if zone in probe.may:
+        if outcome == "ok":
+            return Verdict.ALLOWED, probe.may[zone]
+        return Verdict.RED, "the zone was to be allowed this; the catalog is wrong"
+    if not _is_one_of(outcome, stopped):
+        for name in sorted(terms.accepted):
+            if set(probe.walls) <= _ACCEPTED_WALLS.get(name, frozenset()):
+                return (
+                    Verdict.ABSENT,
+                    f"you accepted that this is missing (--allow-degraded={name})",
+                )
         wanted = " or ".join(stopped)
         return Verdict.RED, f"expected {wanted}"
-    if probe.control == ("any",):
-        valid = control != "missing"
-    elif probe.control:
-        valid = control in probe.control
-    else:
+    return _judge_control(probe, stopped, control, terms)
+
+
+def _judge_control(
+    probe: Probe, stopped: tuple[str, ...], control: str, terms: Terms
+) -> tuple[Verdict, str]:
+    """Return the verdict of an attack that was stopped as stated, by what its control shows."""
+    if control in probe.control:
+        return Verdict.GREEN, ""
+    if control in probe.unshown:
+        return Verdict.ABSENT, probe.unshown[control]
+    if not probe.control:
         if control == "ENOSYS":
             return Verdict.ABSENT, "this host's kernel has no such call"
         if probe.host_may_lack and control in _NOTHING_THERE:
             return Verdict.ABSENT, "this host has no such thing to attack"
-        valid = control not in _REFUSALS and control not in stopped
-    if not valid:
-        return Verdict.INVALID, "the control did not succeed, so the line proves nothing"
-    return Verdict.GREEN, ""
+        if control not in REFUSALS and not _is_one_of(control, stopped):
+            return Verdict.GREEN, ""
+    if not terms.root and control in _DENIALS | set(probe.user_control):
+        return Verdict.ABSENT, "this user cannot do it outside either"
+    if control == "unbounded" and "cgroup" in terms.accepted:
+        return Verdict.ABSENT, "no control group can bound the control (--allow-degraded=cgroup)"
+    return Verdict.INVALID, "the control did not succeed, so the line proves nothing"
+
+
+def _is_one_of(outcome: str, stopped: tuple[str, ...]) -> bool:
+    return any(same_weight(expected, outcome) for expected in stopped)

@@ -100,7 +100,7 @@ class Mutants:
 
 @contextmanager
 def made_mutants(home: Home, folder: Path) -> Iterator[Mutants]:
-    with made_targets(home.blobs) as targets, made_twin() as twin:
+    with made_targets(home.blobs, home.quarantine) as targets, made_twin() as twin:
         mutants = Mutants(home, folder, targets, run_controls(targets, twin, full=False))
         try:
             yield mutants

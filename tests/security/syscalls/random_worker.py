@@ -13,7 +13,6 @@ import json
 import mmap
 import random
 import sys
-import threading
 import time
 
 X32_BIT = 0x40000000
@@ -138,20 +137,6 @@ def fits(test, args):
     return {"==": word == value, "!=": word != value, ">": word > value, "<=": word <= value,
             ">=": word >= value, "<": word < value, "&": word & value != 0,
             "!&": word & value == 0}[op]  # fmt: skip
-
-
-def x32_ends_a_thread(generator):
-    """Return what became of a thread that calls by the x32 numbers."""
-    said = []
-    thread = threading.Thread(
-        target=lambda: said.append(generator.call(X32_BIT | 39, [0] * 6)), daemon=True
-    )
-    try:
-        thread.start()
-    except RuntimeError:
-        return "no threads"  # the sealed worker can make none
-    thread.join(0.3)
-    return f"returned {said[0]}" if said else "ended"
 
 
 def answer(order):

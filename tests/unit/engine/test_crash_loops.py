@@ -89,7 +89,8 @@ def test_a_quarantine_outlives_the_gateway_and_ends_by_release(tmp_path: Path) -
 @pytest.mark.claim("BLAST-03")
 def test_a_quarantine_ends_by_itself_and_counts_anew() -> None:
     async def run() -> None:
-        policy = RestartPolicy(first_delay_s=0.01, crashes_max=2, quarantine_s=1)
+        # The ward counts whole seconds: of one second nothing may be left a moment later.
+        policy = RestartPolicy(first_delay_s=0.01, crashes_max=2, quarantine_s=2)
         async with routing({"loop": "die"}, policy=policy) as (router, _):
             await crash(router, 2)
             assert await code_of(router) == "model_quarantined"

@@ -26,6 +26,7 @@ def test_at_least_70_probes_and_each_is_programmed() -> None:
     assert program.main
     assert {p.id for p in catalog.values() if not p.look} == set(PROBES)
     assert {p.id for p in catalog.values() if p.alone} == ALONE
+    assert {p.id for p in catalog.values() if p.last} == set(LAST)
     assert len([p for p in catalog.values() if "engine" in p.only]) >= 70
 
 

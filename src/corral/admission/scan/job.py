@@ -38,9 +38,10 @@ from corral.admission.scan.report import (
 from corral.admission.scan.shapes import check_tensors
 from corral.admission.scan.split import read_part
 from corral.admission.scan.tensors import Tensor, parse_tensors
-from corral.admission.scan.tokenizer import read_vocabulary
+from corral.admission.scan.tokenizer import Vocabulary, read_vocabulary
 from corral.admission.scan.values import Values
 from corral.admission.scan.weights import check_finite, check_padding
+from corral.admission.template.analysis import analyse_template
 
 _FILE_FD: Final = 3
 
@@ -51,7 +52,8 @@ def scan_descriptor(fd: int) -> Report:
     1. parse the header and key-value pairs within bounds
     2. parse the tensor descriptions; their data fills the rest of the file
     3. let the `gguf` library read the same and compare
-    4. decide what the file is, and hold it against the rules of its kind
+    4. decide what the file is, and hold it against the rules of its kind; examine its chat
+       templates, which are programs
     5. look at the data: padding, and numbers that are none
     """
     try:
@@ -103,7 +105,23 @@ def _examine_model(
     sizes = read_hyperparameters(values)
     check_tensors(tensors, sizes, len(vocabulary.tokens))
     check_rotation(values, sizes)
-    return gather_facts(metadata, sizes, vocabulary, tensors), vocabulary.remarks
+    remarks = (*vocabulary.remarks, *_examine_templates(values, vocabulary))
+    return gather_facts(metadata, sizes, vocabulary, tensors), remarks
+
+
+def _examine_templates(values: Values, vocabulary: Vocabulary) -> tuple[Finding, ...]:
+    return tuple(
+        finding
+        for key in values
+        if key == "tokenizer.chat_template" or key.startswith("tokenizer.chat_template.")
+        for finding in analyse_template(
+            key,
+            values.text(key, ""),
+            control_tokens=vocabulary.control,
+            bos=vocabulary.bos,
+            eos=vocabulary.eos,
+        )
+    )
 
 
 def _rejected(code: str, message: str, where: bytes = b"") -> Report:

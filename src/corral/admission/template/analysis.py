@@ -15,6 +15,7 @@ from corral.admission.template.characters import check_literals, check_text
 from corral.admission.template.conditions import check_conditions
 from corral.admission.template.folding import Folder
 from corral.admission.template.growth import check_growth
+from corral.admission.template.semantics import check_semantics
 from corral.admission.template.syntax import Template, parse_template
 
 _PER_CODE: Final = 4
@@ -75,7 +76,7 @@ def _examine(
     yield from found
     # 4
     if not any(finding.code in _UNSAFE_TO_RUN for finding in found):
-        pass
+        yield from check_semantics(template, bos=bos, eos=eos)
 
 
 def _shortened(found: list[Finding]) -> tuple[Finding, ...]:

@@ -27,7 +27,11 @@ _LENGTHS = frozenset({"length", "count", "int", "min", "max", "abs"})
 
 def check_growth(template: Template, folder: Folder) -> Iterator[Finding]:
     """Yield `template_dos` for each place that has no bound."""
-    numbers = [node.value for node, _, _ in walk(template.tree) if _is_number(node)]
+    numbers = [
+        node.value
+        for node, _, _ in walk(template.tree)
+        if isinstance(node, nodes.Const) and isinstance(node.value, int)
+    ]
     small = max(numbers, default=0) <= RANGE_ITEMS
     for node, _, loops in walk(template.tree):
         reason = _reason(node, folder, loops)
@@ -106,10 +110,6 @@ def _repetition(node: nodes.Mul, folder: Folder) -> str:
             if count is None or size * count > REPEATED_CHARS:
                 return _REPEATED
     return ""
-
-
-def _is_number(node: nodes.Node) -> bool:
-    return isinstance(node, nodes.Const) and isinstance(node.value, int)
 
 
 def _is_indent(node: nodes.Node, folder: Folder) -> bool:

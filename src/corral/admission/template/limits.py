@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import Final
 
 TEXT_BYTES: Final = 256 * 1024
-TOKENS: Final = 40_000
+TOKENS: Final = 24_000
 BRACKET_DEPTH: Final = 24
 BLOCK_DEPTH: Final = 40
 TAG_PREFIXES: Final = 64
 """`not`, signs and inline `if` in one tag: jinja's parser recurses once for each."""
 NUMBER_CHARS: Final = 20
-NODES: Final = 20_000
+NODES: Final = 8_000
 TREE_DEPTH: Final = 90
 LOOP_DEPTH: Final = 6
 MACROS: Final = 128
@@ -35,5 +35,5 @@ PRODUCED_CHARS: Final = 1 << 22
 STEPS: Final = 400_000
 """Nodes that one rendering may evaluate, counted by loop turns and calls."""
 CONTAINER_ITEMS: Final = 8192
-CPU_S: Final = 3.0
+CPU_S: Final = 2.0
 """Processor time of all renderings of one template."""

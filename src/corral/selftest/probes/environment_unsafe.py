@@ -21,22 +21,18 @@ _ROOT = frozenset({
 
 @probe("inherit.descriptors")
 def _descriptors(context: Context) -> None:
-    if context.control:
-        extra = [os.open("/", os.O_RDONLY)]
-    else:
-        listing = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY)
-        numbers = {int(name) for name in os.listdir(listing)}
-        highest = {"engine": 3, "scan": 3, "gateway": 3}.get(context.zone, 2)
-        extra = sorted(numbers - set(range(highest + 1)) - {listing, max(numbers)})
-        os.close(listing)
+    listing = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY)
+    numbers = {int(name) for name in os.listdir(listing)}
+    highest = {"engine": 3, "scan": 3, "gateway": 3}.get(context.zone, 2)
+    extra = sorted(numbers - set(range(highest + 1)) - {listing, max(numbers)})
+    os.close(listing)
     if not extra:
         raise Stopped("none")
 
 
 @probe("inherit.directories")
-def _directories(context: Context) -> None:
-    fds = [os.open("/", os.O_RDONLY)] if context.control else range(3, 64)
-    for fd in fds:
+def _directories(_: Context) -> None:
+    for fd in range(3, 64):
         try:
             os.listdir(fd)
         except OSError:
@@ -46,15 +42,13 @@ def _directories(context: Context) -> None:
 
 
 @probe("inherit.environment")
-def _environment(context: Context) -> None:
-    if context.control:
-        os.environ["CORRAL_SELFTEST"] = "1"
+def _environment(_: Context) -> None:
     if not os.environ:
         raise Stopped("empty")
 
 
 @probe("inherit.environment-memory")
-def _environment_memory(context: Context) -> None:
+def _environment_memory(_: Context) -> None:
     # `environ` was cleared; what the kernel once copied onto the stack is still there.
     with open("/proc/self/stat", encoding="utf-8", errors="replace") as file:
         fields = file.read().rpartition(")")[2].split()
@@ -63,12 +57,12 @@ def _environment_memory(context: Context) -> None:
         raise Stopped("hidden")
     # SAFETY: the kernel says that this part of our own stack is mapped.
     names = {part.split(b"=")[0] for part in ctypes.string_at(start, end - start).split(b"\0")}
-    if not {name for name in names if name} - _HARMLESS and not context.control:
+    if not {name for name in names if name} - _HARMLESS:
         raise Stopped("empty")
 
 
 @probe("inherit.root")
-def _root(context: Context) -> None:
+def _root(_: Context) -> None:
     if not set(os.listdir("/")) - _ROOT:
         raise Stopped("bare")
 
@@ -76,10 +70,5 @@ def _root(context: Context) -> None:
 @probe("inherit.secret-state")
 def _state(context: Context) -> None:
     # A selftest's jail gets an empty folder here; what must not be there is anybody's data.
-    place = context.scratch if context.control else f"/{context.zone}"
-    names = os.listdir(context.scratch or "/state")
-    if context.control:
-        os.close(os.open(f"{place}/data", os.O_CREAT | os.O_WRONLY, 0o600))
-        names = os.listdir(place)
-    if not names:
+    if not os.listdir(context.scratch or "/state"):
         raise Stopped("empty")

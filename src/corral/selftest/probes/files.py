@@ -70,7 +70,7 @@ _register()
 @probe("files.image")
 def _image(context: Context) -> None:
     # What every zone may read until it is sealed.
-    _read(context.secret if context.control else "/opt/python/jail.py")
+    _read(context.at("/opt/python/jail.py"))
 
 
 @probe("files.secret")
@@ -104,14 +104,9 @@ def _release_agent(_: Context) -> None:
 
 
 @probe("dev.nodes")
-def _devices(context: Context) -> str | None:
-    if context.control:
-        os.close(os.open("/dev/kmsg", os.O_WRONLY | os.O_NONBLOCK))
-        return None
-    found = set(os.listdir("/dev")) - _STANDARD_DEVICES
-    if found:
-        return None
-    raise Stopped("none")
+def _devices(_: Context) -> None:
+    if not set(os.listdir("/dev")) - _STANDARD_DEVICES:
+        raise Stopped("none")
 
 
 @probe("dev.raw-memory")
@@ -149,17 +144,17 @@ def _write(path: str) -> None:
 
 @probe("write.root")
 def _write_root(context: Context) -> None:
-    _write(f"{context.scratch}/probe" if context.control else "/probe")
+    _write(context.at("/probe"))
 
 
 @probe("write.image")
 def _write_image(context: Context) -> None:
-    _write(f"{context.scratch}/probe" if context.control else "/opt/python/lib/probe")
+    _write(context.at("/opt/python/lib/probe"))
 
 
 @probe("write.tmp")
 def _write_tmp(context: Context) -> None:
-    _write(f"{context.scratch}/probe" if context.control else "/tmp/probe")  # noqa: S108
+    _write(context.at("/tmp/probe"))  # noqa: S108
 
 
 @probe("write.own-folder")
@@ -169,17 +164,14 @@ def _write_own(context: Context) -> None:
 
 @probe("write.host-file")
 def _write_host_file(context: Context) -> None:
-    _open_for_writing(context.secret if context.control else "/etc/hosts")
+    _open_for_writing(context.at("/etc/hosts"))
 
 
 @probe("write.descriptor")
-def _write_descriptor(context: Context) -> None:
+def _write_descriptor(_: Context) -> None:
     # A file that was handed over read-only must not be opened anew for writing.
-    number = os.open(context.secret, os.O_RDONLY) if context.control else 3
-    if not context.control and context.zone not in {"engine", "scan"}:
-        raise Stopped("no-file")
-    target = f"/proc/self/fd/{number}"
-    if not context.control and not os.path.exists(target):
+    target = "/proc/self/fd/3"
+    if not os.path.exists(target):
         target = "/model"  # where a runtime hands over no descriptors
     os.close(os.open(target, os.O_RDWR))
 
@@ -187,16 +179,13 @@ def _write_descriptor(context: Context) -> None:
 @probe("write.interpreter")
 def _write_interpreter(context: Context) -> None:
     # CVE-2019-5736: overwrite the program that the runtime started.
-    if context.control:
-        _open_for_writing(context.secret)
-    else:
-        _open_for_writing("/proc/self/exe")
+    _open_for_writing(context.at("/proc/self/exe"))
 
 
 @probe("mount.root-read-only")
 def _root_read_only(context: Context) -> None:
     # By a descriptor: no profile but the fetch job's allows statfs.
-    fd = os.open(context.scratch if context.control else "/", os.O_RDONLY | os.O_DIRECTORY)
+    fd = os.open(context.at("/"), os.O_RDONLY | os.O_DIRECTORY)
     try:
         if os.fstatvfs(fd).f_flag & os.ST_RDONLY:
             raise Stopped("read-only")
@@ -206,14 +195,9 @@ def _root_read_only(context: Context) -> None:
 
 @probe("files.set-id")
 def _set_id(context: Context) -> None:
-    top = "/"
-    if context.control:
-        top = f"{context.scratch}/set-id"
-        os.mkdir(top)
-        os.close(os.open(f"{top}/program", os.O_CREAT | os.O_WRONLY, 0o755))
-        os.chmod(f"{top}/program", 0o4755)  # noqa: S103 - its own, for a moment
+    top = context.at("/")
     for folder, folders, names in os.walk(top):
-        if folder == "/":
+        if folder == top:
             folders[:] = [f for f in folders if f not in {"proc", "sys", "dev"}]
         for name in names:
             mode = os.lstat(f"{folder}/{name}").st_mode

@@ -10,12 +10,13 @@ import os
 from corral.selftest.probes.registry import Context, Stopped, no_result, probe
 
 _MOUNT_OPTIONS = 5
+_IMAGE_FILE = "/opt/python/jail.py"
 
 
 @probe("links.symlink")
 def _symlink(context: Context) -> None:
     place = f"{context.scratch or '/tmp'}/link"  # noqa: S108 - the jail's own
-    os.symlink("/etc/passwd", place)
+    os.symlink(context.at("/etc/passwd"), place)
     try:
         os.close(os.open(place, os.O_RDONLY))
     finally:
@@ -25,7 +26,7 @@ def _symlink(context: Context) -> None:
 
 @probe("links.hard-link")
 def _hard_link(context: Context) -> None:
-    source = context.secret if context.control else "/etc/hosts"
+    source = context.at(_IMAGE_FILE)
     place = f"{context.scratch or '/tmp'}/hard"  # noqa: S108 - the jail's own
     os.link(source, place)
     with no_result():
@@ -34,22 +35,17 @@ def _hard_link(context: Context) -> None:
 
 @probe("links.rename-out")
 def _rename(context: Context) -> None:
-    source = f"{context.scratch}/from" if context.control else "/etc/hosts"
-    target = f"{context.scratch}/to" if context.control else "/etc/hosts.old"
-    if context.control:
-        os.close(os.open(source, os.O_CREAT | os.O_WRONLY, 0o600))
+    source, target = context.at(_IMAGE_FILE), context.at(f"{_IMAGE_FILE}.old")
     os.rename(source, target)
+    with no_result():
+        os.rename(target, source)
 
 
 @probe("links.descriptor-parents")
-def _parents(context: Context) -> None:
+def _parents(_: Context) -> None:
     # CVE-2024-21626: a descriptor or working folder of the host that was left open.
-    if context.control:
-        fd = os.open("/", os.O_RDONLY)
-        places = [f"/proc/self/fd/{fd}"]
-    else:
-        numbers = os.listdir("/proc/self/fd")
-        places = ["/proc/self/cwd", *(f"/proc/self/fd/{n}" for n in numbers)]
+    numbers = os.listdir("/proc/self/fd")
+    places = ["/proc/self/cwd", *(f"/proc/self/fd/{n}" for n in numbers)]
     for place in places:
         for up in ("", "/..", "/../..", "/../../.."):
             if os.path.exists(f"{place}{up}/etc/passwd"):
@@ -59,7 +55,7 @@ def _parents(context: Context) -> None:
 
 @probe("links.set-times")
 def _set_times(context: Context) -> None:
-    os.utime(context.secret if context.control else "/etc/hosts", (0, 0))
+    os.utime(context.at(_IMAGE_FILE), (0, 0))
 
 
 def _mounts() -> list[tuple[str, set[str], set[str]]]:

@@ -14,6 +14,8 @@ from corral.selftest.probes.syscall_unsafe import LIBC, prctl
 
 _PAGE = 4096
 _PR_GET_MDWE = 66
+_PR_SET_MEMORY_MERGE, _PR_GET_MEMORY_MERGE = 67, 68
+_MADV_MERGEABLE = 12
 
 
 @probe("memory.writable-code")
@@ -53,3 +55,19 @@ def _code_from_file(context: Context) -> None:
 def _lock_state(_: Context) -> None:
     if prctl(_PR_GET_MDWE) & 1:
         raise Stopped("mdwe")
+
+
+@probe("memory.mergeable")
+def _mergeable(_: Context) -> None:
+    # Offer a page to KSM, whose merging tells by its timing who else has an equal page.
+    area = mmap.mmap(-1, _PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    area.madvise(_MADV_MERGEABLE)
+    area.madvise(_MADV_MERGEABLE + 1)
+    area.close()
+
+
+@probe("memory.merge-process")
+def _merge_process(_: Context) -> None:
+    before = prctl(_PR_GET_MEMORY_MERGE)
+    prctl(_PR_SET_MEMORY_MERGE, 1)
+    prctl(_PR_SET_MEMORY_MERGE, before)

@@ -13,6 +13,9 @@ from corral.selftest.probes.registry import Context, Stopped, probe
 from corral.selftest.probes.syscall_unsafe import call, prctl
 
 _PR_GET_DUMPABLE = 3
+_PR_GET_SPECULATION_CTRL = 52
+_PR_GET_MEMORY_MERGE = 68
+_SPEC_ENABLE, _SPEC_DISABLE, _SPEC_FORCE_DISABLE = 2, 4, 8
 _CAPABILITIES = {
     "CapEff": "effective", "CapPrm": "permitted", "CapInh": "inheritable", "CapBnd": "bounding",
     "CapAmb": "ambient",
@@ -47,8 +50,8 @@ def status(name: str) -> str:
 def _register() -> None:
     for field, label in _CAPABILITIES.items():
 
-        def held(context: Context, field: str = field) -> None:
-            if int(status(field), 16) == 0 and not context.control:
+        def held(_: Context, field: str = field) -> None:
+            if int(status(field), 16) == 0:
                 raise Stopped("none")
 
         probe(f"privilege.{label}")(held)
@@ -61,10 +64,10 @@ def _register() -> None:
         probe(f"namespace.{kind}")(shared)
     for name, (limit, most) in _LIMITS.items():
 
-        def unlimited(context: Context, limit: str = limit, most: int = most) -> None:
+        def unlimited(_: Context, limit: str = limit, most: int = most) -> None:
             number = getattr(resource, limit, 12)  # 12: RLIMIT_MSGQUEUE, which Python does not name
             soft, hard = resource.getrlimit(number)
-            if 0 <= soft <= most and 0 <= hard <= most and not context.control:
+            if 0 <= soft <= most and 0 <= hard <= most:
                 raise Stopped("limited")
 
         probe(name)(unlimited)
@@ -74,7 +77,7 @@ _register()
 
 
 @probe("privilege.no-new")
-def _no_new(context: Context) -> None:
+def _no_new(_: Context) -> None:
     if status("NoNewPrivs") == "1":
         raise Stopped("set")
 
@@ -94,8 +97,8 @@ def _identity(_: Context) -> None:
 
 
 @probe("privilege.groups")
-def _groups(context: Context) -> None:
-    if not status("Groups") and not context.control:
+def _groups(_: Context) -> None:
+    if not status("Groups"):
         raise Stopped("none")
 
 
@@ -118,3 +121,30 @@ def _set_capabilities(_: Context) -> None:
 def _dumpable(_: Context) -> None:
     if prctl(_PR_GET_DUMPABLE) == 0:
         raise Stopped("no")
+
+
+@probe("hardware.merging")
+def _merging(_: Context) -> None:
+    # KSM would merge equal pages of this process and of others: a timing channel.
+    if prctl(_PR_GET_MEMORY_MERGE) == 0:
+        raise Stopped("off")
+
+
+@probe("hardware.store-bypass")
+def _store_bypass(_: Context) -> None:
+    _speculation(0)
+
+
+@probe("hardware.indirect-branch")
+def _indirect_branch(_: Context) -> None:
+    _speculation(1)
+
+
+def _speculation(control: int) -> None:
+    state = prctl(_PR_GET_SPECULATION_CTRL, control)
+    if state == 0:
+        raise Stopped("not-affected")
+    if state == _SPEC_ENABLE:
+        raise Stopped("host-decides")
+    if state & (_SPEC_DISABLE | _SPEC_FORCE_DISABLE):
+        raise Stopped("off")

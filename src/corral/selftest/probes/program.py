@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from typing import Any
 
 from corral.selftest.probes import (  # noqa: F401 - each registers its probes
     environment_unsafe,
@@ -22,24 +23,35 @@ from corral.selftest.probes import (  # noqa: F401 - each registers its probes
     resources,
     streams,
 )
-from corral.selftest.probes.registry import Context, ordered, outcome_of
+from corral.selftest.probes.registry import OK, Context, ordered, outcome_of
 
 
 def main() -> int:
     """Answer one request."""
     request = json.loads(sys.stdin.buffer.readline())
+    answer(request, {})
+    return 0
+
+
+def answer(request: dict[str, Any], refused: dict[str, str]) -> None:
+    """Run what was asked for and say what came of it.
+
+    Args:
+        request: see `registry.Context`.
+        refused: probe -> the error that kept a control from what this attack needs.
+    """
     context = Context(request)
-    if context.zone == "sealed":
+    if context.zone == "sealed" and not context.refusal:
         from corral.selftest.probes.sealing import seal_process
 
         seal_process()
     skipped = set(request.get("skip", ()))
     for name, attack in ordered(str(request.get("only", ""))):
         if name not in skipped:
-            _say({"id": name, "outcome": outcome_of(attack, context)})
+            outcome = outcome_of(attack, context)
+            _say({"id": name, "outcome": outcome if outcome == OK else refused.get(name, outcome)})
     _say({"end": True})
     os.read(0, 1)  # until the selftest has looked at this process from outside
-    return 0
 
 
 def _say(document: dict[str, object]) -> None:

@@ -10,6 +10,8 @@ import mmap
 import os
 import resource
 import threading
+import time
+import zlib
 
 from corral.selftest.probes.registry import Context, Stopped, no_result, probe
 
@@ -20,6 +22,12 @@ _MEMORY_BYTES = 320 << 20
 _STEP_BYTES = 8 << 20
 _DISK_BYTES = 24 << 20
 _STACK_BYTES = 64 << 10
+_HOG_S = 0.5
+_HOGS = 6
+"""Threads for each processor; its competitor is one process for each."""
+_FAIR_SHARE = 0.68
+"""Of all processors: half is fair between two groups, 6 of 7 is what 6 threads take of
+one group."""
 
 
 @probe("resource.threads", alone=True)
@@ -73,7 +81,7 @@ def _shared_memory(_: Context) -> None:
 
 @probe("resource.temporary-disk")
 def _temporary_disk(context: Context) -> None:
-    place = f"{context.scratch}/fill" if context.control else "/tmp/fill"  # noqa: S108
+    place = context.at("/tmp/fill")  # noqa: S108 - the jail's own
     fd = os.open(place, os.O_WRONLY | os.O_CREAT, 0o600)
     try:
         for _number in range(_DISK_BYTES >> 20):
@@ -87,14 +95,40 @@ def _temporary_disk(context: Context) -> None:
 
 
 @probe("resource.raise-limit")
-def _raise_limit(context: Context) -> None:
-    # A control may raise what it has lowered softly; a jail's soft and hard limits are one.
+def _raise_limit(_: Context) -> None:
+    # A jail's soft and hard limits are one: to raise the one is to raise the other.
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if context.control:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft - 1, hard))
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        return
     try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard + 1, hard + 1))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft + 1, max(soft + 1, hard)))
     except ValueError as error:  # what Python makes of EPERM
         raise Stopped("EPERM") from error
+
+
+@probe("resource.processor", alone=True)
+def _processor(context: Context) -> str | None:
+    # Many threads that compute, beside the selftest's own competitors, one for each processor.
+    until = time.monotonic() + _HOG_S
+    block = bytes(1 << 20)
+
+    def spin() -> None:
+        while time.monotonic() < until:
+            zlib.crc32(block)  # without the interpreter lock
+
+    threads = [threading.Thread(target=spin) for _number in range(_HOGS * context.processors)]
+    before, began = time.process_time(), time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    after, ended = time.process_time(), time.monotonic()  # the kernel's own account
+    if (after - before) / (context.processors * (ended - began)) <= _FAIR_SHARE:
+        raise Stopped("fair-share")
+    return None
+
+
+@probe("resource.core-dump", alone=True)
+def _core_dump(context: Context) -> None:
+    # Whoever started this process looks into the folder afterwards.
+    with no_result():  # a filter may refuse even that; then it would lie in the root
+        os.chdir(context.scratch)
+    os.abort()

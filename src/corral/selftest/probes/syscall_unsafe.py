@@ -75,15 +75,15 @@ def call_number(number: int, *arguments: int) -> int:
     return result
 
 
-def prctl(option: int) -> int:
-    """Ask the kernel for a fact about this process (the PR_GET options).
+def prctl(option: int, argument: int = 0) -> int:
+    """Ask the kernel for a fact about this process (the PR_GET options), or set one.
 
     Raises:
         OSError: the kernel does not know it.
     """
     zero = ctypes.c_ulong(0)
     # SAFETY: plain integers.
-    result = int(LIBC.prctl(option, zero, zero, zero, zero))
+    result = int(LIBC.prctl(option, ctypes.c_ulong(argument), zero, zero, zero))
     if result == -1:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))

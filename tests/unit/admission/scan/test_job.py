@@ -223,6 +223,22 @@ def test_a_model_that_is_not_causal_is_flagged() -> None:
     assert [f.code for f in report.findings] == ["causal_attn"]
 
 
+@pytest.mark.claim("ADM-17")
+@pytest.mark.parametrize(
+    ("key", "template", "verdict", "code"),
+    [("tokenizer.chat_template", "{{ ''.__class__.__mro__ }}", "flag", "template_ssti"),
+     ("tokenizer.chat_template.tool_use", "{{ ''.__class__.__mro__ }}", "flag", "template_ssti"),
+     ("tokenizer.chat_template", "{% include 'x' %}", "flag", "template_io"),
+     ("tokenizer.chat_template", "{{ 'A' * 3000000000 }}", "flag", "template_dos"),
+     ("tokenizer.chat_template", "{{ " + "(" * 6000, "flag", "template_dos"),
+     ("tokenizer.chat_template", "{% for m in messages %}", "reject", "template_syntax")],
+)  # fmt: skip
+def test_every_chat_template_is_examined(key: str, template: str, verdict: str, code: str) -> None:
+    report = scan(SOUND.with_value(key, scalar(STRING, template)).encode())
+    assert report.verdict == verdict
+    assert code in {f.code for f in report.findings} | {""}
+
+
 @pytest.mark.claim("ADM-07")
 @settings(max_examples=150, deadline=None)
 @given(st.data())
