@@ -95,8 +95,12 @@ def _run(home: Home, settings: dict[str, object], *, full: bool) -> list[Line]:
     def launch(name: str) -> AbstractContextManager[LauncherClient]:
         return selftest_launcher(home, settings | {"sandbox.runtime": name})
 
-    with made_targets(home.blobs) as targets, made_twin() as twin, shown_status() as say:
-        return run_matrix(launch, targets, twin, runtimes=runtimes, full=full, progress=say)
+    made = made_targets(home.blobs, home.quarantine)
+    with made as targets, made_twin() as twin, shown_status() as say:
+        return run_matrix(
+            launch, targets, twin, runtimes=runtimes, full=full, progress=say,
+            accepted=frozenset(config.sandbox.allow_degraded),
+        )  # fmt: skip
 
 
 def _runtimes(tier: str, wanted: str, *, full: bool) -> tuple[str, ...]:

@@ -10,7 +10,6 @@ pair is held in memory.
 
 from __future__ import annotations
 
-import math
 import sqlite3
 import threading
 import time
@@ -65,7 +64,7 @@ class Ward:
     def hold(self, tenant: str, digest: str, *, model: str, crashes: int, seconds: float) -> None:
         """Hold a pair from now on, and write that down soon."""
         now = int(time.time())
-        until = math.ceil(time.time() + seconds)
+        until = now + max(1, int(seconds))
         with self._lock:
             self._unwritten[tenant, digest] = until
         row = (tenant, digest, model, crashes, now, until)
