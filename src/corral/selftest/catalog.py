@@ -4,15 +4,14 @@ Trust: operator side. Input: our own files `data/*.toml`; a field that is not kn
 that a misspelt expectation cannot silently vanish.
 
 Fields of a probe: `title`; `walls` that stop it; `expect`, the outcomes that mean stopped, each
-the exact error name or fact; `engine`, `scan`, `fetch`, `gateway`, `sealed`, the same for one zone;
-`<zone>_may`, why this zone may do it (then the outcome must be `ok`); `gvisor`, outcomes under
-gVisor; `gvisor_absent`, why gVisor cannot have the wall; `control`, the outcomes that mean that the
-attack works outside (default: `ok`, or any error but a refusal); `host_may_lack`: the attack has no
-object on some hosts; `unshown`: an outcome, here or of the control, that neither proves nor
-disproves, and why; `user_control`: outcomes of the control that say that a user without root is
-held
-by the same wall; `only`: zones that it makes sense in; `alone`: in a jail of its own; `last`: it
-replaces the process if it gets through, so its control has a process of its own;
+the exact error name or fact; `engine`, `scan`, `fetch`, `gateway`, `sealed`, the same for one
+zone; `<zone>_may`, why this zone may do it (then the outcome must be `ok`); `gvisor`, outcomes
+under gVisor; `gvisor_absent`, why gVisor cannot have the wall; `control`, the outcomes that mean
+that the attack works outside (default: `ok`, or any error but a refusal); `host_may_lack`: the
+attack has no object on some hosts; `unshown`: an outcome, here or of the control, that neither
+proves nor disproves, and why; `user_control`: outcomes of the control that say that a user without
+root is held by the same wall; `only`: zones that it makes sense in; `alone`: in a jail of its own;
+`last`: it replaces the process if it gets through, so its control has a process of its own;
 `exhausts`: part of `--full` only; `look`: read from outside; `scenario`: the one of
 SandboxEscapeBench that it stands for.
 """

@@ -6,9 +6,8 @@ stdin (see `probes.registry.Context`; besides `private`, `own_user`).
 
 There is no other code for a control: what is told apart outside a jail is told apart by the same
 lines as inside. So the state must be there to be found: capabilities in every set, limits wide
-open,
-a group, a variable, a descriptor too many, pages that may be merged. What the kernel refuses to
-give is noted, and the probe says that refusal.
+open, a group, a variable, a descriptor too many, pages that may be merged. What the kernel refuses
+to give is noted, and the probe says that refusal.
 """
 
 from __future__ import annotations

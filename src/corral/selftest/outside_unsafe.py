@@ -3,9 +3,9 @@
 Trust: operator side; runs our own attacks against our own targets. Input: `Targets`. The process
 gets the twin's control group, no terminal, a deadline, and by `control_unsafe` the state that the
 attacks look for. As root it always acts in namespaces of its own, with our files in the place of
-the host's (`private_unsafe`), or not at all. A user without root gets an own user namespace for one
-run, so that the control is as strong as that user can be, and none for another: what the kernel
-allows anybody harms nobody.
+the host's (`private_unsafe`), or not at all. A user without root gets an own user namespace for
+one run, so that the control is as strong as that user can be, and none for another: what the
+kernel allows anybody harms nobody.
 """
 
 from __future__ import annotations

@@ -1,17 +1,17 @@
 """The world that a control acts in: own namespaces, and our own files in the place of the host's.
 
-Trust: operator side, as root or in an own user namespace. Input: the selftest's own request. Called
-in a process of one thread that does nothing else afterwards but be the control. What cannot be made
-raises, and the control does not run (fail closed).
+Trust: operator side, as root or in an own user namespace. Input: the selftest's own request.
+Called in a process of one thread that does nothing else afterwards but be the control. What cannot
+be made raises, and the control does not run (fail closed).
 
 Own: mount, PID, IPC and UTS namespaces. Not own: the network namespace, because a control of
-`net.*`
-must reach the listeners outside; all that it does there is to make sockets and to connect to those.
+`net.*` must reach the listeners outside; all that it does there is to make sockets and to connect
+to those.
 
 Steps of `enter`: 1. an own user namespace, if asked for; 2. the namespaces; 3. a child, PID 1 of
-the
-new namespace, goes on; the caller waits and ends like it; 4. mounts are private, /proc is the new
-namespace's; 5. `STAND_INS` are covered by files and folders of the selftest; 6. a victim is made.
+the new namespace, goes on; the caller waits and ends like it; 4. mounts are private, /proc is the
+new namespace's; 5. `STAND_INS` are covered by files and folders of the selftest; 6. a victim is
+made.
 """
 
 from __future__ import annotations

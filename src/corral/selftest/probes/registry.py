@@ -1,8 +1,8 @@
 """Which probes exist, and how an attempt becomes an outcome.
 
-Trust: runs in a jail. Input: trusted; all the same nothing is attacked from outside a jail but what
-carries the selftest's marker (`Context.refusal`). An outcome is `ok` (the attack got through),
-the name of the error that the kernel gave, or a short word for a fact that was found.
+Trust: runs in a jail. Input: trusted; all the same nothing is attacked from outside a jail but
+what carries the selftest's marker (`Context.refusal`). An outcome is `ok` (the attack got
+through), the name of the error that the kernel gave, or a short word for a fact that was found.
 """
 
 from __future__ import annotations
