@@ -5,7 +5,7 @@ A report survives the way back, has the verdict that follows from its findings, 
 
 from __future__ import annotations
 
-from corral.admission.scan.report import (
+from corral.admission.report import (
     Facts,
     Finding,
     encode_report,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
+from corral.admission.report import Report
 from corral.admission.scan.job import scan_descriptor
-from corral.admission.scan.report import Report
 
 
 def scan(raw: bytes) -> Report:

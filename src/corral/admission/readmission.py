@@ -23,7 +23,7 @@ from corral.admission.catalog import Catalog, CatalogEntry, check_name, readmit_
 from corral.admission.expectation import Expectation
 from corral.admission.progress import Progress
 from corral.admission.receipt import POLICY, Receipt, sign_receipt
-from corral.admission.scan.report import SCANNER
+from corral.admission.report import SCANNER
 from corral.admission.sealing import hash_file, open_local_file
 from corral.admission.source import LocalSource, Source
 from corral.admission.trial import installed_engine

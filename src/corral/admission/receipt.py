@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 )
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from corral.admission.scan.report import Finding
+from corral.admission.report import Finding
 from corral.admission.trusted_model import Trialled, Trust
 from corral.core.errors import CorralError
 from corral.core.ids import ModelName

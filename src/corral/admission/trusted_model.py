@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, final
 
 from corral.admission.expectation import Expectation
-from corral.admission.scan.report import Facts, Finding, Report
+from corral.admission.report import Facts, Finding, Report
 from corral.admission.trial import TrialResult
 from corral.core.ids import Digest
 

@@ -29,7 +29,7 @@ from corral.core.errors import CorralError
 from corral.core.home import Home
 
 if TYPE_CHECKING:
-    from corral.admission.scan.report import Report
+    from corral.admission.report import Report
 
 _ORDER = {"info": 0, "flag": 1, "reject": 2}
 _STYLES = {"info": "dim", "flag": "yellow", "reject": "bold red"}

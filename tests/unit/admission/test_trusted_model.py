@@ -3,7 +3,7 @@
 import pytest
 
 from corral.admission.expectation import Expectation
-from corral.admission.scan.report import Facts, Finding, Report, make_report
+from corral.admission.report import Facts, Finding, Report, make_report
 from corral.admission.trial import TrialResult
 from corral.admission.trusted_model import (
     Admitted,

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from corral.admission.report import Kind
 from corral.admission.scan.cursor import ScanRefusal
-from corral.admission.scan.report import Kind
 from corral.admission.scan.tensors import Tensor
 from corral.admission.scan.values import Values
 

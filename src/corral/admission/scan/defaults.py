@@ -5,7 +5,7 @@ Trust: scan jail. Input: untrusted values of sound structure.
 
 from __future__ import annotations
 
-from corral.admission.scan.report import Finding
+from corral.admission.report import Finding
 from corral.admission.scan.values import Values
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from collections import Counter
 
+from corral.admission.report import Facts
 from corral.admission.scan.cursor import ScanRefusal
 from corral.admission.scan.hyperparameters import Hyperparameters
 from corral.admission.scan.metadata import Metadata
-from corral.admission.scan.report import Facts
 from corral.admission.scan.tensors import Tensor
 from corral.admission.scan.tokenizer import Vocabulary
 

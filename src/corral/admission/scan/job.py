@@ -14,6 +14,16 @@ import stat
 import sys
 from typing import Final
 
+from corral.admission.report import (
+    FINDINGS,
+    REPORT_BYTES,
+    SCANNER,
+    Facts,
+    Finding,
+    Report,
+    encode_report,
+    make_report,
+)
 from corral.admission.scan.adapter import check_adapter
 from corral.admission.scan.artifact import artifact_kind
 from corral.admission.scan.control_vector import check_control_vector
@@ -25,16 +35,6 @@ from corral.admission.scan.keys import check_keys
 from corral.admission.scan.library import check_with_library
 from corral.admission.scan.metadata import Metadata, parse_metadata
 from corral.admission.scan.projector import check_projector
-from corral.admission.scan.report import (
-    FINDINGS,
-    REPORT_BYTES,
-    SCANNER,
-    Facts,
-    Finding,
-    Report,
-    encode_report,
-    make_report,
-)
 from corral.admission.scan.shapes import check_tensors
 from corral.admission.scan.split import read_part
 from corral.admission.scan.tensors import Tensor, parse_tensors

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from gguf.constants import Keys
 
+from corral.admission.report import Finding
 from corral.admission.scan.metadata import STRING, Value
-from corral.admission.scan.report import Finding
 from corral.admission.scan.values import Values
 
 _BYTES: Final = frozenset({0, 1})

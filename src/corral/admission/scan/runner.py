@@ -13,7 +13,7 @@ from typing import Final
 
 from corral.admission.jailed_job import JailedJob, JobBrokeProtocol
 from corral.admission.progress import Progress, no_progress
-from corral.admission.scan.report import REPORT_BYTES, Finding, Report, make_report, parse_report
+from corral.admission.report import REPORT_BYTES, Finding, Report, make_report, parse_report
 from corral.admission.sealing import open_local_file, seal_copy
 from corral.core.config import Config
 from corral.core.errors import CorralError

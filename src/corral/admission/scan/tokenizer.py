@@ -11,10 +11,10 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from corral.admission.report import CONTROL_TOKEN_CHARS, CONTROL_TOKENS, Finding
 from corral.admission.scan.cursor import ScanRefusal
 from corral.admission.scan.metadata import STRING, Scalar, Value
 from corral.admission.scan.pre_tokenizers import PRE_TOKENIZERS
-from corral.admission.scan.report import CONTROL_TOKEN_CHARS, CONTROL_TOKENS, Finding
 from corral.admission.scan.values import INTEGERS, Values
 
 _TOKENS: Final = 1 << 21

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from jinja2 import nodes
 
-from corral.admission.scan.report import Finding
+from corral.admission.report import Finding
 from corral.admission.template.folding import Folder
 from corral.admission.template.names import (
     BY_ATTRIBUTE,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from corral.admission.scan.report import Finding
+from corral.admission.report import Finding
 from corral.admission.template.allowlist import check_words
 from corral.admission.template.characters import check_literals, check_text
 from corral.admission.template.conditions import check_conditions

@@ -14,7 +14,7 @@ from typing import Final
 
 from jinja2 import nodes
 
-from corral.admission.scan.report import Finding
+from corral.admission.report import Finding
 from corral.admission.template.confusables import has_lookalike, scripts, skeleton
 from corral.admission.template.folding import Folder
 from corral.admission.template.syntax import Template, walk

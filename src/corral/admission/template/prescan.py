@@ -11,7 +11,7 @@ from typing import Final
 
 from jinja2 import Environment
 
-from corral.admission.scan.report import Finding
+from corral.admission.report import Finding
 from corral.admission.template.limits import (
     BLOCK_DEPTH,
     BRACKET_DEPTH,

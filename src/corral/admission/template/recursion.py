@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from jinja2 import nodes
 
-from corral.admission.scan.report import Finding
+from corral.admission.report import Finding
 from corral.admission.template.limits import MACROS
 from corral.admission.template.syntax import Template, walk
 

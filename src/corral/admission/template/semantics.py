@@ -11,7 +11,7 @@ import datetime
 from collections.abc import Iterator
 from typing import Final
 
-from corral.admission.scan.report import Finding
+from corral.admission.report import Finding
 from corral.admission.template import prose
 from corral.admission.template.conversations import (
     DATES,

@@ -16,7 +16,7 @@ from jinja2 import Environment, TemplateError, nodes
 from jinja2.ext import Extension, LoopControlExtension
 from jinja2.parser import Parser
 
-from corral.admission.scan.report import Finding
+from corral.admission.report import Finding
 from corral.admission.template.limits import LOOP_DEPTH, NODES, TEXT_BYTES, TREE_DEPTH
 from corral.admission.template.prescan import check_tokens
 

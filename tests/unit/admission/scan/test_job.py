@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from corral.admission.report import parse_report
 from corral.admission.scan.job import scan_descriptor
-from corral.admission.scan.report import parse_report
 from tests.support.gguf_file import (
     BOOL,
     F32,

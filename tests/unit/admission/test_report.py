@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from corral.admission.scan.report import Finding, encode_report, make_report, parse_report
+from corral.admission.report import Finding, encode_report, make_report, parse_report
 
 
 def line(**changes: object) -> bytes:
