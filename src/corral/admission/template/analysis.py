@@ -15,6 +15,7 @@ from corral.admission.template.characters import check_literals, check_text
 from corral.admission.template.conditions import check_conditions
 from corral.admission.template.folding import Folder
 from corral.admission.template.growth import check_growth
+from corral.admission.template.limits import TEXT_BYTES
 from corral.admission.template.semantics import check_semantics
 from corral.admission.template.syntax import Template, parse_template
 
@@ -28,8 +29,8 @@ def analyse_template(
 ) -> tuple[Finding, ...]:
     """Return what was found, worst first; nothing for a template that only does its work.
 
-    1. look for characters that hide
-    2. parse within bounds
+    1. parse within bounds
+    2. look for characters that hide, whether it parses or not
     3. hold the tree against what templates need and what engines bear
     4. render conversations and compare, if nothing so far forbids to run it
 
@@ -56,13 +57,12 @@ def analyse_template(
 def _examine(
     name: str, text: str, control_tokens: tuple[str, ...], bos: str, eos: str
 ) -> Iterator[Finding]:
-    # 2
+    # 1
     template = parse_template(name, text)
     if isinstance(template, Finding):
         yield template
-    if len(text) <= 1 << 20:
-        # 1
-        yield from check_text(name, text, control_tokens)
+    # 2
+    yield from check_text(name, text[:TEXT_BYTES], control_tokens)
     if not isinstance(template, Template):
         return
     # 3

@@ -27,7 +27,7 @@ from corral.admission.template.outline import Outline, outline
 from corral.admission.template.renderer import Renderer, Rendering
 from corral.admission.template.syntax import Template
 
-ADDED_WORDS: Final = 60
+ADDED_WORDS: Final = 40
 """Words that a template may add where the operator has given a system prompt."""
 BEGUN_WORDS: Final = 1
 """Words that an answer may begin with and that no earlier answer of the conversation had."""
@@ -155,7 +155,7 @@ class _Trial:
     def _check_roles(self, roles: tuple[str, ...], found: Outline) -> Iterator[Finding]:
         for index, role in enumerate(roles):
             before = found.before(index)
-            named = prose.role_named(before[-80:])
+            named = prose.role_named(before[-120:])
             # A system prompt may be put into the first message of the user, but nowhere else.
             allowed = {"", role, "user"} if role == "system" else {"", role}
             if role == "user" and index == 1 and roles[0] == "system":
@@ -217,7 +217,7 @@ class _Trial:
                 yield self._flag("template_injection", reason)
                 return
             added = prose.words(" ".join(base.segments))
-            if roles[0] == "system" and added > ADDED_WORDS * 1:
+            if roles[0] == "system" and added > ADDED_WORDS:
                 message = "the template adds instructions to the operator's"
                 yield self._flag("template_injection", message)
                 return
@@ -226,7 +226,8 @@ class _Trial:
             conversation(shape(1, system=False)).messages(typed=self._typed), now=NOW, tools=_TOOLS
         )
         self._stop_if_ended(with_tools)
-        reason = prose.suspicion(with_tools.text) if with_tools.end == "text" else ""
+        text = with_tools.text if with_tools.end == "text" else ""
+        reason = prose.suspicion(text, of_tools=True)
         if reason:
             yield self._flag("template_injection", reason)
         alone = self._base.get(shape(1, system=False))
