@@ -24,6 +24,7 @@ RUNTIMES = ("crun", "runc", "runsc")
 FILES = ("files.", "proc.", "sys.", "dev.", "inherit.root")
 WRITES = ("write.", "links.", "mount.root", "mount.writable", "files.set-id")
 SECONDS = 400
+pytestmark = pytest.mark.timeout(SECONDS + 100)
 
 
 @dataclass(frozen=True)
