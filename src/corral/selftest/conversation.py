@@ -93,9 +93,10 @@ def converse(
             if not part:
                 break
             have += part
-            *whole, rest = have.split(b"\n")
-            have = bytearray(rest)
-            if len(rest) > line_bytes or not results.take_all(whole, trim=line_bytes > LINE_BYTES):
+            whole: list[bytearray] = []
+            if b"\n" in part:  # else a flood would be searched from its start each time
+                *whole, have = have.split(b"\n")
+            if len(have) > line_bytes or not results.take_all(whole, trim=line_bytes > LINE_BYTES):
                 results.broken = "cut-off"
                 break
     return results

@@ -13,9 +13,10 @@ from typing import Final
 
 from corral.sandbox.cgroup import CgroupHost, CgroupLimits, find_cgroups
 
-_OUTER: Final = CgroupLimits(memory_bytes=768 << 20, pids=600, cpu_shares=2048, cpu_quota_us=0)
+_OUTER: Final = CgroupLimits(memory_bytes=768 << 20, pids=600, cpu_shares=8192, cpu_quota_us=0)
 """Over what a probe tries to use, far under what would hurt a host. Processor time has no bound:
-the one attack on it lasts half a second, and its weight is twice an ordinary group's."""
+the one attack on it lasts half a second, and its weight is that of eight ordinary groups, so that
+what else runs on the host does not decide what its control shows."""
 _LOOSE: Final = CgroupLimits(memory_bytes=1 << 40, pids=100_000, cpu_shares=2048, cpu_quota_us=0)
 """What no jail's group may look like: a process that only sleeps is in it, and is looked at."""
 

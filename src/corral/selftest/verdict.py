@@ -94,12 +94,9 @@ def _verdict(
             return Verdict.ALLOWED, probe.may[zone]
         return Verdict.RED, "the zone was to be allowed this; the catalog is wrong"
     if not _is_one_of(outcome, stopped):
-        for name in sorted(terms.accepted):
-            if set(probe.walls) <= _ACCEPTED_WALLS.get(name, frozenset()):
-                return (
-                    Verdict.ABSENT,
-                    f"you accepted that this is missing (--allow-degraded={name})",
-                )
+        accepted = _accepted_by(probe, terms)
+        if accepted:
+            return Verdict.ABSENT, accepted
         wanted = " or ".join(stopped)
         return Verdict.RED, f"expected {wanted}"
     return _judge_control(probe, stopped, control, terms)
@@ -124,7 +121,18 @@ def _judge_control(
         return Verdict.ABSENT, "this user cannot do it outside either"
     if control == "unbounded" and "cgroup" in terms.accepted:
         return Verdict.ABSENT, "no control group can bound the control (--allow-degraded=cgroup)"
+    accepted = _accepted_by(probe, terms)
+    if accepted:
+        return Verdict.ABSENT, accepted
     return Verdict.INVALID, "the control did not succeed, so the line proves nothing"
+
+
+def _accepted_by(probe: Probe, terms: Terms) -> str:
+    """Return the reason, if the operator accepted that every wall of this probe is missing."""
+    for name in sorted(terms.accepted):
+        if set(probe.walls) <= _ACCEPTED_WALLS.get(name, frozenset()):
+            return f"you accepted that this is missing (--allow-degraded={name})"
+    return ""
 
 
 def _is_one_of(outcome: str, stopped: tuple[str, ...]) -> bool:

@@ -136,6 +136,27 @@ def may_clone(bundle: Bundle) -> None:
             rule.pop("args", None)
 
 
+def without_arguments(name: str) -> Change:
+    """Let a system call through whatever its arguments are."""
+
+    def change(bundle: Bundle) -> None:
+        rules = [r for r in bundle["linux"]["seccomp"]["syscalls"] if name in r["names"]]
+        assert any("args" in rule for rule in rules)
+        for rule in rules:
+            rule.pop("args", None)
+            rule["action"] = "SCMP_ACT_ALLOW"
+
+    return change
+
+
+def merging_process(bundle: Bundle) -> None:
+    # As below a service manager with MemoryKSM=yes: without the opt-out it would stay so.
+    patched_entry(
+        "import ctypes; import corral.jail.hardware_unsafe as hard; hard.opt_out = lambda *_: (); "
+        "ctypes.CDLL(None).prctl(67, ctypes.c_ulong(1), *[ctypes.c_ulong(0)] * 3)"
+    )(bundle)
+
+
 def may_gain_privileges(bundle: Bundle) -> None:
     bundle["process"]["noNewPrivileges"] = False
     patched_entry(f"{WITHOUT_OPTION.replace('OPTION', '38')}; {NO_EXEC_FILTER}")(bundle)
@@ -207,6 +228,16 @@ WALLS: dict[str, Wall] = {
     ),
     "seccomp arguments of sendto": Wall(
         no_argument_filters, ("net.fastopen-listener",), zone="gateway"
+    ),
+    "seccomp arguments of socket": Wall(
+        without_arguments("socket"), ("net.tcp6", "net.netlink", "net.vsock")
+    ),
+    "seccomp arguments of ioctl": Wall(without_arguments("ioctl"), ("kernel.terminal-input",)),
+    "seccomp arguments of madvise": Wall(without_arguments("madvise"), ("memory.mergeable",)),
+    "KSM opt-out": Wall(merging_process, ("hardware.merging",)),
+    "cgroup pids of processes": Wall(
+        without_resource("pids"), ("resource.processes",), base=("seccomp",),
+        only="resource.processes",
     ),
     "exec filter": Wall(patched_entry(NO_EXEC_FILTER), ("process.exec", "privilege.filters")),
     "capabilities": Wall(
