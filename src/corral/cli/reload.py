@@ -9,7 +9,6 @@ of which only two events and one code word are believed.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -25,6 +24,7 @@ from corral.cli.serving import Serving, noted_serving
 from corral.cli.terminal import print_json, print_note
 from corral.core.errors import CorralError
 from corral.core.home import Home
+from corral.state.setup_lock import setup_lock
 
 WAIT_S: Final = 15.0
 _POLL_S: Final = 0.02
@@ -43,7 +43,7 @@ def reload(home: HomeOption = None, as_json: JsonOption = False) -> None:
     place = Home.locate(home)
     pid = server_pid(place)  # step 1
     serving = noted_serving(place, pid)
-    with _alone(place), _log_from_now(place) as log:
+    with setup_lock(place), _log_from_now(place) as log:
         renewed = fit_certificate(place, serving)  # step 2
         signal_server(place, signal.SIGHUP)  # step 3
         await_outcome(log, WAIT_S)  # step 4
@@ -142,14 +142,3 @@ def _log_from_now(home: Home) -> Iterator[BinaryIO]:
     with log:
         log.seek(0, os.SEEK_END)
         yield log
-
-
-@contextmanager
-def _alone(home: Home) -> Iterator[None]:
-    """Let one reload, or one setup, at a time touch the certificates: the lock is setup's own."""
-    fd = os.open(home.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)

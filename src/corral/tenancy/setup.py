@@ -15,7 +15,6 @@ itself does so before the commit: keys that could not be delivered are never mad
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import stat
@@ -36,6 +35,7 @@ from corral.pki.atomic import write_atomically
 from corral.pki.authority import ensure_authority, ensure_server_certificate
 from corral.pki.receipt_key import ensure_receipt_key
 from corral.state.database import open_database, reading, writing
+from corral.state.setup_lock import setup_lock
 from corral.state.tables import keys, models, tenants
 from corral.tenancy.grants import insert_grant
 from corral.tenancy.keys import insert_key
@@ -93,7 +93,7 @@ def prepare_home(home: Home) -> None:
 @contextmanager
 def _prepared(home: Home) -> Iterator[Engine]:
     _make_root(home)
-    with _only_one(home):
+    with setup_lock(home):
         _make_folders(home)
         engine = open_database(home.database) if home.database.exists() else None
         _ensure_pepper(home, engine)
@@ -139,17 +139,6 @@ def _make_root(home: Home) -> None:
             "the state folder holds other things and nothing of corral's",
             remedy="choose an empty or a new folder: --home DIR",
         )
-
-
-@contextmanager
-def _only_one(home: Home) -> Iterator[None]:
-    # The lock is on the folder itself, so that it needs no file and ends with the process.
-    fd = os.open(home.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)
 
 
 def _make_folders(home: Home) -> None:
