@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -14,6 +15,7 @@ class Goal:
 
     Attributes:
         limit: the figure may be this at least (`at_least`) or at most.
+        interval: where the figure lies with 95 % confidence, where it is known.
     """
 
     name: str
@@ -21,6 +23,7 @@ class Goal:
     unit: str
     limit: float
     at_least: bool
+    interval: tuple[float, float] | None = None
 
     @property
     def met(self) -> bool:
@@ -35,6 +38,17 @@ class Goal:
 def median(samples: Sequence[float]) -> float:
     """Return the middle of samples."""
     return statistics.median(samples)
+
+
+def median_interval(samples: Sequence[float]) -> tuple[float, float]:
+    """Return the 95 % percentile-bootstrap interval of the median (Efron 1979); the same each time.
+
+    A median over few noisy pairs says little without it: a goal that the interval spans is neither
+    shown as met nor as missed by more than chance.
+    """
+    draw = random.Random(1).choices
+    medians = sorted(median(draw(samples, k=len(samples))) for _ in range(2000))
+    return percentile(medians, 2.5), percentile(medians, 97.5)
 
 
 def percentile(samples: Sequence[float], percent: float) -> float:

@@ -40,7 +40,7 @@ class Plan:
 
 
 FULL = Plan(
-    rounds={1: 16, 4: 8, 8: 6},
+    rounds={1: 40, 4: 24, 8: 20},
     cold_starts=5,
     workers=8,
     starts=10,

@@ -97,11 +97,15 @@ def _print_goals(goals: list[Goal], *, busy: bool) -> None:
     for one in goals:
         table.add_row(
             one.name,
-            f"{one.figure:.3f} {one.unit}",
+            f"{one.figure:.3f} {one.unit}" + _interval_text(one),
             f"{'>=' if one.at_least else '<='} {one.limit:g} {one.unit}",
             "[green]met[/]" if one.met else "[bold red]missed[/]",
         )
     Console().print(table)
+
+
+def _interval_text(goal: Goal) -> str:
+    return "" if goal.interval is None else " ({:.3f} to {:.3f})".format(*goal.interval)
 
 
 if __name__ == "__main__":
