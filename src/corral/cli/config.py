@@ -32,5 +32,10 @@ def show(home: HomeOption = None, as_json: JsonOption = False) -> None:
     for section, settings in tree.items():
         lines += ["", f"[{section}]"]
         # JSON's spelling of strings, integers and lists of strings is TOML's too.
-        lines += [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
+        plain = {name: value for name, value in settings.items() if not isinstance(value, dict)}
+        lines += [f"{name} = {json.dumps(value)}" for name, value in plain.items()]
+        for name in settings.keys() - plain.keys():
+            for key, table in settings[name].items():
+                lines += ["", f"[{section}.{name}.{json.dumps(key)}]"]
+                lines += [f"{item} = {json.dumps(value)}" for item, value in table.items()]
     screen().print("\n".join(lines), soft_wrap=True)

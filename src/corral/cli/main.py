@@ -27,10 +27,12 @@ from corral.cli import (
     scan,
     selftest,
     service,
+    sign,
     stop,
     tenant,
     up,
     usage,
+    verify,
     version,
 )
 from corral.cli.failure import exit_code, traceback_for_who_asks, typed_failure
@@ -47,6 +49,8 @@ app = typer.Typer(
 app.command("up")(up.up)
 app.command("pull")(pull.pull)
 app.command("scan")(scan.scan)
+app.command("sign")(sign.sign)
+app.command("verify")(verify.verify)
 app.command("run")(run.run)
 app.command("list")(models.list_models)
 app.command("show")(models.show)

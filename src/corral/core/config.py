@@ -123,6 +123,13 @@ class Fetch:
 
 
 @dataclass(frozen=True, slots=True)
+class Trust:
+    """Whose signatures of models count: a table for each name, read by `admission.signing`."""
+
+    signers: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The effective configuration tree."""
 
@@ -134,6 +141,7 @@ class Config:
     engine: Engine = field(default_factory=Engine)
     limits: Limits = field(default_factory=Limits)
     fetch: Fetch = field(default_factory=Fetch)
+    trust: Trust = field(default_factory=Trust)
 
 
 def isolation_level(config: Config, _tenant: str) -> str:
@@ -284,6 +292,10 @@ def _section(kind: type[_Section], table: dict[str, Any], path: str) -> _Section
 
 
 def _leaf(wanted: Any, value: Any, name: str) -> object:
+    if get_origin(wanted) is dict:
+        if not isinstance(value, dict) or not all(isinstance(v, dict) for v in value.values()):
+            raise ConfigError("config_type", f"{name} must be tables, each with a name")
+        return value
     if get_origin(wanted) is tuple:
         item = get_args(wanted)[0]
         if not isinstance(value, list) or not all(type(v) is item for v in value):

@@ -29,6 +29,11 @@ def test_a_file_is_read(tmp_path: Path) -> None:
     assert config.sandbox == Sandbox(allow_degraded=("mdwe",))
 
 
+def test_tables_with_names_are_kept_for_whoever_reads_them() -> None:
+    table = {"alice": {"kind": "key"}}
+    assert parse_config({"trust": {"signers": table}}).trust.signers == table
+
+
 @pytest.mark.parametrize(
     ("content", "code"),
     [(b"[listen", "config_syntax"), (b"\xff", "config_unreadable")],
@@ -65,6 +70,8 @@ def test_unknown_keys(document: dict[str, Any]) -> None:
         {"listen": {"names": "a"}},
         {"listen": {"names": ["a", 1]}},
         {"tls": {"cert_file": 1}},
+        {"trust": {"signers": []}},
+        {"trust": {"signers": {"alice": "key"}}},
     ],
 )
 def test_wrong_types(document: dict[str, Any]) -> None:
