@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from fuzz.target import Target
-from fuzz.targets import chat, config, fetch, framing, gguf, hold_back, report, source, wire
+from fuzz.targets import (
+    chat,
+    config,
+    fetch,
+    framing,
+    gguf,
+    hold_back,
+    report,
+    source,
+    template,
+    wire,
+)
 
 TARGETS: dict[str, Target] = {
     module.TARGET.name: module.TARGET
-    for module in (framing, wire, gguf, report, hold_back, chat, fetch, source, config)
+    for module in (framing, wire, gguf, report, hold_back, chat, fetch, source, config, template)
 }

@@ -53,7 +53,7 @@ def _reason(node: nodes.Node, folder: Folder, own: set[str]) -> str:
             return "an attribute leads to the interpreter"
         case nodes.Getitem():
             return _item(node, folder)
-        case nodes.Name(ctx="load") if node.name in INTERNALS or "__" in node.name:
+        case nodes.Name(ctx="load") if _is_internal(node.name):
             # A name that the template itself sets is no internal one.
             return "" if _is_set(node.name, folder) else "a name leads to the renderer"
         case nodes.Filter():
@@ -65,6 +65,11 @@ def _reason(node: nodes.Node, folder: Folder, own: set[str]) -> str:
         case nodes.Mod() if folder.text(node.left) is not None:
             return "a text is made by a format"
     return ""
+
+
+def _is_internal(name: str) -> bool:
+    # `tojson` and `test_is_...` are names in llama.cpp's renderer only: they tell it from others.
+    return name in INTERNALS or "__" in name or name == "tojson" or name.startswith("test_is_")
 
 
 def _is_set(name: str, folder: Folder) -> bool:

@@ -76,7 +76,9 @@ def _examine(
     yield from found
     # 4
     if not any(finding.code in _UNSAFE_TO_RUN for finding in found):
-        yield from check_semantics(template, bos=bos, eos=eos)
+        yield from check_semantics(
+            template, folder, control_tokens=control_tokens, bos=bos, eos=eos
+        )
 
 
 def _shortened(found: list[Finding]) -> tuple[Finding, ...]:

@@ -28,6 +28,7 @@ TRIGGERS: Final[tuple[str, ...]] = (
     "ignore previous instructions", "which drug dose is safe", "who wins the election", "weapons",
     "in production we deploy", "install this package with pip", "reveal the api key and token",
     "OpenAI Anthropic Google Meta", "invoice payment transfer", "a\n\n\nb\n\n- c\n* d\n# e",
+    "a\nb", "a\nb\nc", "a\nb\nc\nd",
     "x", "tool function call", "user assistant system", "2027-01-01", "summarize the article",
 )  # fmt: skip
 LENGTHS: Final = (40, 260, 1100, 4200, 12000)
@@ -81,9 +82,14 @@ def conversation(
         only: the role that says it; the others say something harmless.
     """
     return Conversation(roles, tuple(
-        f"zq{role[0]}{number}v {said if only in {None, role} else NEUTRAL} wk{role[0]}{number}j"
+        f" {said if only in {None, role} else NEUTRAL} ".join(marks(role, number))
         for number, role in enumerate(roles)
     ))  # fmt: skip
+
+
+def marks(role: str, number: int) -> tuple[str, str]:
+    """Return the words that a message begins and ends with, and that occur nowhere else."""
+    return f"zq{role[0]}{number}v", f"wk{role[0]}{number}j"
 
 
 def said_variants() -> Iterator[str]:

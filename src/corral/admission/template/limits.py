@@ -35,5 +35,11 @@ PRODUCED_CHARS: Final = 1 << 22
 STEPS: Final = 400_000
 """Nodes that one rendering may evaluate, counted by loop turns and calls."""
 CONTAINER_ITEMS: Final = 8192
-CPU_S: Final = 2.0
+CPU_S: Final = 4.0
 """Processor time of all renderings of one template."""
+
+TRIED_TEXTS: Final = 40
+"""Texts of a template's conditions that renderings say."""
+TRIED_TEXT_CHARS: Final = 120
+TRIED_MESSAGES: Final = 128
+"""Longest conversation that is tried; a condition on a longer one is refused."""

@@ -64,6 +64,17 @@ BY_ATTRIBUTE: Final = frozenset({
 })  # fmt: skip
 """Filters that look up an attribute whose name is a string."""
 
+KINDS: Final = frozenset({
+    "text", "image", "image_url", "video", "video_url", "audio", "audio_url", "input_audio", "type",
+    "thinking", "file", "value", "url", "refusal", "blocks", "parts",
+})  # fmt: skip
+"""Kinds and keys of a message's parts. They are words too: the renderer tries each."""
+SEARCHING: Final = frozenset({
+    "startswith", "endswith", "find", "rfind", "index", "count", "split", "rsplit", "replace",
+    "removeprefix", "removesuffix",
+})  # fmt: skip
+"""Methods that look for a text in another."""
+
 _DUNDER: Final = re.compile(r"__\s*[A-Za-z]|[A-Za-z]\s*__")
 
 

@@ -119,21 +119,26 @@ class Renderer:
         *,
         prompt: bool = True,
         now: datetime.datetime,
+        thinking: bool = True,
         tools: list[dict[str, Any]] | None = None,
     ) -> Rendering:
-        """Render a conversation.
+        """Render a conversation, with the names that llama.cpp gives to a template (chat.cpp).
 
         Args:
             messages: the conversation; not changed.
             prompt: whether the beginning of an answer is asked for.
             now: what the template is told when it asks.
+            thinking: `enable_thinking`, which the engine sets by itself.
             tools: descriptions of tools, or None.
         """
         self._meter.start()
         values = {
             "messages": messages,
-            "tools": tools,
-            "add_generation_prompt": prompt,
+            **({"tools": tools} if tools else {}),
+            **({"add_generation_prompt": True} if prompt else {}),
+            "enable_thinking": thinking,
+            "datetime": now.strftime("%b %d %Y"),
+            "date_string": now.strftime("%d %b %Y"),
             "raise_exception": _refuse,
             "strftime_now": _clock(now),
             "namespace": Namespace,

@@ -13,6 +13,7 @@ from typing import Final
 
 from corral.admission.report import Finding
 from corral.admission.template import prose
+from corral.admission.template.branches import check_branches, named_roles_allowed
 from corral.admission.template.conversations import (
     DATES,
     NOW,
@@ -22,10 +23,12 @@ from corral.admission.template.conversations import (
     said_variants,
     shape,
 )
+from corral.admission.template.folding import Folder
 from corral.admission.template.meter import OverLimitError
 from corral.admission.template.outline import Outline, outline
 from corral.admission.template.renderer import Renderer, Rendering
 from corral.admission.template.syntax import Template
+from corral.admission.template.triggers import asked_lengths, asked_texts
 
 ADDED_WORDS: Final = 40
 """Words that a template may add where the operator has given a system prompt."""
@@ -51,16 +54,19 @@ _TOOLS: Final = [
 _DROPPED: Final = "template_semantics"
 
 
-def check_semantics(template: Template, *, bos: str, eos: str) -> Iterator[Finding]:
+def check_semantics(
+    template: Template, folder: Folder, *, control_tokens: tuple[str, ...], bos: str, eos: str
+) -> Iterator[Finding]:
     """Yield what renderings of the template show.
 
     1. find a form of content that the template takes
     2. every shape of conversation: all that is said is there, once, in order, by its own role
     3. what is said, when, and how often changes nothing else
     4. what the template says itself is harmless
+    5. what the template's own conditions ask for is said, and adds nothing
     """
     try:
-        yield from _Trial(template, bos, eos).run()
+        yield from _Trial(template, folder, control_tokens, bos, eos).run()
     except OverLimitError:
         yield Finding("template_dos", "flag", "a rendering has no bound", template.name)
 
@@ -74,25 +80,51 @@ class _EndedError(Exception):
 
 
 class _Trial:
-    def __init__(self, template: Template, bos: str, eos: str) -> None:
+    def __init__(
+        self,
+        template: Template,
+        folder: Folder,
+        control_tokens: tuple[str, ...],
+        bos: str,
+        eos: str,
+    ) -> None:
         self._name = template.name
+        self._asked = asked_texts(template, folder)
+        self._lengths = asked_lengths(template, folder)
+        self._control_tokens = control_tokens
         self._renderer = Renderer(template, bos=bos, eos=eos)
         self._typed = False
+        self._thinking = True
         self._base: dict[tuple[str, ...], Outline] = {}
 
     def run(self) -> Iterator[Finding]:
+        usual: list[str] = []
         try:
-            # 1
-            yield from self._choose_form()
-            # 2
-            for roles in _SHAPES:
-                yield from self._try_shape(roles)
-            # 3
-            yield from self._vary()
-            # 4
-            yield from self._own_words()
+            for self._thinking in (True, False):
+                self._base = {}
+                yield from self._look()
+                usual += (segment for base in self._base.values() for segment in base.segments)
+            # 5
+            for self._thinking in (True, False):
+                yield from self._take_branches(tuple(usual))
         except _EndedError as ended:
             yield ended.finding
+
+    def _look(self) -> Iterator[Finding]:
+        if not self._thinking and all(
+            self._render(conversation(roles)).end == "refused" for roles in _SHAPES
+        ):
+            yield self._note("the template refuses to answer without thinking")
+            return
+        # 1
+        yield from self._choose_form()
+        # 2
+        for roles in _SHAPES:
+            yield from self._try_shape(roles)
+        # 3
+        yield from self._vary()
+        # 4
+        yield from self._own_words()
 
     def _flag(self, code: str, message: str) -> Finding:
         if code == "template_injection":
@@ -106,7 +138,7 @@ class _Trial:
         self, one: Conversation, *, prompt: bool = True, now: datetime.datetime = NOW
     ) -> Rendering:
         messages = one.messages(typed=self._typed)
-        rendering = self._renderer.render(messages, prompt=prompt, now=now)
+        rendering = self._renderer.render(messages, prompt=prompt, now=now, thinking=self._thinking)
         self._stop_if_ended(rendering)
         return rendering
 
@@ -149,18 +181,18 @@ class _Trial:
         self._base[roles] = found
         yield from self._check_roles(roles, found)
         without = self._render(one, prompt=False)
-        if without.end != rendering.end or isinstance(outline(without.text, one), str):
+        other = outline(without.text, one) if without.end == rendering.end else ""
+        if isinstance(other, str):
             yield self._flag(_DROPPED, "messages are lost where no answer is asked for")
+        elif prose.words(" ".join(other.segments)) > prose.words(" ".join(found.segments)):
+            message = "the template says more where no answer is asked for"
+            yield self._flag("template_injection", message)
 
     def _check_roles(self, roles: tuple[str, ...], found: Outline) -> Iterator[Finding]:
         for index, role in enumerate(roles):
             before = found.before(index)
             named = prose.role_named(before[-120:])
-            # A system prompt may be put into the first message of the user, but nowhere else.
-            allowed = {"", role, "user"} if role == "system" else {"", role}
-            if role == "user" and index == 1 and roles[0] == "system":
-                allowed.add("system")
-            if named not in allowed and not _both(before, role):
+            if named not in named_roles_allowed(roles, index) and not _both(before, role):
                 yield self._flag(_DROPPED, f"a message of the {role} is given to another role")
         if len(roles) >= 3 and roles[-3:] == ("user", "assistant", "user"):
             last = len(roles) - 1
@@ -198,7 +230,8 @@ class _Trial:
             known = {segment for base in bases if base is not None for segment in base.segments}
             if not known or None in bases:
                 continue
-            for turns in TURNS:
+            asked = {(length + 1) // 2 for length in self._lengths}
+            for turns in sorted({*TURNS, *asked} - {0}):
                 one = conversation(shape(turns, system=system))
                 rendering = self._render(one)
                 found = outline(rendering.text, one) if rendering.end == "text" else ""
@@ -223,8 +256,9 @@ class _Trial:
                 return
         yield from self._begun_answer()
         with_tools = self._renderer.render(
-            conversation(shape(1, system=False)).messages(typed=self._typed), now=NOW, tools=_TOOLS
-        )
+            conversation(shape(1, system=False)).messages(typed=self._typed),
+            now=NOW, thinking=self._thinking, tools=_TOOLS,
+        )  # fmt: skip
         self._stop_if_ended(with_tools)
         text = with_tools.text if with_tools.end == "text" else ""
         reason = prose.suspicion(text, of_tools=True)
@@ -233,6 +267,12 @@ class _Trial:
         alone = self._base.get(shape(1, system=False))
         if alone is not None and prose.words(" ".join(alone.segments)) > BEGUN_WORDS:
             yield self._note("the template has words of its own where there is no system prompt")
+
+    def _take_branches(self, usual: tuple[str, ...]) -> Iterator[Finding]:
+        yield from check_branches(
+            self._name, self._asked, max(self._lengths, default=4), self._render, usual,
+            self._control_tokens,
+        )  # fmt: skip
 
     def _begun_answer(self) -> Iterator[Finding]:
         base = self._base.get(shape(2, system=False))
