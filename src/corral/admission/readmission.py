@@ -7,7 +7,8 @@ holds only for what is checked here, and the receipt says that it was so.
     1 an admission of these bytes by the scanner, the policy and the engine of today
     2 the blob is in the store, and is the regular file that was admitted
     3 a local source is a regular file with these very bytes; a remote one is not asked
-    4 receipt: provenance of the earlier admission, and what was asked for now
+    4 a demanded signature covers these bytes under the demanded name
+    5 receipt: provenance of the earlier admission, and what was asked for now
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from corral.admission.progress import Progress
 from corral.admission.receipt import POLICY, Receipt, sign_receipt
 from corral.admission.report import SCANNER
 from corral.admission.sealing import hash_file, open_local_file
+from corral.admission.signing.verification import SignedModel
 from corral.admission.source import LocalSource, Source
 from corral.admission.trial import installed_engine
 from corral.core.errors import CorralError
@@ -41,12 +43,14 @@ def readmit(
     *,
     max_bytes: int,
     progress: Progress,
+    signed: SignedModel | None = None,
+    file_name: str = "",
 ) -> CatalogEntry | None:
     """Admit a file of the store under a name, or return None: it has to go the whole way.
 
     Raises:
-        CorralError: codes of `open_local_file`; `too_large`, `hash_mismatch`, `name_taken`,
-            `database_unavailable`, `receipt_key_unreadable`.
+        CorralError: codes of `open_local_file`, `SignedModel.refusal`; `too_large`,
+            `hash_mismatch`, `name_taken`, `database_unavailable`, `receipt_key_unreadable`.
     """
     if expect.sha256 is None or expect.wheel_sha256 is not None:
         return None
@@ -61,11 +65,16 @@ def readmit(
     if isinstance(source, LocalSource):
         _check_local(source, expect.sha256, max_bytes, progress)
     # 4
+    refusal = signed.refusal(expect.sha256, file_name) if signed else None
+    if refusal is not None:
+        raise refusal
+    # 5
     receipt = msgspec.structs.replace(
         old,
         name=name,
         trust="verified",
         sha256_demanded=True,
+        signers=(signed.signer,) if signed else (),
         readmitted_from_store=True,
         asked_source=str(source),
         admitted_at=int(time.time()),

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from corral.admission.report import Finding
+from corral.admission.signing.signer import Signer
 from corral.admission.trusted_model import Trialled, Trust
 from corral.core.errors import CorralError
 from corral.core.ids import ModelName
@@ -40,6 +41,7 @@ class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
             their query.
         sha256_demanded: the operator gave the file's digest.
         wheel_sha256_demanded: the operator gave the wheel's digest when it was fetched.
+        signers: whose signatures over the digest were verified in this admission.
         revision: commit that a hub named.
         scanner: name and version of the scanner.
         findings: what it saw and let pass.
@@ -65,6 +67,7 @@ class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     revision: str
     sha256_demanded: bool
     wheel_sha256_demanded: bool
+    signers: tuple[Signer, ...] = ()
     scanner: str
     findings: tuple[Finding, ...]
     policy: str
@@ -108,6 +111,7 @@ def make_receipt(
         revision=provenance.revision,
         sha256_demanded=verified.expect.sha256 is not None,
         wheel_sha256_demanded=verified.expect.wheel_sha256 is not None,
+        signers=verified.signers,
         scanner=scanned.report.scanner,
         findings=scanned.report.findings,
         policy=POLICY,

@@ -4,7 +4,7 @@ Trust: operator side; pure decisions, no I/O. Input: values made by the other st
 
     1 Fetched      bytes arrived; whatever the fetch job says about them is a claim
     2 Quarantined  a private copy exists, and *we* hashed it
-    3 Verified     the digest is what the operator expected (or the operator expected nothing)
+    3 Verified     digest and signature are what the operator expected (or nothing was expected)
     4 Scanned      the structure check in the jail accepted it
     5 Trialled     the engine loaded it in its jail and gave a token
     6 Admitted     a receipt about all this is signed; only this may enter the store
@@ -20,6 +20,8 @@ from typing import Final, Literal, final
 
 from corral.admission.expectation import Expectation
 from corral.admission.report import Facts, Finding, Report
+from corral.admission.signing.signer import Signer
+from corral.admission.signing.verification import SignedModel
 from corral.admission.trial import TrialResult
 from corral.core.ids import Digest
 
@@ -90,8 +92,16 @@ class Quarantined(_Sealed):
     digest: Digest
     size_bytes: int
 
-    def verify(self, expect: Expectation) -> Verified | Denied:
-        """Step 3: compare with what the operator expects; expecting nothing gives `untrusted`."""
+    def verify(
+        self, expect: Expectation, signed: SignedModel | None = None, file_name: str = ""
+    ) -> Verified | Denied:
+        """Step 3: compare with what the operator expects; expecting nothing gives `untrusted`.
+
+        Args:
+            expect: digests that were demanded.
+            signed: proof of the demanded signature; it must cover this digest.
+            file_name: name that the signature must bear; empty if the source has none.
+        """
         if expect.sha256 is not None and expect.sha256 != self.digest:
             return Denied(
                 "hash_mismatch",
@@ -101,20 +111,32 @@ class Quarantined(_Sealed):
         claimed = self.fetched.provenance.wheel_sha256
         if expect.wheel_sha256 is not None and expect.wheel_sha256 != claimed:
             return Denied("hash_mismatch", "the wheel has another sha256 than the expected one")
+        refusal = signed.refusal(self.digest, file_name) if signed else None
+        if refusal is not None:
+            return Denied(refusal.code, refusal.message, refusal.remedy)
         pinned = expect.sha256 is not None or expect.wheel_sha256 is not None
         return Verified(
-            seal=_SEAL, quarantined=self, trust="verified" if pinned else "untrusted", expect=expect
+            seal=_SEAL,
+            quarantined=self,
+            trust="verified" if pinned or signed else "untrusted",
+            expect=expect,
+            signers=(signed.signer,) if signed else (),
         )
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified(_Sealed):
-    """Step 3. The bytes are the expected ones, and `trust` says how much that means."""
+    """Step 3. The bytes are the expected ones, and `trust` says how much that means.
+
+    Attributes:
+        signers: whose signatures over these bytes were verified; empty: none was demanded.
+    """
 
     quarantined: Quarantined
     trust: Trust
     expect: Expectation
+    signers: tuple[Signer, ...]
 
     def scan(self, report: Report) -> Scanned | Denied:
         """Step 4: only an `accept` with facts goes on; a flag needs a policy that does not exist.

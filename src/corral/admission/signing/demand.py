@@ -1,0 +1,90 @@
+"""What `corral pull --signed-by` demands, and the signature file that must show it.
+
+Trust: operator side. Input: the operator's options; signature files of anybody's, beside a local
+file or fetched in the same jail as the model. They are verified before the model is fetched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from corral.admission.signing.detached import find_detached, read_detached
+from corral.admission.signing.refusal import refused
+from corral.admission.signing.trust_root import find_signer
+from corral.admission.signing.verification import SignedModel, verify_signature
+from corral.admission.source import (
+    HttpsSource,
+    HubSource,
+    LocalSource,
+    PypiSource,
+    RemoteSource,
+    Source,
+)
+from corral.core.config import Config
+
+FetchSmall = Callable[[Sequence[RemoteSource]], bytes]
+"""Fetches the first of several files that is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureDemand:
+    """Who must have signed the model.
+
+    Attributes:
+        signed_by: name of a trusted signer.
+        signature: the signature file; None looks beside the model.
+        signed_name: what the model was called when it was signed; None: as its source calls it.
+    """
+
+    signed_by: str
+    signature: Path | None = None
+    signed_name: str | None = None
+
+    def file_name(self, source: Source) -> str:
+        """Return the name that the signature must bear; empty if the source has none."""
+        return self.signed_name or _last_part(source)
+
+
+def verify_demand(
+    demand: SignatureDemand, source: Source, config: Config, base: Path, fetch: FetchSmall
+) -> SignedModel:
+    """Return the proof that the demanded signer signed something; not yet that it is this model.
+
+    Raises:
+        CorralError: `unknown_signer`; codes of `verify_signature`, `read_detached` and `fetch`.
+    """
+    trusted = find_signer(config, demand.signed_by, base)
+    if demand.signature is not None:
+        raw = read_detached(demand.signature)
+    elif isinstance(source, LocalSource):
+        raw = read_detached(find_detached(source.path))
+    else:
+        raw = fetch(_beside(source))
+    return verify_signature(raw, trusted, datetime.now(UTC))
+
+
+def _beside(source: RemoteSource) -> tuple[RemoteSource, ...]:
+    """Return where a remote model's signature lies: FILE.sig, else model.sig of its folder."""
+    match source:
+        case HttpsSource(url=url) if not urlsplit(url).query:
+            return (HttpsSource(url + ".sig"), HttpsSource(url.rpartition("/")[0] + "/model.sig"))
+        case HubSource(file=file):
+            folder = file.rpartition("/")[0]
+            whole = f"{folder}/model.sig" if folder else "model.sig"
+            return (replace(source, file=file + ".sig"), replace(source, file=whole))
+    raise refused("signature_missing", "no signature file can be asked for at this kind of source")
+
+
+def _last_part(source: Source) -> str:
+    match source:
+        case LocalSource(path=path):
+            return path.name
+        case HubSource(file=file) | PypiSource(member=file):
+            return file.rpartition("/")[2]
+        case HttpsSource(url=url):
+            return unquote(urlsplit(url).path).rpartition("/")[2]
+    return ""
