@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from corral.admission.report import REPORT_BYTES, encode_report, parse_report
-from corral.admission.scan.job import scan_descriptor
+from corral.admission.scan.examination import scan_descriptor
 from fuzz.target import Target
 from tests.support.gguf_file import GgufFile
 

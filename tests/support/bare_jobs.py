@@ -12,7 +12,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from corral.core.home import Home
 from corral.ipc.client import LauncherClient
@@ -51,7 +50,8 @@ def bare_jobs(home: Home, program: str | None = None) -> Iterator[LauncherClient
             fd = os.open(home.quarantine / message.name, os.O_RDONLY)
             passed = (fd,)
             command = ["-m", "corral.admission.scan.job", "--candidate", f"/proc/self/fd/{fd}"]
-            folder = Path()
+            folder = home.quarantine / message.beside
+            command += ["--beside", str(folder)]
         if program is not None:
             command = ["-c", program, str(folder)]
         pipes = [os.pipe() for _ in range(3)]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
-U32, F32, BOOL, STRING, ARRAY, I32 = 4, 6, 7, 8, 9, 5
-_FORMS = {U32: "<I", F32: "<f", BOOL: "<B", I32: "<i"}
+U8, U16, U32, I32, F32, BOOL, STRING, ARRAY = 0, 2, 4, 5, 6, 7, 8, 9
+_FORMS = {U8: "<B", U16: "<H", U32: "<I", F32: "<f", BOOL: "<B", I32: "<i"}
 
 
 def text(value: str | bytes) -> bytes:
@@ -105,6 +106,12 @@ class GgufFile:
         values.pop(key, None)
         return replace(self, values=values | ({} if value is None else {key: value}))
 
+    def with_values(self, changes: Mapping[str | bytes, bytes | None]) -> GgufFile:
+        file = self
+        for key, value in changes.items():
+            file = file.with_value(key, value)
+        return file
+
     def encode(self) -> bytes:
         out = self.magic + struct.pack("<IQQ", self.version, len(self.tensors), len(self.values))
         for key, value in self.values.items():
@@ -120,3 +127,25 @@ class GgufFile:
             running = len(data)
         out += b"\0" * (-len(out) % 32) + data + self.tail
         return out[: len(out) - self.cut_bytes]
+
+
+def parts_of(file: GgufFile, count: int) -> list[GgufFile]:
+    """Split a model as `gguf-split` does."""
+    size = -(-len(file.tensors) // count)
+    return [
+        replace(
+            file,
+            tensors=file.tensors[number * size : (number + 1) * size],
+            values=(file.values if number == 0 else {})
+            | {
+                "split.no": scalar(U16, number),
+                "split.count": scalar(U16, count),
+                "split.tensors.count": scalar(I32, len(file.tensors)),
+            },
+        )
+        for number in range(count)
+    ]
+
+
+def part_names(count: int, prefix: str = "m") -> list[str]:
+    return [f"{prefix}-{number + 1:05d}-of-{count:05d}.gguf" for number in range(count)]

@@ -32,7 +32,7 @@ from corral.admission.progress import Progress, no_progress
 from corral.admission.quarantine import blobs_folder, has_partial, remove_folder, sweep_locked
 from corral.admission.readmission import readmit
 from corral.admission.receipt import make_receipt, sign_receipt
-from corral.admission.scan.runner import scan_quarantined
+from corral.admission.scan.runner import Part, scan_sealed
 from corral.admission.sealing import SealedBlob, open_fetched_file, open_local_file, seal_copy
 from corral.admission.signature_fetch import SignatureFetch
 from corral.admission.signing.demand import SignatureDemand, verify_demand
@@ -184,7 +184,8 @@ class _Pull:
         check_name(self.home, self.model, blob.digest)
         # 4 scan
         self.progress("scan", 0, 0)
-        report = scan_quarantined(self.launcher, f"blobs/{blob.digest}")
+        part = Part(str(self.model), blob.path)
+        report = scan_sealed([part], home=self.home, launcher=self.launcher)
         scanned = _passed(verified.scan(report))
         # 5 trial
         self.progress("trial", 0, 0)

@@ -30,15 +30,42 @@ from corral.core.home import Home
 
 if TYPE_CHECKING:
     from corral.admission.report import Report
+    from corral.admission.scan.request import Companion
 
 _ORDER = {"info": 0, "flag": 1, "reject": 2}
 _STYLES = {"info": "dim", "flag": "yellow", "reject": "bold red"}
 
 
 def scan(
-    target: Annotated[
-        str, typer.Argument(metavar="PATH|NAME", help="A file, or the name of an admitted model.")
+    targets: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH|NAME...",
+            help="A file, or the name of an admitted model; all parts of a split model together "
+            "(of one part the others are looked for beside it).",
+        ),
     ],
+    base: Annotated[
+        str | None,
+        typer.Option(
+            "--base",
+            metavar="PATH|NAME",
+            help="Hold an adapter, a projector or a control vector against this model.",
+            show_default=False,
+        ),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--target",
+            metavar="PATH|NAME",
+            help="Hold a draft model against this model.",
+            show_default=False,
+        ),
+    ] = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Look at every weight, however long it takes.")
+    ] = False,
     fail_on: Annotated[
         str, typer.Option("--fail-on", help="Least severity that makes exit code 1.")
     ] = "flag",
@@ -52,13 +79,16 @@ def scan(
 
     Exit code 0 clean, 1 findings at or over --fail-on, 2 could not decide.
 
-    Example: corral scan ./model.gguf --json
+    Example: corral scan ./adapter.gguf --base smollm2 --json
     """
+    if base and target:
+        raise typer.BadParameter("not together with --base", param_hint="--target")
     if fail_on not in _ORDER:
         raise typer.BadParameter("must be info, flag or reject", param_hint="--fail-on")
     settings = sandbox_settings(tier, runtime, allow_degraded)
     try:
-        report = _scan(target, Home.locate(home), settings)
+        companion: tuple[Companion, str] = ("base", base) if base else ("target", target or "")
+        report = _scan(targets, companion, Home.locate(home), settings, deep=deep)
     except (CorralError, PermissionError) as error:
         print_error(typed_failure(error), as_json=as_json)
         raise typer.Exit(2) from error
@@ -72,16 +102,30 @@ def scan(
         raise typer.Exit(1)
 
 
-def _scan(target: str, home: Home, settings: dict[str, object]) -> Report:
-    from corral.admission.scan.runner import scan_file
+def _scan(
+    targets: list[str],
+    companion: tuple[Companion, str],
+    home: Home,
+    settings: dict[str, object],
+    *,
+    deep: bool,
+) -> Report:
+    from corral.admission.scan.runner import scan_files
+    from corral.admission.scan.siblings import with_siblings
     from corral.cli.job_unsafe import job_launcher
     from corral.tenancy.setup import prepare_home
 
     config = effective_config(home, settings)
     prepare_home(home)
-    path = _file_of(target, home)
+    paths = [_file_of(target, home) for target in targets]
+    role, name = companion
+    model = _file_of(name, home) if name else None
     with job_launcher(home, settings) as launcher, shown_progress() as progress:
-        return scan_file(path, home=home, config=config, launcher=launcher, progress=progress)
+        return scan_files(
+            paths if len(paths) > 1 else with_siblings(paths[0]),
+            home=home, config=config, launcher=launcher, progress=progress, deep=deep,
+            companion=role if name else "", model=model,
+        )  # fmt: skip
 
 
 def _file_of(target: str, home: Home) -> Path:

@@ -26,9 +26,13 @@ TENANT_WORKERS: Final = 64
 """Most workers of one launcher: bounds uids, cgroups and descriptors."""
 BODY_BYTES_MAX: Final = 16 * MIB
 """Upper bound of the operator's own `limits.body_bytes`."""
-GGUF_METADATA_BYTES: Final = 512 * MIB
-"""Largest metadata part of a GGUF file that the scanner reads."""
+GGUF_METADATA_BYTES: Final = 32 * MIB
+"""Largest metadata part of a GGUF file that the scanner reads: three times what the largest
+vocabularies need, and little enough for the scan's memory."""
 SCAN_SECONDS: Final = 60
+"""A scan may take this long, and a second more for each `SCAN_BYTES_PER_SECOND` of its files."""
+SCAN_BYTES_PER_SECOND: Final = 32 * MIB
+"""What the slowest disk that is worth serving from reads in a second."""
 ENGINE_BASE_BYTES: Final = 384 * MIB
 """Interpreter, engine code and compute buffers of a worker, over weights and KV cache."""
 DRAIN_SECONDS: Final = 10

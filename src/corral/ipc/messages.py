@@ -45,9 +45,15 @@ class StartEngine:
 
 @dataclass(frozen=True, slots=True)
 class StartScan:
-    """Start a scan of `HOME/quarantine/<name>`. Reply: `Started` with 3 descriptors."""
+    """Start a scan of `HOME/quarantine/<name>`. Reply: `Started` with 3 descriptors.
+
+    Attributes:
+        beside: folder `HOME/quarantine/<beside>` whose files the job may read too: the other parts
+            of a set, or the model that the file is for; empty for none.
+    """
 
     name: str
+    beside: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ class JailRequest:
         module: runs in place of the profile's own module, under the same profile.
         tenant: whose worker it is; empty for jails that belong to nobody.
         strict: it shares nothing that `launcher.isolation` can keep apart.
+        extra_s: it may live, and compute, this much longer than its profile says.
     """
 
     kind: str
@@ -51,6 +52,7 @@ class JailRequest:
     module: str = ""
     tenant: str = ""
     strict: bool = False
+    extra_s: int = 0
 
 
 class Pen:
@@ -161,7 +163,8 @@ class Pen:
         self, request: JailRequest, worker_id: int, owner: int, stdio: Stdio, fds: Sequence[int]
     ) -> Jail:
         host, kind = self.host, request.kind
-        policy, runtime = host.policies[kind], host.runtime_for(kind, request.trust)
+        policy = host.policies[kind].stretched(request.extra_s)
+        runtime = host.runtime_for(kind, request.trust)
         # gVisor of 2022 makes an abstract socket of this name, which all launchers' jobs share.
         name = f"{kind}-{worker_id}-{self._token}"
         cgroup_path = f"{host.cgroup_base}/{name}" if host.cgroup_base else ""

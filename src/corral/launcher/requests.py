@@ -18,7 +18,7 @@ from corral.core.config import Config, isolation_level
 from corral.core.errors import SandboxError
 from corral.core.home import Home
 from corral.core.ids import parse_model_name, parse_tenant_name
-from corral.core.limits import ENGINE_BASE_BYTES
+from corral.core.limits import ENGINE_BASE_BYTES, SCAN_BYTES_PER_SECOND
 from corral.ipc.messages import (
     ConfirmSealed,
     Done,
@@ -35,7 +35,7 @@ from corral.ipc.messages import (
     StopWorker,
     WorkerStatus,
 )
-from corral.launcher.blobs import FOLDER, open_blob, open_candidate, read_trust
+from corral.launcher.blobs import FOLDER, check_beside, open_blob, open_candidate, read_trust
 from corral.launcher.events import EventLog
 from corral.launcher.jails import JailTable
 from corral.launcher.pen import JailRequest, Pen
@@ -106,12 +106,21 @@ class Requests:
         )  # fmt: skip
 
     def start_scan(self, session: Session, message: StartScan) -> Reply:
-        """Start a scan of one file in quarantine."""
+        """Start a scan of one file in quarantine, with the files that belong to it."""
+        binds: tuple[Bind, ...] = ()
+        size_bytes = 0
+        if message.beside:
+            folder, size_bytes = check_beside(message.beside)
+            binds = (Bind(folder, "/quarantine"),)
         fd = open_candidate(message.name)
+        size_bytes += os.fstat(fd).st_size
         return self._start(
             session,
-            JailRequest(kind="scan", file_fd=fd, file_option="--candidate"),
-        )
+            JailRequest(
+                kind="scan", file_fd=fd, file_option="--candidate", binds=binds,
+                extra_s=size_bytes // SCAN_BYTES_PER_SECOND,
+            ),
+        )  # fmt: skip
 
     def start_fetch(self, session: Session, message: StartFetch) -> Reply:
         """Start a download into one folder of the quarantine."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any, Final
 
@@ -84,6 +84,11 @@ class Policy:
     rlimits: tuple[tuple[str, int], ...]
     host_files: tuple[str, ...]
     syscalls: tuple[SyscallRule, ...]
+
+    def stretched(self, seconds: int) -> Policy:
+        """Return the same policy with a longer life and more processor time."""
+        rlimits = tuple((n, v + seconds * (n == "RLIMIT_CPU")) for n, v in self.rlimits)
+        return replace(self, deadline_s=self.deadline_s + seconds, rlimits=rlimits)
 
 
 def load_policy(kind: str) -> Policy:

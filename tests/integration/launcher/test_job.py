@@ -214,6 +214,7 @@ def test_a_scan_reports(runtime: str, launch: Launch, jail: StartJail, job_home:
     candidate.write_bytes(b"this is no model")
     candidate.chmod(0o444)
     scan = jail(launch({"sandbox.runtime": runtime}), StartScan("candidate"))
+    os.write(scan.stdin, b"\n")
     report = json.loads(scan.line())
     assert report["verdict"] == "reject"
     assert report["findings"][0]["code"] == "magic"

@@ -14,7 +14,13 @@ from corral.core.errors import CorralError
 from corral.core.home import Home
 from corral.core.ids import Digest
 from corral.launcher import blobs
-from corral.launcher.blobs import open_blob, open_candidate, open_read_only, read_trust
+from corral.launcher.blobs import (
+    check_beside,
+    open_blob,
+    open_candidate,
+    open_read_only,
+    read_trust,
+)
 
 DIGEST = "0123456789abcdef" * 4
 
@@ -152,3 +158,28 @@ def test_a_trust_level_is_what_the_operator_alone_could_write(
 
 def test_a_trust_level_is_asked_for_by_a_digest(tmp_path: Path) -> None:
     assert code_of(lambda: read_trust(Home(tmp_path), "../../etc/passwd")) == "bad_digest"
+
+
+def test_a_folder_beside(stage: Path) -> None:
+    folder = stage / "quarantine" / "scan-1"
+    place(folder / "part-0")
+    (folder / "link").symlink_to("/etc/passwd")
+    path, size_bytes = check_beside("scan-1")
+    assert path == str(folder)
+    assert size_bytes == 4 + len("/etc/passwd"), "a link counts as itself"
+
+
+@pytest.mark.claim("LCH-03")
+def test_folders_beside_that_are_none(stage: Path) -> None:
+    quarantine = stage / "quarantine"
+    place(quarantine / "scan-1" / "part-0")
+    (quarantine / "link").symlink_to("scan-1")
+    (quarantine / "open").mkdir()
+    (quarantine / "open").chmod(0o777)
+    place(quarantine / "file")
+    for name, code in (
+        ("", "bad_folder"), ("..", "bad_folder"), ("scan-1/a", "bad_folder"),
+        ("absent", "bad_folder"), ("link", "model_unsafe"), ("open", "model_unsafe"),
+        ("file", "model_unsafe"),
+    ):  # fmt: skip
+        assert code_of(lambda name=name: check_beside(name)) == code, name  # type: ignore[misc]

@@ -134,6 +134,25 @@ def asked(
     return made
 
 
+def test_a_scan_gets_the_folder_beside_read_only_and_time_by_size(
+    table: Requests, home: Home, asked: list[JailRequest]
+) -> None:
+    folder = home.quarantine / "scan-1"
+    folder.mkdir(mode=0o755)
+    for name in ("candidate", "part-0"):
+        (folder / name).touch(mode=0o444)
+        os.truncate(folder / name, 64 << 20)
+    table.start_scan(JOB, StartScan("scan-1/candidate"))
+    table.start_scan(JOB, StartScan("scan-1/candidate", "scan-1"))
+    alone, together = asked
+    assert (alone.binds, alone.extra_s) == ((), 2)
+    (bind,) = together.binds
+    assert (bind.source, bind.destination, bind.writable) == (str(folder), "/quarantine", False)
+    assert together.extra_s == 6
+    for request in asked:
+        os.close(request.file_fd)
+
+
 @pytest.mark.parametrize("zone", ["", "other", "../engine"])
 def test_a_probe_of_no_zone(table: Requests, asked: list[JailRequest], zone: str) -> None:
     assert code_of(lambda: table.start_probe(JOB, StartProbe(zone))) == "no_such_zone"

@@ -109,3 +109,11 @@ def test_an_unknown_kind() -> None:
     with pytest.raises(SandboxError) as caught:
         load_policy("../engine")
     assert caught.value.code == "unknown_profile"
+
+
+def test_a_stretched_policy_has_more_time_and_nothing_else() -> None:
+    policy = load_policy("scan")
+    longer = policy.stretched(40)
+    assert longer.deadline_s == policy.deadline_s + 40
+    assert dict(longer.rlimits)["RLIMIT_CPU"] == dict(policy.rlimits)["RLIMIT_CPU"] + 40
+    assert longer.stretched(-40) == policy

@@ -11,29 +11,35 @@ from typing import Final
 
 from gguf.constants import MODEL_ARCH_NAMES
 
+from corral.admission.scan.base import Base
 from corral.admission.scan.cursor import ScanRefusal
+from corral.admission.scan.metadata import UINT32
 from corral.admission.scan.shapes import is_known_name
 from corral.admission.scan.tensors import Tensor
 from corral.admission.scan.values import Values
 
 _RANK: Final = 1024
 _SCALE: Final = 64.0
+_TOKENS: Final = 1 << 19
+_INVOCATION: Final = 1024
 _EMBEDDINGS: Final = "token_embd.weight"
 
 
-def check_adapter(
-    values: Values, tensors: tuple[Tensor, ...], base: dict[str, Tensor] | None = None
-) -> None:
-    """Hold an adapter against itself, and against the tensors of its base where given.
+def check_adapter(values: Values, tensors: tuple[Tensor, ...], base: Base | None = None) -> None:
+    """Hold an adapter against itself, and against its base where given.
 
     Raises:
-        ScanRefusal: codes `artifact_type`, `lora_arch`, `lora_scale`, `lora_shape`, `lora_target`.
+        ScanRefusal: codes `artifact_type`, `lora_arch`, `lora_scale`, `lora_shape`, `lora_target`,
+            `token_id`.
     """
     if values.text("adapter.type", "") != "lora":
         raise ScanRefusal("artifact_type", "the adapter is of no known kind")
     arch = values.text("general.architecture", "")
     if arch not in MODEL_ARCH_NAMES.values():
         raise ScanRefusal("lora_arch", "the architecture is not a known one", arch.encode())
+    if base is not None and arch != base.sizes.architecture:
+        raise ScanRefusal("lora_arch", "the base is of another architecture", arch.encode())
+    _check_invocation(values, base)
     alpha = values.number("adapter.lora.alpha", "lora_scale", -1e6, 1e6)
     if alpha is None:
         raise ScanRefusal("lora_scale", "the adapter has no scale")
@@ -45,7 +51,20 @@ def check_adapter(
         down, up = by_name.get(f"{target}.lora_a"), by_name.get(f"{target}.lora_b")
         if down is None or up is None:
             raise ScanRefusal("lora_target", "a matrix has no partner", name.encode())
-        _check_pair(target, down, up, alpha, base)
+        _check_pair(target, down, up, alpha, base.tensors if base else None)
+
+
+def _check_invocation(values: Values, base: Base | None) -> None:
+    """An activated adapter begins to work behind some tokens, which must exist."""
+    key = "adapter.alora.invocation_tokens"
+    found = values.array(key)
+    if found is None:
+        return
+    most = len(base.vocabulary.tokens) if base else _TOKENS
+    if found.kind != UINT32 or not 1 <= len(found.items) <= _INVOCATION:
+        raise ScanRefusal("token_id", "the tokens that begin an adapter's work are no list")
+    if max(int(item) for item in found.items) >= most:
+        raise ScanRefusal("token_id", "a token id is not in the vocabulary", key.encode())
 
 
 def _check_pair(

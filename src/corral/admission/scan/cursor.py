@@ -1,18 +1,20 @@
 """Bounded little-endian reading of a descriptor, by position, never past a limit.
 
 Trust: scan jail. Input: untrusted file; a read that would pass the end or the metadata limit
-raises `ScanRefusal`; memory is one window, whatever lengths the file claims.
+raises `ScanRefusal`. The file is mapped, so that what is not read costs nothing; it is a private
+copy, which nobody shortens meanwhile.
 """
 
 from __future__ import annotations
 
+import mmap
 import os
 import struct
+from array import array
 from typing import Final
 
-from corral.core.limits import GGUF_METADATA_BYTES, MIB
+from corral.core.limits import GGUF_METADATA_BYTES
 
-_WINDOW_BYTES: Final = 4 * MIB
 _U32: Final = struct.Struct("<I")
 _U64: Final = struct.Struct("<Q")
 
@@ -42,11 +44,12 @@ class Cursor:
     """
 
     def __init__(self, fd: int) -> None:
-        self._fd = fd
         self.offset = 0
         self.size_bytes = os.fstat(fd).st_size
-        self._window = b""
-        self._start = 0
+        mapped = min(self.size_bytes, GGUF_METADATA_BYTES)
+        self._data: mmap.mmap | bytes = (
+            mmap.mmap(fd, mapped, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ) if mapped else b""
+        )
 
     @property
     def left_bytes(self) -> int:
@@ -59,16 +62,10 @@ class Cursor:
         Raises:
             ScanRefusal: codes `truncated`, `metadata_size`.
         """
-        end = self.offset + count
-        if end > self.size_bytes:
-            raise ScanRefusal("truncated", "the file ends inside its metadata")
-        if end > GGUF_METADATA_BYTES:
-            raise ScanRefusal("metadata_size", "the metadata is over its limit")
-        if end > self._start + len(self._window) or self.offset < self._start:
-            self._fill(count)
-        at = self.offset - self._start
+        start, end = self.offset, self.offset + count
+        self._check(end)
         self.offset = end
-        return self._window[at : at + count]
+        return self._data[start:end]
 
     def u32(self) -> int:
         """Return the next 32-bit unsigned integer."""
@@ -80,17 +77,35 @@ class Cursor:
         value: int = _U64.unpack(self.take(8))[0]
         return value
 
-    def _fill(self, count: int) -> None:
-        wanted = max(count, _WINDOW_BYTES)
-        parts: list[bytes] = []
-        have = 0
-        while have < wanted:
-            part = os.pread(self._fd, wanted - have, self.offset + have)
-            if not part:
-                break
-            parts.append(part)
-            have += len(part)
-        if have < count:
+    def strings(self, count: int, longest: int) -> tuple[bytes, array[int]]:
+        """Pass over `count` strings, each behind its length.
+
+        Returns:
+            The bytes with the lengths among them, and where in them each string begins; after the
+            last one stands where a further one would begin.
+
+        Raises:
+            ScanRefusal: codes `truncated`, `metadata_size`, `string_length`.
+        """
+        begin = at = self.offset
+        end = min(self.size_bytes, GGUF_METADATA_BYTES) - 8
+        starts = array("I")
+        note, unpack, data = starts.append, _U64.unpack_from, self._data
+        for _ in range(count):
+            if at > end:
+                self._check(at + 8)
+            length: int = unpack(data, at)[0]
+            if length > longest:
+                raise ScanRefusal("string_length", "a string is too long")
+            note(at + 8 - begin)
+            at += 8 + length
+        self._check(at)
+        note(at + 8 - begin)
+        self.offset = at
+        return self._data[begin:at], starts
+
+    def _check(self, end: int) -> None:
+        if end > self.size_bytes:
             raise ScanRefusal("truncated", "the file ends inside its metadata")
-        self._window = b"".join(parts)
-        self._start = self.offset
+        if end > GGUF_METADATA_BYTES:
+            raise ScanRefusal("metadata_size", "the metadata is over its limit")

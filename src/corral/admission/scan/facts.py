@@ -6,8 +6,9 @@ computed from what stands here.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
+
+import numpy as np
 
 from corral.admission.report import Facts
 from corral.admission.scan.cursor import ScanRefusal
@@ -15,6 +16,7 @@ from corral.admission.scan.hyperparameters import Hyperparameters
 from corral.admission.scan.metadata import Metadata
 from corral.admission.scan.tensors import Tensor
 from corral.admission.scan.tokenizer import Vocabulary
+from corral.admission.scan.values import FLOATS
 
 
 def gather_facts(
@@ -51,6 +53,5 @@ def check_floats(metadata: Metadata) -> None:
         ScanRefusal: code `float_nonfinite`.
     """
     for key, value in metadata.values.items():
-        for item in value.items:
-            if isinstance(item, float) and not math.isfinite(item):
-                raise ScanRefusal("float_nonfinite", "a number is not finite", key.encode())
+        if value.kind in FLOATS and not np.isfinite(np.asarray(value.items)).all():
+            raise ScanRefusal("float_nonfinite", "a number is not finite", key.encode())

@@ -3,19 +3,29 @@
 Trust: scan jail. Input: untrusted file whose counts and lengths `metadata` and `tensors` have
 bounded before (the library trusts them: it hangs on an array of 2^63 items). Two readers that
 disagree about a file are how a check is tricked, so disagreement is a refusal.
+
+The library spends 20 us on each item of a list, which is seconds for a vocabulary. So it reads the
+list's head, and of strings the first few hundred; from there it goes on where our
+parser says that the list ends. Everything that two readers could take differently is still read
+twice: keys, types, counts, lengths, alignment, tensors. tests/security/hostile_models compares with
+the unchanged library.
 """
 
 from __future__ import annotations
 
 import os
 import warnings
-from typing import Any
+from typing import Any, Final
 
-from gguf import GGUFReader
+import numpy as np
+from gguf import GGUFReader, GGUFValueType
 
 from corral.admission.scan.cursor import ScanRefusal
 from corral.admission.scan.metadata import Metadata
 from corral.admission.scan.tensors import Tensor
+
+_STRINGS: Final = 256
+"""So many strings of a list are read by the library too."""
 
 
 class _MetadataFile:
@@ -43,7 +53,30 @@ class _MetadataFile:
 
 
 class _DescriptionReader(GGUFReader):
-    """The library's reader without views of tensor data; `tensors` has checked their place."""
+    """The library's reader without views of tensor data and of each item of a list."""
+
+    def __init__(self, source: Any, spans: dict[int, tuple[int, int, int]]) -> None:
+        self._spans = spans
+        self.lists: dict[int, tuple[int, int, int]] = {}
+        super().__init__(source)
+
+    def _get_field_parts(self, orig_offs: int, raw_type: int) -> tuple[int, list[Any], Any, Any]:
+        if raw_type != GGUFValueType.ARRAY:
+            return super()._get_field_parts(orig_offs, raw_type)
+        kind, count = self._get(orig_offs, np.uint32), self._get(orig_offs + 4, np.uint64)
+        begin = orig_offs + 12
+        end = self._end_of(begin, GGUFValueType(kind[0]), int(count[0]))
+        self.lists[begin] = (int(kind[0]), int(count[0]), end)
+        return end - orig_offs, [kind, count], [], [GGUFValueType.ARRAY]
+
+    def _end_of(self, begin: int, kind: GGUFValueType, count: int) -> int:
+        if kind != GGUFValueType.STRING:
+            return begin + count * np.dtype(self.gguf_scalar_to_np[kind]).itemsize
+        at = begin
+        for _ in range(min(count, _STRINGS)):
+            length, _text = self._get_str(at)
+            at += 8 + int(length[0])
+        return at if count <= _STRINGS else self._spans[begin][2]
 
     def _build_tensors(self, start_offs: int, fields: list[Any]) -> None:
         self.described = [(bytes(f.parts[1]), tuple(int(d) for d in f.parts[3])) for f in fields]
@@ -60,11 +93,11 @@ def check_with_library(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            source: Any = _MetadataFile(fd, metadata_bytes)
-            reader = _DescriptionReader(source)
+            reader = _DescriptionReader(_MetadataFile(fd, metadata_bytes), metadata.spans)
     except Exception as error:  # any way in which the library fails is a refusal
         raise ScanRefusal("reader_disagrees", "the gguf library cannot read the file") from error
     keys = {key for key in reader.fields if not key.startswith("GGUF.")}
     described = [(t.name.encode(), t.shape) for t in tensors]
-    if keys != set(metadata.values) or reader.described != described:
+    same = keys == set(metadata.values) and reader.lists == metadata.spans
+    if not same or reader.described != described:
         raise ScanRefusal("reader_disagrees", "two readers see different things in the file")

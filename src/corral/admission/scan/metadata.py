@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from corral.admission.scan.cursor import Cursor, ScanRefusal
+from corral.admission.scan.texts import Texts
 
 KEY_VALUES: Final = 2048
 TENSORS: Final = 65536
 KEY_BYTES: Final = 256
 STRING_BYTES: Final = 1 << 20
-ARRAY_ITEMS: Final = 1 << 22
+ARRAY_ITEMS: Final = 1 << 20
 _TENSOR_BYTES: Final = 33
 _PAIR_BYTES: Final = 14
 """Least bytes of a tensor description and of a key with its value."""
@@ -34,6 +37,8 @@ _SCALARS: Final[dict[int, struct.Struct]] = {
 }  # fmt: skip
 
 Scalar = int | float | bool | str
+_SMALL_BYTES: Final = 4096
+"""A longer string is kept as bytes until somebody asks for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +47,27 @@ class Value:
 
     Attributes:
         kind: GGUF value type of the value, or of the items of an array.
-        items: the items of an array, or the one scalar.
+        items: the items of an array (an `array`, or `Texts`), or the one scalar.
         is_array: whether it is an array.
     """
 
     kind: int
-    items: tuple[Scalar, ...]
+    items: Sequence[Scalar]
     is_array: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """Header and key-value pairs of a file."""
+    """Header and key-value pairs of a file.
+
+    Attributes:
+        spans: of each array: where its items begin -> (type of the items, count, where they end).
+    """
 
     version: int
     tensor_count: int
     values: dict[str, Value]
+    spans: dict[int, tuple[int, int, int]] = field(default_factory=dict)
 
 
 def parse_metadata(cursor: Cursor) -> Metadata:
@@ -82,13 +92,13 @@ def parse_metadata(cursor: Cursor) -> Metadata:
         raise ScanRefusal("n_kv", "the file claims more metadata keys than any model has")
     if tensor_count * _TENSOR_BYTES + value_count * _PAIR_BYTES > cursor.left_bytes:
         raise ScanRefusal("truncated", "the file is too short for what its header claims")
-    values: dict[str, Value] = {}
+    found = Metadata(version, tensor_count, {})
     for _ in range(value_count):
         key = _key(cursor)
-        if key in values:
+        if key in found.values:
             raise ScanRefusal("key_duplicate", "a metadata key occurs twice", key.encode())
-        values[key] = _value(cursor, key.encode())
-    return Metadata(version, tensor_count, values)
+        found.values[key] = _value(cursor, key.encode(), found.spans)
+    return found
 
 
 def _key(cursor: Cursor) -> str:
@@ -104,10 +114,10 @@ def _key(cursor: Cursor) -> str:
     return raw.decode("ascii")
 
 
-def _value(cursor: Cursor, key: bytes) -> Value:
+def _value(cursor: Cursor, key: bytes, spans: dict[int, tuple[int, int, int]]) -> Value:
     kind = cursor.u32()
     if kind != ARRAY:
-        return Value(kind, (_item(cursor, kind, key),), is_array=False)
+        return Value(kind, _one(cursor, kind, key), is_array=False)
     kind = cursor.u32()
     count = cursor.u64()
     if kind == ARRAY:
@@ -119,16 +129,22 @@ def _value(cursor: Cursor, key: bytes) -> Value:
         raise ScanRefusal("array_length", "an array claims more items than any model has", key)
     if count * item_bytes > cursor.left_bytes:
         raise ScanRefusal("truncated", "the file ends inside an array", key)
-    if kind in {STRING, BOOL}:
-        return Value(kind, tuple(_item(cursor, kind, key) for _ in range(count)), is_array=True)
-    code = _SCALARS[kind].format[1:]
-    raw = cursor.take(count * item_bytes)
-    return Value(kind, struct.unpack(f"<{count}{code}", raw), is_array=True)
-
-
-def _item(cursor: Cursor, kind: int, key: bytes) -> Scalar:
+    begin = cursor.offset
+    items: Sequence[Scalar]
     if kind == STRING:
-        return _string(cursor, key)
+        items = _strings(cursor, count, key)
+    else:
+        items = array(_SCALARS[kind].format[1:], cursor.take(count * item_bytes))
+    spans[begin] = (kind, count, cursor.offset)
+    if kind == BOOL and not set(items) <= {0, 1}:
+        raise ScanRefusal("bool_value", "a boolean is neither 0 nor 1", key)
+    return Value(kind, items, is_array=True)
+
+
+def _one(cursor: Cursor, kind: int, key: bytes) -> Sequence[Scalar]:
+    if kind == STRING:
+        found = _strings(cursor, 1, key)
+        return found if int(found.ends[0]) > _SMALL_BYTES else (found[0],)
     form = _SCALARS.get(kind)
     if form is None:
         raise ScanRefusal("kv_type", "a metadata value has an unknown type", key)
@@ -136,18 +152,18 @@ def _item(cursor: Cursor, kind: int, key: bytes) -> Scalar:
     if kind == BOOL:
         if value not in {0, 1}:
             raise ScanRefusal("bool_value", "a boolean is neither 0 nor 1", key)
-        return bool(value)
-    return value
+        return (bool(value),)
+    return (value,)
 
 
-def _string(cursor: Cursor, key: bytes) -> str:
-    length = cursor.u64()
-    if length > STRING_BYTES:
-        raise ScanRefusal("string_length", "a string is too long", key)
-    raw = cursor.take(length)
-    if b"\0" in raw and key != b"tokenizer.ggml.tokens":
-        raise ScanRefusal("string_nul", "a string contains NUL", key)
+def _strings(cursor: Cursor, count: int, key: bytes) -> Texts:
     try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ScanRefusal("string_utf8", "a string is not UTF-8", key) from error
+        found = Texts(*cursor.strings(count, STRING_BYTES))
+    except ScanRefusal as refusal:
+        raise ScanRefusal(refusal.code, refusal.message, key) from refusal
+    # One token of many vocabularies is NUL itself.
+    if key != b"tokenizer.ggml.tokens" and found.first_with_nul() is not None:
+        raise ScanRefusal("string_nul", "a string contains NUL", key)
+    if found.first_undecodable() is not None:
+        raise ScanRefusal("string_utf8", "a string is not UTF-8", key)
+    return found

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from corral.admission.scan.base import Base
 from corral.admission.scan.cursor import ScanRefusal
 from corral.admission.scan.metadata import Value
+from corral.admission.scan.tensors import Tensor
 from corral.admission.scan.values import FLOATS, INTEGERS, Values
 
 _CODE: Final = "clip_hparams"
@@ -18,8 +20,29 @@ _PATCHES: Final = 1024
 _LAYERS: Final = 512
 
 
-def check_projector(values: Values) -> None:
-    """Hold a projector's sizes against their ranges and each other.
+_TYPE_KEYS: Final = (
+    "clip.projector_type", "clip.vision.projector_type", "clip.audio.projector_type"
+)  # fmt: skip
+_TYPES: Final = frozenset(
+    """
+    adapter cogvlm cohere2v d1omni_a d1omni_v deepseek4v deepseekocr deepseekocr2 dots3note_a
+    dots3note_v dots_ocr exaone4_5 gemma3 gemma3na gemma3nv gemma4a gemma4ua gemma4uv gemma4v glm4v
+    glm5v glma granite4_vision granite_speech hunyuanvl idefics3 internvl janus_pro kimik25 kimivl
+    ldp ldpv2 lfm2 lfm2a lightonocr ling3vl llama4 meralion mimo_audio mimovl minicpmv4_6 minimax_m3
+    mlp muse-glimmer musicflamingo nemotron_v2_vl paddleocr parakeet phi4 pixtral qwen2.5o
+    qwen2.5vl_merger qwen2a qwen2vl_merger qwen3a qwen3vl_merger resampler step3vl ultravox voxtral
+    yasa2 youtuvl
+    """.split()  # noqa: SIM905 - sixty quoted names are harder to read
+)
+"""Kinds of projector that llama.cpp builds; it refuses others itself."""
+_OUTPUTS: Final = ("mm.", "resampler.", "adapter.", "v.mm", "a.mm")
+"""What the names of those tensors begin with whose output goes into the model."""
+
+
+def check_projector(
+    values: Values, tensors: tuple[Tensor, ...] = (), base: Base | None = None
+) -> None:
+    """Hold a projector's sizes against their ranges and each other, and against its base.
 
     Raises:
         ScanRefusal: code `clip_hparams`, or `kv_type_expected`.
@@ -28,12 +51,27 @@ def check_projector(values: Values) -> None:
     audio = values.flag("clip.has_audio_encoder", default=False)
     if not vision and not audio:
         raise ScanRefusal(_CODE, "the projector is for neither images nor audio")
-    values.text("clip.projector_type", "")
+    kinds = [values.text(key, "") for key in _TYPE_KEYS if key in values]
+    if not kinds or not _TYPES.issuperset(kinds):
+        raise ScanRefusal(_CODE, "the projector is of no known kind", "".join(kinds).encode())
     if vision:
         _check_vision(values)
     if audio:
         _check_encoder(values, "clip.audio")
         values.integer("clip.audio.num_mel_bins", _CODE, 1, 1024)
+    if base is not None:
+        _check_output(values, tensors, base.sizes.width)
+
+
+def _check_output(values: Values, tensors: tuple[Tensor, ...], width: int) -> None:
+    """What a projector gives must be as wide as what the model takes."""
+    said = {
+        values.integer(f"clip.{sense}.projection_dim", _CODE, 0, 1 << 20, 0)
+        for sense in ("vision", "audio")
+    }
+    wide = any(t.name.startswith(_OUTPUTS) and t.shape[-1] == width for t in tensors)
+    if width not in said and not wide:
+        raise ScanRefusal(_CODE, "the projector's output is not as wide as the model")
 
 
 def _check_vision(values: Values) -> None:
@@ -48,6 +86,8 @@ def _check_vision(values: Values) -> None:
         found = values.array(f"clip.vision.{name}")
         if found is None or found.kind not in FLOATS or len(found.items) != 3:
             raise ScanRefusal(_CODE, "the colours of an image have not three values")
+        if name == "image_std" and not all(float(item) > 0 for item in found.items):
+            raise ScanRefusal(_CODE, "the colours of an image are divided by nothing")
     for name in ("feature_layer", "wa_layer_indexes"):
         _check_layers(values.array(f"clip.vision.{name}"), layers)
 

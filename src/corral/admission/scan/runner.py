@@ -1,40 +1,164 @@
 """Run the scan job in its jail and turn what it says into a `Report`.
 
-Trust: operator side. Input: one line of the job, hostile: checked by `scan.report`. A job that says
-nothing usable has not accepted anything: that is an error, never a pass.
+Trust: operator side. Input: one line of the job, hostile: checked by `admission.report`. A job that
+says nothing usable has not accepted anything: that is an error, never a pass.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from corral.admission.jailed_job import JailedJob, JobBrokeProtocol
 from corral.admission.progress import Progress, no_progress
 from corral.admission.report import REPORT_BYTES, Finding, Report, make_report, parse_report
+from corral.admission.scan.request import (
+    MODEL_FILE,
+    Companion,
+    ScanRequest,
+    encode_request,
+    part_file,
+)
 from corral.admission.sealing import open_local_file, seal_copy
 from corral.core.config import Config
 from corral.core.errors import CorralError
 from corral.core.home import Home
-from corral.core.limits import SCAN_SECONDS
+from corral.core.limits import SCAN_BYTES_PER_SECOND, SCAN_SECONDS
 from corral.ipc.client import LauncherClient
 from corral.ipc.messages import StartScan
 
-_SILENCE_S: Final = SCAN_SECONDS + 30.0
+_START_S: Final = 30.0
 _LIMITS: Final = {"memory": "memory", "timeout": "time"}
+_CANDIDATE: Final = "candidate"
 
 
-def scan_quarantined(launcher: LauncherClient, name: str) -> Report:
-    """Scan `HOME/quarantine/<name>` in a jail.
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One sealed file of a model: nobody but the operator can change it.
+
+    Attributes:
+        name: how it is called where it came from; matters for a part of a set.
+        path: where it lies, on the disk of the state folder.
+    """
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Counterpart:
+    """The model that a file is for, sealed.
+
+    Attributes:
+        companion: what it is to the file.
+        path: where it lies, on the disk of the state folder.
+    """
+
+    companion: Companion
+    path: Path
+
+
+def scan_sealed(
+    parts: Sequence[Part],
+    *,
+    home: Home,
+    launcher: LauncherClient,
+    counterpart: Counterpart | None = None,
+    deep: bool = True,
+) -> Report:
+    """Scan sealed files in a jail: one file, or all parts of one model.
+
+    A set is examined as a whole: its parts must be called by their places (`X-00001-of-00003.gguf`)
+    and have one prefix, no metadata but the first one's, and tensors that are disjoint and as many
+    as they say. The report is about the model that they are together.
+
+    Args:
+        parts: in any order.
+        home: state folder.
+        launcher: starts the jail.
+        counterpart: what the file is for.
+        deep: look at every weight, however long it takes.
 
     Raises:
         CorralError: code `scan_failed`, or the launcher's refusal.
     """
-    with JailedJob(launcher, StartScan(name)) as job:
+    first, *others = parts
+    request = ScanRequest(
+        deep=deep,
+        name=first.name,
+        parts=tuple(other.name for other in others),
+        companion=counterpart.companion if counterpart else "",
+    )
+    with _folder(home) as folder:
+        os.link(first.path, folder / _CANDIDATE)
+        for number, other in enumerate(others):
+            os.link(other.path, folder / part_file(number))
+        if counterpart is not None:
+            os.link(counterpart.path, folder / MODEL_FILE)
+        return _scan(launcher, folder, request, beside=bool(others) or counterpart is not None)
+
+
+def scan_files(
+    paths: Sequence[Path],
+    *,
+    home: Home,
+    config: Config,
+    launcher: LauncherClient,
+    companion: Companion = "",
+    model: Path | None = None,
+    deep: bool = False,
+    progress: Progress = no_progress,
+) -> Report:
+    """Scan files of the operator: by private copies, which are removed afterwards.
+
+    Args:
+        paths: a regular file, or all parts of one model.
+        home: state folder, whose quarantine holds the copies.
+        config: effective configuration.
+        launcher: starts the jail.
+        companion: what `model` is to the file.
+        model: a file, or a blob of the store.
+        deep: see `scan_sealed`.
+        progress: stages `copy` and `scan`.
+
+    Raises:
+        CorralError: codes of `open_local_file`, `seal_copy`, `scan_sealed`.
+    """
+    with _folder(home) as folder:
+
+        def seal(path: Path) -> Path:
+            if path.parent == home.blobs:
+                return path
+            fd = open_local_file(path)
+            try:
+                return seal_copy(
+                    fd,
+                    folder,
+                    max_bytes=config.fetch.max_bytes,
+                    moved=lambda done, total: progress("copy", done, total),
+                ).path
+            finally:
+                os.close(fd)
+
+        parts = [Part(path.name, seal(path)) for path in paths]
+        counterpart = Counterpart(companion, seal(model)) if model else None
+        progress("scan", 0, 0)
+        return scan_sealed(parts, home=home, launcher=launcher, counterpart=counterpart, deep=deep)
+
+
+def _scan(launcher: LauncherClient, folder: Path, request: ScanRequest, *, beside: bool) -> Report:
+    size_bytes = sum(path.stat().st_size for path in folder.iterdir())
+    silence_s = SCAN_SECONDS + size_bytes / SCAN_BYTES_PER_SECOND + _START_S
+    start = StartScan(f"{folder.name}/{_CANDIDATE}", folder.name if beside else "")
+    with JailedJob(launcher, start) as job:
         try:
-            for line in job.lines(b"", line_bytes=REPORT_BYTES, silence_s=_SILENCE_S):
+            lines = job.lines(encode_request(request), line_bytes=REPORT_BYTES, silence_s=silence_s)
+            for line in lines:
                 report = parse_report(line)
                 if report is None:
                     raise _failed("it broke its protocol")
@@ -48,46 +172,16 @@ def scan_quarantined(launcher: LauncherClient, name: str) -> Report:
     raise _failed(status)
 
 
-def scan_file(
-    path: Path,
-    *,
-    home: Home,
-    config: Config,
-    launcher: LauncherClient,
-    progress: Progress = no_progress,
-) -> Report:
-    """Scan a file of the operator: by a private copy, which is removed afterwards.
-
-    Args:
-        path: a regular file.
-        home: state folder, whose quarantine holds the copy.
-        config: effective configuration.
-        launcher: starts the jail.
-        progress: stages `copy` and `scan`.
-
-    Raises:
-        CorralError: codes of `open_local_file`, `seal_copy`, `scan_quarantined`.
-    """
-    folder = f"scan-{os.urandom(8).hex()}"
-    fd = open_local_file(path)
+@contextmanager
+def _folder(home: Home) -> Iterator[Path]:
+    """A folder of the quarantine that a jail may be shown; gone afterwards."""
+    folder = home.quarantine / f"scan-{os.urandom(8).hex()}"
+    folder.mkdir()
+    folder.chmod(0o755)
     try:
-        blob = seal_copy(
-            fd,
-            home.quarantine / folder,
-            max_bytes=config.fetch.max_bytes,
-            moved=lambda done, total: progress("copy", done, total),
-        )
-    except CorralError:
-        shutil.rmtree(home.quarantine / folder, ignore_errors=True)
-        raise
+        yield folder
     finally:
-        os.close(fd)
-    try:
-        progress("scan", 0, 0)
-        return scan_quarantined(launcher, f"{folder}/{blob.digest}")
-    finally:
-        blob.path.unlink(missing_ok=True)
-        blob.path.parent.rmdir()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _failed(why: str) -> CorralError:

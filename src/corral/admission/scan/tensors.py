@@ -60,9 +60,10 @@ def parse_tensors(cursor: Cursor, metadata: Metadata) -> tuple[Tensor, ...]:
         expected_offset = _padded(tensor.offset + tensor.size_bytes, alignment)
         names.add(tensor.name)
         tensors.append(tensor)
-    if not tensors:
-        return ()
     data_start = _padded(cursor.offset, alignment)
+    if not tensors:
+        _check_extent(cursor.size_bytes, cursor.offset, data_start)
+        return ()
     unpadded = data_start + tensors[-1].offset + tensors[-1].size_bytes
     _check_extent(cursor.size_bytes, unpadded, data_start + expected_offset)
     return tuple(replace(tensor, offset=data_start + tensor.offset) for tensor in tensors)

@@ -8,26 +8,30 @@ short normaliser map), and a marker that is typed as ordinary text would let a p
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from corral.admission.report import CONTROL_TOKEN_CHARS, CONTROL_TOKENS, Finding
 from corral.admission.scan.cursor import ScanRefusal
-from corral.admission.scan.metadata import STRING, Scalar, Value
+from corral.admission.scan.metadata import Value
 from corral.admission.scan.pre_tokenizers import PRE_TOKENIZERS
+from corral.admission.scan.texts import Texts
 from corral.admission.scan.values import INTEGERS, Values
 
-_TOKENS: Final = 1 << 21
+_TOKENS: Final = 1 << 19
 _TOKEN_BYTES: Final = 1024
 _UINT8, _INT32, _FLOAT32 = 0, 5, 6
 _NORMAL, _CONTROL, _BYTE = 1, 3, 6
-_TYPES: Final = range(7)
-_BYTE_TEXT: Final = re.compile(r"<0x[0-9A-F]{2}>")
+_TYPES: Final = frozenset(range(7))
+_BYTE_TEXT: Final = re.compile(rb"<0x[0-9A-F]{2}>")
 _MARKER: Final = re.compile(
     r"<[|\uff5c].{1,60}[|\uff5c]>|</?s>|<(?:bos|eos|pad|unk|eot|eom|start_of_turn|end_of_turn)>"
     r"|\[/?INST\]|\[/?SYSTEM_PROMPT\]"
 )
 """Texts that llama.cpp treats as control tokens by their look, whatever their type."""
+_MARKER_STARTS: Final = b"<["
 _DEFAULT_IDS: Final[dict[str, dict[str, int]]] = {
     "llama": {"bos": 1, "eos": 2, "unknown": 0},
     "bert": {"bos": 101, "unknown": 100, "seperator": 102, "padding": 0, "mask": 103},
@@ -45,13 +49,15 @@ class Vocabulary:
 
     Attributes:
         tokens: text of each token.
+        types: kind of each token.
         control: texts that a prompt must never contain.
         bos: text of the token that begins a text, or empty.
         eos: text of the token that ends an answer, or empty.
         remarks: what is strange but possible.
     """
 
-    tokens: tuple[str, ...]
+    tokens: Texts
+    types: Sequence[int]
     control: tuple[str, ...]
     bos: str
     eos: str
@@ -75,17 +81,19 @@ def read_vocabulary(values: Values) -> Vocabulary:
     if pre not in PRE_TOKENIZERS:
         raise ScanRefusal("tokenizer_pre", "the splitting of texts is of no known kind")
     ids = _ids(values, model, len(tokens))
-    remarks = _remarks(values, tokens, types, ids)
+    markers = [n for n in tokens.starting_with(_MARKER_STARTS) if _MARKER.fullmatch(tokens[n])]
+    remarks = _remarks(values, tokens, types, ids, markers)
     return Vocabulary(
         tokens=tokens,
-        control=_control(tokens, types),
+        types=types,
+        control=_control(tokens, types, markers),
         bos=tokens[ids["bos"]] if "bos" in ids else "",
         eos=tokens[ids["eos"]] if "eos" in ids else "",
         remarks=remarks,
     )
 
 
-def _tokens(values: Values, model: str) -> tuple[str, ...]:
+def _tokens(values: Values, model: str) -> Texts:
     if model == "no_vocab":
         raise ScanRefusal("vocab_size", "the model has no vocabulary")
     if model not in _DEFAULT_IDS:
@@ -93,14 +101,14 @@ def _tokens(values: Values, model: str) -> tuple[str, ...]:
     found = values.array("tokenizer.ggml.tokens")
     if found is None:
         raise ScanRefusal("vocab_size", "the file has no vocabulary")
-    if found.kind != STRING:
+    if not isinstance(found.items, Texts):
         raise ScanRefusal("tokenizer_array_type", "the tokens are not texts")
     if not 1 <= len(found.items) <= _TOKENS:
         raise ScanRefusal("vocab_size", "the vocabulary is empty or too long")
-    return tuple(str(item) for item in found.items)
+    return found.items
 
 
-def _types(values: Values, count: int) -> tuple[int, ...]:
+def _types(values: Values, count: int) -> Sequence[int]:
     found = values.array("tokenizer.ggml.token_type")
     if found is None:
         # Without types nobody can tell which texts end a message: such a prompt filter would
@@ -109,22 +117,21 @@ def _types(values: Values, count: int) -> tuple[int, ...]:
     if found.kind not in INTEGERS:
         raise ScanRefusal("tokenizer_array_type", "the token types are not integers")
     _check_length(found, count)
-    types = tuple(int(item) for item in found.items)
-    if found.kind != _INT32 or not all(one in _TYPES for one in types):
+    if found.kind != _INT32 or not set(found.items) <= _TYPES:
         raise ScanRefusal("tokenizer_array_type", "a token type is of no known kind")
-    return types
+    return cast("Sequence[int]", found.items)
 
 
-def _check_texts(tokens: tuple[str, ...], types: tuple[int, ...]) -> None:
-    seen: set[str] = set()
-    for text, kind in zip(tokens, types, strict=True):
-        if len(text.encode()) > _TOKEN_BYTES:
-            raise ScanRefusal("token_length", "a token is too long", text[:60].encode())
-        if kind == _BYTE and not _BYTE_TEXT.fullmatch(text):
-            raise ScanRefusal("token_byte_syntax", "a byte token is not one", text.encode())
-        if text in seen:
-            raise ScanRefusal("token_duplicate", "two tokens have one text", text.encode())
-        seen.add(text)
+def _check_texts(tokens: Texts, types: Sequence[int]) -> None:
+    longest = int(tokens.lengths.argmax())
+    if int(tokens.lengths[longest]) > _TOKEN_BYTES:
+        raise ScanRefusal("token_length", "a token is too long", tokens.raw(longest)[:60])
+    for number, kind in enumerate(types):
+        if kind == _BYTE and not _BYTE_TEXT.fullmatch(tokens.raw(number)):
+            raise ScanRefusal("token_byte_syntax", "a byte token is not one", tokens.raw(number))
+    if len(set(tokens.raws())) != len(tokens):
+        ((twice, _),) = Counter(tokens.raws()).most_common(1)
+        raise ScanRefusal("token_duplicate", "two tokens have one text", twice)
 
 
 def _check_scores(values: Values, count: int) -> None:
@@ -145,13 +152,12 @@ def _check_merges(values: Values) -> None:
     found = values.array("tokenizer.ggml.merges")
     if found is None:
         return
-    if found.kind != STRING:
+    if not isinstance(found.items, Texts):
         raise ScanRefusal("tokenizer_array_type", "the merges are not texts")
-    for item in found.items:
-        # The engine looks for the space from the second character on.
-        _, _, right = str(item)[1:].partition(" ")
-        if not right:
-            raise ScanRefusal("merges", "a merge is not two texts", str(item)[:60].encode())
+    wrong = found.items.first_without_pair()
+    if wrong is not None:
+        where = found.items.raw(wrong)[:60]
+        raise ScanRefusal("merges", "a merge is not two texts", where)
 
 
 def _check_charsmap(values: Values) -> None:
@@ -160,7 +166,7 @@ def _check_charsmap(values: Values) -> None:
         return
     if found.kind != _UINT8:
         raise ScanRefusal("tokenizer_array_type", "the normaliser's map is not bytes")
-    raw = bytes(int(item) for item in found.items)
+    raw = bytes(cast("Sequence[int]", found.items))
     trie_bytes = int.from_bytes(raw[:4], "little")
     if len(raw) < 4 or trie_bytes % 4 or trie_bytes > len(raw) - 4:
         raise ScanRefusal("charsmap", "the normaliser's map is larger than it is")
@@ -185,20 +191,20 @@ def _ids(values: Values, model: str, count: int) -> dict[str, int]:
     return ids
 
 
-def _control(tokens: tuple[str, ...], types: tuple[int, ...]) -> tuple[str, ...]:
-    control = tuple(
-        text
-        for text, kind in zip(tokens, types, strict=True)
-        if text and (kind == _CONTROL or _MARKER.fullmatch(text))
-    )
-    if len(control) > CONTROL_TOKENS or any(len(t) > CONTROL_TOKEN_CHARS for t in control):
+def _control(tokens: Texts, types: Sequence[int], markers: list[int]) -> tuple[str, ...]:
+    typed = [number for number, kind in enumerate(types) if kind == _CONTROL]
+    numbers = sorted({*typed, *markers})
+    if len(numbers) > CONTROL_TOKENS:
         # Leaving some out would let a prompt contain them.
+        raise ScanRefusal("control_tokens", "the control tokens are too many or too long")
+    control = tuple(text for text in map(tokens.__getitem__, numbers) if text)
+    if any(len(text) > CONTROL_TOKEN_CHARS for text in control):
         raise ScanRefusal("control_tokens", "the control tokens are too many or too long")
     return control
 
 
 def _remarks(
-    values: Values, tokens: tuple[str, ...], types: tuple[int, ...], ids: dict[str, int]
+    values: Values, tokens: Texts, types: Sequence[int], ids: dict[str, int], markers: list[int]
 ) -> tuple[Finding, ...]:
     found: list[Finding] = []
     for name in ("eos", "eot", "eom", "bos"):
@@ -206,13 +212,14 @@ def _remarks(
             message = f"the {name} token is an ordinary word: answers end at it, or never"
             found.append(Finding("token_id", "flag", message))
     template = values.text("tokenizer.chat_template", "")
-    for text, kind in zip(tokens, types, strict=True):
-        if kind == _NORMAL and text in template and _MARKER.fullmatch(text):
+    for number in markers:
+        text = tokens[number]
+        if types[number] == _NORMAL and text in template:
             message = "a marker of the chat template is typed as ordinary text"
             found.append(Finding("control_token_type", "flag", message, _shown(text)))
             break
     return tuple(found)
 
 
-def _shown(text: Scalar) -> str:
-    return str(text).encode("unicode_escape").decode()[:160]
+def _shown(text: str) -> str:
+    return text.encode("unicode_escape").decode()[:160]

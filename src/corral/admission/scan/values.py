@@ -15,6 +15,8 @@ from corral.admission.scan.metadata import BOOL, STRING, Value
 
 INTEGERS: Final = frozenset({0, 1, 2, 3, 4, 5, 10, 11})
 FLOATS: Final = frozenset({6, 12})
+_LISTED: Final = 4096
+"""No list of one number for each layer is longer."""
 
 
 class Values:
@@ -132,8 +134,9 @@ class Values:
 def _ranged(value: Value, key: str, code: str, low: int, high: int) -> tuple[int, ...]:
     if value.kind not in INTEGERS:
         raise _other_type(key)
-    numbers = tuple(int(item) for item in value.items)
-    if not numbers or not all(low <= number <= high for number in numbers):
+    numbers = tuple(int(item) for item in value.items[:_LISTED])
+    few = 1 <= len(value.items) <= _LISTED
+    if not few or not all(low <= number <= high for number in numbers):
         raise ScanRefusal(code, "a value is out of its range", key.encode())
     return numbers
 

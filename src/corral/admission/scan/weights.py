@@ -1,24 +1,29 @@
 """Look at the tensor data itself: padding that hides nothing, and numbers that are numbers.
 
 Trust: scan jail. Input: untrusted file whose layout `tensors` has checked. One pass over the data
-in windows of a few MiB. A NaN or an infinity in the scale of a block makes every answer garbage, or
-every answer of one trigger; `ggml_validate_row_data` checks the same places.
+in windows that stay in the processor's cache. A NaN or an infinity in the scale of a block makes
+every answer garbage, or every answer of one trigger; `ggml_validate_row_data` checks the same
+places.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import Final
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
 
 import numpy as np
 from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 from numpy.typing import NDArray
 
+from corral.admission.report import Finding
 from corral.admission.scan.cursor import ScanRefusal
 from corral.admission.scan.tensors import Tensor
 
-_WINDOW_BYTES: Final = 4 << 20
+_WINDOW_BYTES: Final = 1 << 19
+_SECONDS: Final = 20.0
+"""A scan that is not deep looks at weights for so long."""
 _HALF, _BRAIN, _SINGLE, _DOUBLE = 0x7C00, 0x7F80, 0x7F800000, 0x7FF0000000000000
 _PLAIN: Final[dict[str, tuple[str, int]]] = {
     "F16": ("<u2", _HALF), "BF16": ("<u2", _BRAIN), "F32": ("<u4", _SINGLE),
@@ -29,7 +34,7 @@ _SCALES: Final[dict[str, tuple[int, ...]]] = {
     "Q4_0": (0,), "Q4_1": (0, 2), "Q5_0": (0,), "Q5_1": (0, 2), "Q8_0": (0,), "Q8_1": (0, 2),
     "Q2_K": (80, 82), "Q3_K": (108,), "Q4_K": (0, 2), "Q5_K": (0, 2), "Q6_K": (208,),
     "IQ1_S": (0,), "IQ2_XXS": (0,), "IQ2_XS": (0,), "IQ2_S": (0,), "IQ3_XXS": (0,), "IQ3_S": (0,),
-    "IQ4_NL": (0,), "IQ4_XS": (0,), "TQ1_0": (52,), "TQ2_0": (64,),
+    "IQ4_NL": (0,), "IQ4_XS": (0,), "TQ1_0": (52,), "TQ2_0": (64,), "Q1_0": (0,),
 }  # fmt: skip
 """Where the 16-bit scales of a block lie (ggml-common.h)."""
 
@@ -47,16 +52,40 @@ def check_padding(fd: int, tensors: tuple[Tensor, ...], metadata_bytes: int) -> 
     _check_zeros(fd, end, os.fstat(fd).st_size)
 
 
-def check_finite(fd: int, tensors: tuple[Tensor, ...]) -> None:
+def check_finite(
+    files: Sequence[tuple[int, tuple[Tensor, ...]]], *, deep: bool, seconds: float = _SECONDS
+) -> tuple[Finding, ...]:
     """Refuse NaN and infinity in plain floats and in the scales of blocks.
+
+    Args:
+        files: each file with its tensors.
+        deep: look at all, however long it takes; else what `seconds` allow.
+        seconds: from now.
+
+    Returns:
+        What was not looked at.
 
     Raises:
         ScanRefusal: code `weights_nonfinite`.
     """
-    for tensor in tensors:
-        if not all(map(_finite(tensor.kind), _windows(fd, tensor))):
-            message = "a weight is not a finite number"
-            raise ScanRefusal("weights_nonfinite", message, tensor.name.encode())
+    end = time.monotonic() + seconds
+    total = sum(tensor.size_bytes for _, tensors in files for tensor in tensors)
+    seen = 0
+    buffer = bytearray(_WINDOW_BYTES)
+    for fd, tensors in files:
+        for tensor in tensors:
+            finite = _finite_of(tensor.kind)
+            if finite is None:
+                continue
+            for window in _windows(fd, tensor, buffer):
+                if not finite(window):
+                    message = "a weight is not a finite number"
+                    raise ScanRefusal("weights_nonfinite", message, tensor.name.encode())
+                seen += len(window)
+                if not deep and time.monotonic() > end:
+                    message = f"only {seen} of {total} bytes of weights were looked at: --deep"
+                    return (Finding("weights_unchecked", "info", message),)
+    return ()
 
 
 def _check_zeros(fd: int, start: int, end: int) -> None:
@@ -65,38 +94,62 @@ def _check_zeros(fd: int, start: int, end: int) -> None:
         raise ScanRefusal("padding_bytes", "there is something where padding should be")
 
 
-def _windows(fd: int, tensor: Tensor) -> Iterator[bytes]:
+def _windows(fd: int, tensor: Tensor, buffer: bytearray) -> Iterator[NDArray[np.uint8]]:
+    """Yield the tensor's bytes in whole blocks; each view is overwritten by the next one."""
     _, block_bytes = GGML_QUANT_SIZES[GGMLQuantizationType[tensor.kind]]
-    window = _WINDOW_BYTES // block_bytes * block_bytes
+    view, space = np.frombuffer(buffer, np.uint8), memoryview(buffer)
+    window = len(buffer) // block_bytes * block_bytes
     end = tensor.offset + tensor.size_bytes
     for at in range(tensor.offset, end, window):
-        yield os.pread(fd, min(window, end - at), at)
+        size = min(window, end - at)
+        read = 0
+        while read < size:
+            count = os.preadv(fd, [space[read:size]], at + read)
+            if count == 0:
+                raise ScanRefusal("data_extent", "the file ends before its tensor data does")
+            read += count
+        yield view[:size]
 
 
-class _finite:  # noqa: N801 - used as the function it is
-    """Decides for one kind of tensor whether a window of whole blocks is finite."""
-
-    def __init__(self, kind: str) -> None:
-        self._plain = _PLAIN.get(kind)
-        self._scales = _SCALES.get(kind, ())
-        self._kind = kind
-        _, self._block_bytes = GGML_QUANT_SIZES[GGMLQuantizationType[kind]]
-
-    def __call__(self, window: bytes) -> bool:
-        if self._plain is not None:
-            form, exponent = self._plain
-            return _all_finite(np.frombuffer(window, form), exponent)
-        blocks = np.frombuffer(window, np.uint8).reshape(-1, self._block_bytes)
-        if self._kind == "MXFP4":
-            return not bool((blocks[:, 0] == 0xFF).any())
-        if self._kind == "Q8_K":
-            return _all_finite(np.ascontiguousarray(blocks[:, :4]).view("<u4"), _SINGLE)
-        return all(
-            _all_finite(np.ascontiguousarray(blocks[:, at : at + 2]).view("<u2"), _HALF)
-            for at in self._scales
-        )
+def _finite_of(kind: str) -> Callable[[NDArray[np.uint8]], bool] | None:
+    """Return what decides whether whole blocks of one kind are finite; None for integers."""
+    if kind in _PLAIN:
+        form, exponent = _PLAIN[kind]
+        return lambda window: _all_below(window.view(form), exponent)
+    block_bytes = GGML_QUANT_SIZES[GGMLQuantizationType[kind]][1]
+    if kind == "MXFP4":
+        return lambda window: not bool((window[::block_bytes] == 0xFF).any())
+    if kind == "IQ1_M":
+        return lambda window: _all_below(_scattered_scale(window, block_bytes), _HALF)
+    places = _SCALES.get(kind, ())
+    form, exponent = ("<u4", _SINGLE) if kind == "Q8_K" else ("<u2", _HALF)
+    if kind == "Q8_K":
+        places = (0,)
+    if not places:
+        return None
+    return lambda window: all(
+        _all_below(_column(window, form, at, block_bytes), exponent) for at in places
+    )
 
 
-def _all_finite(numbers: NDArray[np.unsignedinteger], exponent: int) -> bool:
-    mask = numbers.dtype.type(exponent)
-    return not bool(((numbers & mask) == mask).any())
+def _column(window: NDArray[np.uint8], form: str, at: int, block_bytes: int) -> NDArray[Any]:
+    """Return the number at a place of each block, without a copy."""
+    blocks = len(window) // block_bytes
+    return np.ndarray((blocks,), form, window.data, offset=at, strides=(block_bytes,))
+
+
+def _scattered_scale(window: NDArray[np.uint8], block_bytes: int) -> NDArray[Any]:
+    """Return the scales of IQ1_M, whose four nibbles lie in four words."""
+    at = block_bytes - 8
+    first, second, third, fourth = (
+        _column(window, "<u2", at + 2 * n, block_bytes) for n in range(4)
+    )
+    return (first >> 12) | ((second >> 8) & 0xF0) | ((third >> 4) & 0xF00) | (fourth & 0xF000)
+
+
+def _all_below(numbers: NDArray[Any], exponent: int) -> bool:
+    """Return whether no exponent is all ones: neither NaN nor infinity."""
+    if not len(numbers):
+        return True
+    unsigned = numbers & numbers.dtype.type(np.iinfo(numbers.dtype).max >> 1)
+    return bool(unsigned.max() < exponent)

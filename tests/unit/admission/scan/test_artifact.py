@@ -1,16 +1,11 @@
 """Adapters, control vectors, projectors, parts of models: what each must be, and is not."""
 
-import os
 import struct
 from dataclasses import replace
 
 import pytest
 
-from corral.admission.scan.adapter import check_adapter
-from corral.admission.scan.cursor import Cursor, ScanRefusal
-from corral.admission.scan.metadata import Value, parse_metadata
-from corral.admission.scan.tensors import Tensor
-from corral.admission.scan.values import Values
+from tests.support.additions import LORA, PROJECTOR, VECTOR
 from tests.support.gguf_file import (
     ARRAY,
     BOOL,
@@ -25,44 +20,6 @@ from tests.support.gguf_file import (
     scalar,
 )  # fmt: skip
 from tests.support.scanned import scan, worst_code
-
-LORA = GgufFile(
-    values={
-        "general.architecture": scalar(STRING, "llama"),
-        "general.type": scalar(STRING, "adapter"),
-        "adapter.type": scalar(STRING, "lora"),
-        "adapter.lora.alpha": scalar(F32, 8),
-    },
-    tensors=(
-        of_shape("blk.0.attn_q.weight.lora_a", 64, 4), of_shape("blk.0.attn_q.weight.lora_b", 4, 64)
-    ),
-)  # fmt: skip
-VECTOR = GgufFile(
-    values={
-        "general.architecture": scalar(STRING, "controlvector"),
-        "controlvector.layer_count": scalar(U32, 4),
-    },
-    tensors=(of_shape("direction.1", 64), of_shape("direction.4", 64)),
-)
-PROJECTOR = GgufFile(
-    values={
-        "general.architecture": scalar(STRING, "clip"),
-        "general.type": scalar(STRING, "mmproj"),
-        "clip.has_vision_encoder": scalar(BOOL, 1),
-        "clip.projector_type": scalar(STRING, "mlp"),
-        "clip.vision.image_size": scalar(U32, 336),
-        "clip.vision.patch_size": scalar(U32, 14),
-        "clip.vision.embedding_length": scalar(U32, 64),
-        "clip.vision.feed_forward_length": scalar(U32, 64),
-        "clip.vision.block_count": scalar(U32, 2),
-        "clip.vision.projection_dim": scalar(U32, 64),
-        "clip.vision.attention.head_count": scalar(U32, 4),
-        "clip.vision.attention.layer_norm_epsilon": scalar(F32, 1e-5),
-        "clip.vision.image_mean": array(F32, [0.5] * 3),
-        "clip.vision.image_std": array(F32, [0.5] * 3),
-    },
-    tensors=(),
-)
 
 
 def lora(*tensors: GgufTensor) -> GgufFile:
@@ -138,6 +95,8 @@ BROKEN: dict[str, tuple[str, GgufFile]] = {
             "vision.embedding_length": scalar(U32, 0),
             "vision.spatial_merge_size": scalar(U32, 0),
             "vision.image_mean": array(F32, [0.5]),
+            "vision.image_std": array(F32, [0.5, 0.0, 0.5]),
+            "projector_type": scalar(STRING, "evil"),
             "vision.feature_layer": array(I32, [2**31 - 1, -1]),
         }.items()
     },
@@ -146,6 +105,14 @@ BROKEN: dict[str, tuple[str, GgufFile]] = {
         PROJECTOR.with_value("clip.vision.image_size", scalar(U32, 8192)).with_value(
             "clip.vision.patch_size", scalar(U32, 1)
         ),
+    ),
+    "projector of no kind": ("clip_hparams", PROJECTOR.with_value("clip.projector_type", None)),
+    "projector with something behind it": ("trailing_bytes", replace(PROJECTOR, tail=b"x" * 64)),
+    "tokens that begin an adapter's work and do not exist": (
+        "token_id", LORA.with_value("adapter.alora.invocation_tokens", array(U32, [1 << 20])),
+    ),
+    "tokens that begin an adapter's work and are texts": (
+        "token_id", LORA.with_value("adapter.alora.invocation_tokens", array(STRING, ["a"])),
     ),
     "one part of a model": (
         "split",
@@ -171,33 +138,6 @@ def test_a_model_in_one_part_is_whole() -> None:
     file = GgufFile().with_value("split.no", u16(0)).with_value("split.count", u16(1))
     file = file.with_value("split.tensors.count", scalar(I32, 20))
     assert worst_code(file.encode()) == ("accept", "")
-
-
-@pytest.mark.parametrize(
-    ("shape", "code"), [((64, 64), ""), ((64, 32), "lora_shape"), (None, "lora_target")]
-)
-def test_an_adapter_is_held_against_its_base(shape: tuple[int, int] | None, code: str) -> None:
-    def tensor(name: str, shape: tuple[int, ...]) -> Tensor:
-        return Tensor(name, shape, "F32", 1, 4, 0)
-
-    pair = tuple(tensor(str(t.name), t.shape) for t in LORA.tensors)
-    base = {} if shape is None else {"blk.0.attn_q.weight": tensor("blk.0.attn_q.weight", shape)}
-    values = Values(_parsed(LORA))
-    if not code:
-        check_adapter(values, pair, base)
-        return
-    with pytest.raises(ScanRefusal) as caught:
-        check_adapter(values, pair, base)
-    assert caught.value.code == code
-
-
-def _parsed(file: GgufFile) -> dict[str, Value]:
-    fd = os.memfd_create("file")
-    try:
-        os.write(fd, file.encode())
-        return parse_metadata(Cursor(fd)).values
-    finally:
-        os.close(fd)
 
 
 def test_a_blob_in_a_key_of_its_own_is_flagged() -> None:

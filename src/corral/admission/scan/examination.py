@@ -1,0 +1,153 @@
+"""Examine one file, or a set of files that are one model, and say what was found.
+
+Trust: scan jail. Must never print text of the file unescaped.
+Input: untrusted files. Every failure, of whatever kind, is a report that rejects: fail closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from corral.admission.report import FINDINGS, SCANNER, Facts, Finding, Kind, Report, make_report
+from corral.admission.scan.adapter import check_adapter
+from corral.admission.scan.artifact import artifact_kind
+from corral.admission.scan.base import Base, read_base
+from corral.admission.scan.container import Container, parse_container
+from corral.admission.scan.control_vector import check_control_vector
+from corral.admission.scan.cursor import ScanRefusal
+from corral.admission.scan.defaults import check_defaults
+from corral.admission.scan.draft import check_draft
+from corral.admission.scan.facts import gather_facts
+from corral.admission.scan.formats import recognise
+from corral.admission.scan.hyperparameters import check_rotation, read_hyperparameters
+from corral.admission.scan.keys import check_keys
+from corral.admission.scan.projector import check_projector
+from corral.admission.scan.request import ScanRequest
+from corral.admission.scan.shapes import check_tensors
+from corral.admission.scan.split import order_parts, read_part, tensors_of
+from corral.admission.scan.tensors import Tensor
+from corral.admission.scan.tokenizer import Vocabulary, read_vocabulary
+from corral.admission.scan.values import Values
+from corral.admission.scan.weights import check_finite, check_padding
+from corral.admission.template.analysis import analyse_template
+
+_PLAIN: Final = ScanRequest()
+
+
+def scan_descriptor(
+    fd: int, request: ScanRequest = _PLAIN, *, parts: Sequence[int] = (), model: int = -1
+) -> Report:
+    """Examine an open file.
+
+    1. parse header, key-value pairs and tensor descriptions within bounds; the tensors' data fills
+       the rest of the file; the `gguf` library must read the same
+    2. join the parts of a set
+    3. decide what the file is, and hold it against the rules of its kind, and against the model
+       that it is for; examine its chat templates, which are programs
+    4. look at the data: padding, numbers that are none, and whether it is another format as well
+
+    Args:
+        fd: the file.
+        request: what is asked.
+        parts: the other files of a set, called `request.parts`.
+        model: the model that the file is for; -1 for none.
+    """
+    try:
+        return _scan(fd, request, parts, model)
+    except ScanRefusal as refusal:
+        first = Finding(refusal.code, "reject", refusal.message, _escape(refusal.where))
+        return make_report((first, *_other_formats(fd)), None, SCANNER)
+    except MemoryError:
+        return rejected("resource_limit", "the file needs more memory than a scan may use")
+    except Exception:
+        return rejected("scanner_error", "the scanner failed on this file")
+
+
+def rejected(code: str, message: str) -> Report:
+    """Return the report of a scan that ends by one finding."""
+    return make_report((Finding(code, "reject", message),), None, SCANNER)
+
+
+def _scan(fd: int, request: ScanRequest, others: Sequence[int], model: int) -> Report:
+    # 1
+    first = parse_container(fd)
+    parts: tuple[Container, ...] = (first,)
+    # 2
+    if others:
+        further = zip(request.parts, map(parse_container, others), strict=True)
+        parts = order_parts([(request.name, first), *further])
+    elif read_part(first.values) is not None:
+        raise ScanRefusal("split", "the file is one part of a model; a part alone is not served")
+    values, tensors = parts[0].values, tensors_of(parts)
+    # 3
+    kind = artifact_kind(values, tensors)
+    findings = [*check_keys(values), *check_defaults(values)]
+    base = read_base(model, request.companion, kind)
+    facts: Facts | None = None
+    if kind == "model":
+        facts, remarks = _examine_model(parts[0], tensors, base)
+        findings += remarks
+    else:
+        findings += _examine_addition(kind, values, tensors, base)
+    # 4
+    for part in parts:
+        check_padding(part.fd, part.tensors, part.metadata_bytes)
+        findings += recognise(part.fd)
+    findings += check_finite([(part.fd, part.tensors) for part in parts], deep=request.deep)
+    return make_report(tuple(findings[:FINDINGS]), facts, SCANNER, kind)
+
+
+def _examine_model(
+    container: Container, tensors: tuple[Tensor, ...], target: Base | None
+) -> tuple[Facts, tuple[Finding, ...]]:
+    values = container.values
+    vocabulary = read_vocabulary(values)
+    sizes = read_hyperparameters(values)
+    check_tensors(tensors, sizes, len(vocabulary.tokens))
+    check_rotation(values, sizes)
+    remarks = [*vocabulary.remarks, *_examine_templates(values, vocabulary)]
+    if target is not None:
+        remarks += check_draft((values, vocabulary), (target.values, target.vocabulary))
+    return gather_facts(container.metadata, sizes, vocabulary, tensors), tuple(remarks)
+
+
+def _examine_addition(
+    kind: Kind, values: Values, tensors: tuple[Tensor, ...], base: Base | None
+) -> tuple[Finding, ...]:
+    if kind == "adapter":
+        check_adapter(values, tensors, base)
+    elif kind == "projector":
+        check_projector(values, tensors, base)
+    else:
+        check_control_vector(values, tensors, base)
+    if base is not None:
+        return ()
+    message = "the file was not held against the model that it is for: --base MODEL"
+    return (Finding("base_unknown", "info", message),)
+
+
+def _examine_templates(values: Values, vocabulary: Vocabulary) -> tuple[Finding, ...]:
+    return tuple(
+        finding
+        for key in values
+        if key == "tokenizer.chat_template" or key.startswith("tokenizer.chat_template.")
+        for finding in analyse_template(
+            key,
+            values.text(key, ""),
+            control_tokens=vocabulary.control,
+            bos=vocabulary.bos,
+            eos=vocabulary.eos,
+        )
+    )
+
+
+def _other_formats(fd: int) -> tuple[Finding, ...]:
+    try:
+        return recognise(fd)
+    except OSError:
+        return ()
+
+
+def _escape(raw: bytes) -> str:
+    return raw[:64].decode("ascii", "backslashreplace").encode("unicode_escape").decode()[:160]
