@@ -71,13 +71,12 @@ def check_finite(
     end = time.monotonic() + seconds
     total = sum(tensor.size_bytes for _, tensors in files for tensor in tensors)
     seen = 0
-    buffer = bytearray(_WINDOW_BYTES)
     for fd, tensors in files:
         for tensor in tensors:
             finite = _finite_of(tensor.kind)
             if finite is None:
                 continue
-            for window in _windows(fd, tensor, buffer):
+            for window in _windows(fd, tensor):
                 if not finite(window):
                     message = "a weight is not a finite number"
                     raise ScanRefusal("weights_nonfinite", message, tensor.name.encode())
@@ -94,21 +93,17 @@ def _check_zeros(fd: int, start: int, end: int) -> None:
         raise ScanRefusal("padding_bytes", "there is something where padding should be")
 
 
-def _windows(fd: int, tensor: Tensor, buffer: bytearray) -> Iterator[NDArray[np.uint8]]:
-    """Yield the tensor's bytes in whole blocks; each view is overwritten by the next one."""
+def _windows(fd: int, tensor: Tensor) -> Iterator[NDArray[np.uint8]]:
+    """Yield the tensor's bytes in whole blocks."""
     _, block_bytes = GGML_QUANT_SIZES[GGMLQuantizationType[tensor.kind]]
-    view, space = np.frombuffer(buffer, np.uint8), memoryview(buffer)
-    window = len(buffer) // block_bytes * block_bytes
+    window = _WINDOW_BYTES // block_bytes * block_bytes
     end = tensor.offset + tensor.size_bytes
     for at in range(tensor.offset, end, window):
         size = min(window, end - at)
-        read = 0
-        while read < size:
-            count = os.preadv(fd, [space[read:size]], at + read)
-            if count == 0:
-                raise ScanRefusal("data_extent", "the file ends before its tensor data does")
-            read += count
-        yield view[:size]
+        part = os.pread(fd, size, at)
+        if len(part) != size:
+            raise ScanRefusal("data_extent", "the file ends before its tensor data does")
+        yield np.frombuffer(part, np.uint8)
 
 
 def _finite_of(kind: str) -> Callable[[NDArray[np.uint8]], bool] | None:
