@@ -17,7 +17,8 @@ SCANNER: Final = "corral-scan 3 (gguf 0.19)"
 REPORT_BYTES: Final = 1 << 20
 """Longest report line of a scan job."""
 FINDINGS: Final = 256
-CONTROL_TOKENS: Final = 4096
+CONTROL_TOKENS: Final = 8192
+"""Gemma reserves 6,242 of its tokens for uses to come."""
 CONTROL_TOKEN_CHARS: Final = 128
 
 Severity = Literal["info", "flag", "reject"]

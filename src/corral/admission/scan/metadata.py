@@ -161,9 +161,8 @@ def _strings(cursor: Cursor, count: int, key: bytes) -> Texts:
         found = Texts(*cursor.strings(count, STRING_BYTES))
     except ScanRefusal as refusal:
         raise ScanRefusal(refusal.code, refusal.message, key) from refusal
-    # One token of many vocabularies is NUL itself.
-    if key != b"tokenizer.ggml.tokens" and found.first_with_nul() is not None:
+    if found.has_nul():
         raise ScanRefusal("string_nul", "a string contains NUL", key)
-    if found.first_undecodable() is not None:
+    if not found.is_utf8():
         raise ScanRefusal("string_utf8", "a string is not UTF-8", key)
     return found

@@ -16,14 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 _PIECE_BYTES: Final = 1 << 20
+_PIECE_ITEMS: Final = 4096
 _PREFIX_BYTES: Final = 8
+_MARK: Final = 1
 
 
 class Texts(Sequence[str]):
     """Strings of UTF-8.
 
     Attributes:
-        starts: where each begins in the bytes without lengths.
+        starts: where each begins in the bytes.
         ends: where each ends.
     """
 
@@ -32,13 +34,13 @@ class Texts(Sequence[str]):
     def __init__(self, raw: bytes, starts: array[int]) -> None:
         """Take what `Cursor.strings` returns."""
         begins = np.frombuffer(starts, np.uint32).astype(np.int64)
-        lengths = begins[1:] - begins[:-1] - _PREFIX_BYTES
-        kept = np.ones(len(raw), bool)
+        self.starts: NDArray[np.int64] = begins[:-1]
+        self.ends: NDArray[np.int64] = begins[1:] - _PREFIX_BYTES
+        # With a mark in place of each length, all strings can be looked at as one.
+        marked = np.frombuffer(raw, np.uint8).copy()
         for back in range(1, _PREFIX_BYTES + 1):
-            kept[begins[:-1] - back] = False
-        self._raw = np.frombuffer(raw, np.uint8)[kept].tobytes()
-        self.ends: NDArray[np.int64] = np.cumsum(lengths)
-        self.starts: NDArray[np.int64] = self.ends - lengths
+            marked[self.starts - back] = _MARK
+        self._raw = marked.tobytes()
 
     def __len__(self) -> int:
         """Return the number of strings."""
@@ -65,8 +67,12 @@ class Texts(Sequence[str]):
     def raws(self) -> Iterator[bytes]:
         """Yield the bytes of each string."""
         raw = self._raw
-        for start, end in zip(self.starts.tolist(), self.ends.tolist(), strict=True):
-            yield raw[start:end]
+        for at in range(0, len(self), _PIECE_ITEMS):
+            piece = slice(at, at + _PIECE_ITEMS)
+            for start, end in zip(
+                self.starts[piece].tolist(), self.ends[piece].tolist(), strict=True
+            ):
+                yield raw[start:end]
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -82,26 +88,23 @@ class Texts(Sequence[str]):
         numbers: list[int] = filled[found].tolist()
         return numbers
 
-    def first_undecodable(self) -> int | None:
-        """Return the number of a string that is not UTF-8, or None."""
+    def is_utf8(self) -> bool:
+        """Return whether every string can be decoded."""
+        # Marks are ASCII, so that no character can lie across two strings.
         if self._raw.isascii():
-            return None
-        decoder, at = codecs.getincrementaldecoder("utf-8")(), 0
+            return True
+        decoder = codecs.getincrementaldecoder("utf-8")()
         try:
             for at in range(0, len(self._raw), _PIECE_BYTES):
                 decoder.decode(self._raw[at : at + _PIECE_BYTES])
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
-            return max(0, int(np.searchsorted(self.ends, at, side="right")) - 1)
-        # All of them together are sound; a character may still lie across two of them.
-        filled = np.flatnonzero(self.lengths)
-        inside = (self._bytes()[self.starts[filled]] & 0xC0) == 0x80
-        return int(filled[inside][0]) if inside.any() else None
+            return False
+        return True
 
-    def first_with_nul(self) -> int | None:
-        """Return the number of a string that contains NUL, or None."""
-        at = self._raw.find(b"\0")
-        return None if at < 0 else int(np.searchsorted(self.ends, at, side="right"))
+    def has_nul(self) -> bool:
+        """Return whether a string contains NUL."""
+        return b"\0" in self._raw
 
     def first_without_pair(self) -> int | None:
         """Return the number of a string that is not two texts with a space between, or None.

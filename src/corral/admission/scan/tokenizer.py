@@ -13,10 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
+import numpy as np
+
 from corral.admission.report import CONTROL_TOKEN_CHARS, CONTROL_TOKENS, Finding
 from corral.admission.scan.cursor import ScanRefusal
 from corral.admission.scan.metadata import Value
-from corral.admission.scan.pre_tokenizers import PRE_TOKENIZERS
+from corral.admission.scan.pre_tokenizers import PRE_TOKENIZERS, UNUSED
 from corral.admission.scan.texts import Texts
 from corral.admission.scan.values import INTEGERS, Values
 
@@ -39,8 +41,11 @@ _DEFAULT_IDS: Final[dict[str, dict[str, int]]] = {
     "t5": {"eos": 1, "unknown": 2, "padding": 0},
     "rwkv": {},
     "plamo2": {"bos": 1, "eos": 2, "unknown": 0, "padding": 3},
+    "gemma4": {},
 }
 """Ids that the engine takes where the file names none (llama-vocab.cpp)."""
+_MERGING: Final = frozenset({"gpt2", "gemma4"})
+_NOT_MERGING: Final = frozenset({"kimi-k2"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +80,11 @@ def read_vocabulary(values: Values) -> Vocabulary:
     types = _types(values, len(tokens))
     _check_texts(tokens, types)
     _check_scores(values, len(tokens))
-    _check_merges(values)
-    _check_charsmap(values)
     pre = values.text("tokenizer.ggml.pre", "default")
-    if pre not in PRE_TOKENIZERS:
+    if pre not in PRE_TOKENIZERS and (model in _MERGING or pre not in UNUSED):
         raise ScanRefusal("tokenizer_pre", "the splitting of texts is of no known kind")
+    _check_merges(values, needed=model in _MERGING and pre not in _NOT_MERGING)
+    _check_charsmap(values)
     ids = _ids(values, model, len(tokens))
     markers = [n for n in tokens.starting_with(_MARKER_STARTS) if _MARKER.fullmatch(tokens[n])]
     remarks = _remarks(values, tokens, types, ids, markers)
@@ -117,7 +122,7 @@ def _types(values: Values, count: int) -> Sequence[int]:
     if found.kind not in INTEGERS:
         raise ScanRefusal("tokenizer_array_type", "the token types are not integers")
     _check_length(found, count)
-    if found.kind != _INT32 or not set(found.items) <= _TYPES:
+    if found.kind != _INT32 or not _TYPES.issuperset(found.items):
         raise ScanRefusal("tokenizer_array_type", "a token type is of no known kind")
     return cast("Sequence[int]", found.items)
 
@@ -126,12 +131,17 @@ def _check_texts(tokens: Texts, types: Sequence[int]) -> None:
     longest = int(tokens.lengths.argmax())
     if int(tokens.lengths[longest]) > _TOKEN_BYTES:
         raise ScanRefusal("token_length", "a token is too long", tokens.raw(longest)[:60])
-    for number, kind in enumerate(types):
-        if kind == _BYTE and not _BYTE_TEXT.fullmatch(tokens.raw(number)):
+    for number in _of_kind(types, _BYTE):
+        if not _BYTE_TEXT.fullmatch(tokens.raw(number)):
             raise ScanRefusal("token_byte_syntax", "a byte token is not one", tokens.raw(number))
     if len(set(tokens.raws())) != len(tokens):
         ((twice, _),) = Counter(tokens.raws()).most_common(1)
         raise ScanRefusal("token_duplicate", "two tokens have one text", twice)
+
+
+def _of_kind(types: Sequence[int], kind: int) -> list[int]:
+    numbers: list[int] = np.flatnonzero(np.asarray(types) == kind).tolist()
+    return numbers
 
 
 def _check_scores(values: Values, count: int) -> None:
@@ -148,9 +158,11 @@ def _check_length(found: Value, count: int) -> None:
         raise ScanRefusal("tokenizer_array_length", "two lists of the vocabulary differ in length")
 
 
-def _check_merges(values: Values) -> None:
+def _check_merges(values: Values, *, needed: bool) -> None:
     found = values.array("tokenizer.ggml.merges")
     if found is None:
+        if needed:
+            raise ScanRefusal("merges", "the vocabulary has no merges, which the engine needs")
         return
     if not isinstance(found.items, Texts):
         raise ScanRefusal("tokenizer_array_type", "the merges are not texts")
@@ -192,8 +204,7 @@ def _ids(values: Values, model: str, count: int) -> dict[str, int]:
 
 
 def _control(tokens: Texts, types: Sequence[int], markers: list[int]) -> tuple[str, ...]:
-    typed = [number for number, kind in enumerate(types) if kind == _CONTROL]
-    numbers = sorted({*typed, *markers})
+    numbers = sorted({*_of_kind(types, _CONTROL), *markers})
     if len(numbers) > CONTROL_TOKENS:
         # Leaving some out would let a prompt contain them.
         raise ScanRefusal("control_tokens", "the control tokens are too many or too long")

@@ -33,11 +33,10 @@ def test_texts_are_a_sequence_of_what_was_written(items: list[str]) -> None:
     assert found.starting_with(b"a <") == [
         n for n, r in enumerate(raws) if r[:1] in (b"a", b" ", b"<") and r
     ]
-    with_nul = [n for n, raw in enumerate(raws) if b"\0" in raw]
-    assert found.first_with_nul() == (with_nul[0] if with_nul else None)
+    assert found.has_nul() == any(b"\0" in raw for raw in raws)
     alone = [n for n, raw in enumerate(raws) if not raw[1:].partition(b" ")[2]]
     assert found.first_without_pair() == (alone[0] if alone else None)
-    if found.first_undecodable() is None:
+    if found.is_utf8():
         assert list(found) == items
         assert found[:3] == items[:3]
 
@@ -51,7 +50,7 @@ def test_what_is_not_utf8_is_found_even_across_two_strings(items: list[bytes]) -
             return False
         return True
 
-    assert (texts(items).first_undecodable() is None) == all(map(sound, items))
+    assert texts(items).is_utf8() == all(map(sound, items))
 
 
 def test_a_string_that_is_too_long_or_not_there() -> None:

@@ -82,6 +82,23 @@ def test_a_marker_that_is_typed_as_text_is_flagged_and_still_filtered() -> None:
     assert "<|end|>" in report.facts.control_tokens
 
 
+def test_merging_vocabularies_need_merges_and_know_how_to_split() -> None:
+    file = SOUND.with_value("tokenizer.ggml.model", scalar(STRING, "gpt2"))
+    assert worst_code(file.encode()) == ("reject", "merges")
+    file = file.with_value("tokenizer.ggml.merges", array(STRING, ["a b"]))
+    for pre, found in (("qwen2", ("accept", "")), ("bert-bge", ("reject", "tokenizer_pre"))):
+        named = file.with_value("tokenizer.ggml.pre", scalar(STRING, pre))
+        assert worst_code(named.encode()) == found
+    unused = SOUND.with_value("tokenizer.ggml.pre", scalar(STRING, "llama-spm"))
+    assert worst_code(unused.encode()) == ("accept", "")
+
+
+def test_a_token_with_nul_is_refused() -> None:
+    """The engine reads it up to there, other readers all of it."""
+    file = SOUND.with_value("tokenizer.ggml.tokens", array(STRING, ["<s>", "a\0b", "<|end|>"]))
+    assert worst_code(file.encode()) == ("reject", "string_nul")
+
+
 def test_a_sound_map_and_merges_are_accepted() -> None:
     file = SOUND.with_value("tokenizer.ggml.precompiled_charsmap", charsmap(4, b"\0\0\0\0abc\0"))
     file = file.with_value("tokenizer.ggml.merges", array(STRING, ["a b", "  c"]))
