@@ -48,8 +48,9 @@ bench: setup ## measure against the bare engine; writes bench/results
 fuzz: setup ## feed broken bytes to every parser; FUZZ_SECONDS for each target
 	@$(PY) fuzz/run.py
 
-docs: setup ## write docs/cli.md from the commands' own help
+docs: setup ## write docs/cli.md from the commands' own help, and the table of advisories
 	@$(PY) scripts/cli_docs.py
+	@$(PY) scripts/advisory_docs.py
 
 evidence: setup ## write what tools of others say of corral into docs/security-model.md
 	@scripts/setup.sh --test-tools

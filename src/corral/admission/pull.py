@@ -47,6 +47,7 @@ from corral.admission.source import (
 )
 from corral.admission.trial import TrialLoader
 from corral.admission.trusted_model import Denied, Fetched, Provenance, Verified, begin
+from corral.advisories.database import Advisories, load_advisories
 from corral.core.config import Config
 from corral.core.errors import CorralError
 from corral.core.home import Home
@@ -100,14 +101,25 @@ def pull_model(
             fetch = SignatureFetch(home, config, launcher)
             signed = verify_demand(demand, place, config, home.root, fetch)
             file_name = demand.file_name(place)
+        known_bad = load_advisories(home)
         known = readmit(
             home, place, model, expect, max_bytes=config.fetch.max_bytes, progress=progress,
-            signed=signed, file_name=file_name,
+            signed=signed, file_name=file_name, known_bad=known_bad,
         )  # fmt: skip
         if known is not None:
             return known
         pull = _Pull(
-            place, model, home, config, launcher, trial, expect, progress, signed, file_name
+            place,
+            model,
+            home,
+            config,
+            launcher,
+            trial,
+            expect,
+            progress,
+            signed,
+            file_name,
+            known_bad,
         )
         return pull.run()
 
@@ -124,6 +136,7 @@ class _Pull:
     progress: Progress
     signed: SignedModel | None
     file_name: str
+    known_bad: Advisories
 
     def run(self) -> CatalogEntry:
         resumable = False
@@ -180,7 +193,9 @@ class _Pull:
     def _admit(self, fetched: Fetched, fetched_at: int, blob: SealedBlob) -> CatalogEntry:
         quarantined = fetched.quarantine(blob.digest, blob.size_bytes)
         # 3 verify
-        verified: Verified = _passed(quarantined.verify(self.expect, self.signed, self.file_name))
+        verified: Verified = _passed(
+            quarantined.verify(self.expect, self.known_bad, self.signed, self.file_name)
+        )
         check_name(self.home, self.model, blob.digest)
         # 4 scan
         self.progress("scan", 0, 0)

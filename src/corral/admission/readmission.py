@@ -7,7 +7,7 @@ holds only for what is checked here, and the receipt says that it was so.
     1 an admission of these bytes by the scanner, the policy and the engine of today
     2 the blob is in the store, and is the regular file that was admitted
     3 a local source is a regular file with these very bytes; a remote one is not asked
-    4 a demanded signature covers these bytes under the demanded name
+    4 no advisory names bytes or signer; a demanded signature covers them under the demanded name
     5 receipt: provenance of the earlier admission, and what was asked for now
 """
 
@@ -29,6 +29,8 @@ from corral.admission.sealing import hash_file, open_local_file
 from corral.admission.signing.verification import SignedModel
 from corral.admission.source import LocalSource, Source
 from corral.admission.trial import installed_engine
+from corral.admission.trusted_model import denied_as_bad
+from corral.advisories.database import Advisories
 from corral.core.errors import CorralError
 from corral.core.home import Home
 from corral.core.ids import Digest, ModelName
@@ -45,6 +47,7 @@ def readmit(
     progress: Progress,
     signed: SignedModel | None = None,
     file_name: str = "",
+    known_bad: Advisories,
 ) -> CatalogEntry | None:
     """Admit a file of the store under a name, or return None: it has to go the whole way.
 
@@ -64,6 +67,11 @@ def readmit(
         return None
     if isinstance(source, LocalSource):
         _check_local(source, expect.sha256, max_bytes, progress)
+    keys = (signed.signer.fingerprint,) if signed else ()
+    bad = known_bad.about((expect.sha256, old.wheel_sha256), keys)
+    if bad is not None:
+        denied = denied_as_bad(bad)
+        raise CorralError(denied.code, denied.message, remedy=denied.remedy)
     # 4
     refusal = signed.refusal(expect.sha256, file_name) if signed else None
     if refusal is not None:

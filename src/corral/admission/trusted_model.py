@@ -23,6 +23,8 @@ from corral.admission.report import Facts, Finding, Report
 from corral.admission.signing.signer import Signer
 from corral.admission.signing.verification import SignedModel
 from corral.admission.trial import TrialResult
+from corral.advisories.database import Advisories
+from corral.advisories.record import Advisory
 from corral.core.ids import Digest
 
 Trust = Literal["untrusted", "verified", "trusted"]
@@ -93,15 +95,28 @@ class Quarantined(_Sealed):
     size_bytes: int
 
     def verify(
-        self, expect: Expectation, signed: SignedModel | None = None, file_name: str = ""
+        self,
+        expect: Expectation,
+        known_bad: Advisories,
+        signed: SignedModel | None = None,
+        file_name: str = "",
     ) -> Verified | Denied:
         """Step 3: compare with what the operator expects; expecting nothing gives `untrusted`.
 
+        Nothing that is known to be bad goes on, whatever the operator expects.
+
         Args:
             expect: digests that were demanded.
+            known_bad: advisories in force.
             signed: proof of the demanded signature; it must cover this digest.
             file_name: name that the signature must bear; empty if the source has none.
         """
+        bad = known_bad.about(
+            (self.digest, self.fetched.provenance.wheel_sha256),
+            (signed.signer.fingerprint,) if signed else (),
+        )
+        if bad is not None:
+            return denied_as_bad(bad)
         if expect.sha256 is not None and expect.sha256 != self.digest:
             return Denied(
                 "hash_mismatch",
@@ -199,6 +214,17 @@ class Admitted(_Sealed):
 def begin(provenance: Provenance) -> Fetched:
     """Step 1: bytes have arrived in quarantine; this proves nothing about them."""
     return Fetched(seal=_SEAL, provenance=provenance)
+
+
+def denied_as_bad(advisory: Advisory) -> Denied:
+    """Return the refusal of what an advisory names: a digest or a signer."""
+    message = f"{advisory.id} says that this is known to be bad: {advisory.summary}"[:400]
+    return Denied(
+        "advisory_known_bad",
+        message,
+        f"read it: corral advisory show {advisory.id}",
+        (Finding("advisory_known_bad", "reject", message),),
+    )
 
 
 _CODES: Final = {"magic": "not_gguf", "truncated": "truncated", "data_extent": "truncated"}

@@ -13,6 +13,7 @@ import sys
 import typer
 
 from corral.cli import (
+    advisory,
     config,
     doctor,
     grant,
@@ -66,6 +67,7 @@ app.add_typer(grant.app, name="grant")
 app.command("usage")(usage.usage)
 app.command("doctor")(doctor.doctor)
 app.command("selftest")(selftest.selftest)
+app.add_typer(advisory.app, name="advisory")
 app.add_typer(config.app, name="config")
 app.add_typer(service.app, name="service")
 app.command("version")(version.version)

@@ -10,6 +10,7 @@ Input: trusted (the operator's choice of folder).
     HOME/store/sha256/DIGEST       admitted blobs, read-only
     HOME/store/trust/DIGEST        their trust level, one word
     HOME/quarantine/               files on their way in (private)
+    HOME/advisories/               the operator's own advisories, OSV files
     HOME/images/                   read-only roots of the jails
     HOME/run/                      control socket, lock
     HOME/log/                      corral.log
@@ -130,6 +131,11 @@ class Home:
     def quarantine(self) -> Path:
         """Files that are not admitted (yet), 0700."""
         return self.root / "quarantine"
+
+    @property
+    def advisories(self) -> Path:
+        """The operator's own advisories, in OSV's format; the shipped ones are in the package."""
+        return self.root / "advisories"
 
     @property
     def images(self) -> Path:

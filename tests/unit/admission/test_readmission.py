@@ -16,6 +16,7 @@ from corral.admission.readmission import readmit
 from corral.admission.receipt import sign_receipt
 from corral.admission.source import LocalSource
 from corral.admission.trial import installed_engine
+from corral.advisories.database import Advisories
 from corral.core.config import Config, Fetch
 from corral.core.errors import CorralError
 from corral.core.home import Home
@@ -129,7 +130,7 @@ def test_a_blob_that_is_not_as_it_was_admitted_does_not_count(
     assert (
         readmit(
             home, LocalSource(model_file), ModelName("x"), KNOWN, max_bytes=1 << 40,
-            progress=no_progress,
+            progress=no_progress, known_bad=Advisories.of(()),
         )
         is None
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -202,3 +203,48 @@ def test_a_source_that_has_no_place_for_a_signature(
     assert refusal(pull, source, config=remote, demand=ALICE) == "signature_missing"
     assert refusal(pull, "pypi://a==1/b.gguf", config=remote, demand=ALICE) == "signature_missing"
     assert server.requests == []
+
+
+def advise(home: Home, **extension: list[str]) -> None:
+    home.advisories.mkdir(exist_ok=True)
+    record = {
+        "id": "OPS-1",
+        "modified": "2026-01-01T00:00:00Z",
+        "summary": "stolen",
+        "database_specific": {"corral": extension},
+    }
+    (home.advisories / "ops.json").write_text(json.dumps(record))
+
+
+@pytest.mark.claim("ADV-01")
+def test_a_digest_that_is_known_to_be_bad(
+    home: Home, pull: Pull, model_file: Path, trial: Trial
+) -> None:
+    assert pull(model_file), "the control: nobody has said anything yet"
+    advise(home, digests=[SHA])
+    before = trial.loads
+    assert refusal(pull, model_file) == "advisory_known_bad"
+    expect = Expectation(sha256=SHA)
+    assert refusal(pull, model_file, expect=expect, name="two") == "advisory_known_bad"
+    assert trial.loads == before
+    assert left_behind(home) == [home.blob(SHA)], (
+        "what was admitted before stays until it is removed"
+    )
+
+
+@pytest.mark.claim("ADV-01")
+def test_a_signer_that_is_known_to_be_bad(
+    home: Home, pull: Pull, model_file: Path, config: Config
+) -> None:
+    Path(f"{model_file}.sig").write_bytes(bundle())
+    assert pull(model_file, config=config, demand=ALICE)
+    advise(home, signers=[fingerprint(KEY.public_key())])
+    assert refusal(pull, model_file, config=config, demand=ALICE) == "advisory_known_bad"
+
+
+@pytest.mark.claim("ADV-01")
+def test_an_advisory_that_cannot_be_read_admits_nothing(
+    home: Home, pull: Pull, model_file: Path
+) -> None:
+    advise(home, digest=[SHA])
+    assert refusal(pull, model_file) == "advisory_malformed"

@@ -16,6 +16,7 @@ from corral.admission.trusted_model import (
     Verified,
     begin,
 )
+from corral.advisories.database import Advisories
 from corral.core.errors import CorralError
 from corral.core.ids import Digest
 
@@ -26,6 +27,7 @@ FACTS = Facts(
     head_count_kv=1, kv_bytes_per_token=1, weights_bytes=1, parameters=1, vocabulary_tokens=1,
     quantisation="F32", has_chat_template=False, control_tokens=(),
 )  # fmt: skip
+NONE_BAD = Advisories.of(())
 CLEAN = make_report((), FACTS, "s 1")
 
 
@@ -34,7 +36,7 @@ def quarantined(wheel_sha256: str = "") -> Quarantined:
 
 
 def verified(expect: Expectation | None = None) -> Verified:
-    result = quarantined().verify(expect or Expectation())
+    result = quarantined().verify(expect or Expectation(), NONE_BAD)
     assert isinstance(result, Verified)
     return result
 
@@ -61,7 +63,7 @@ def test_the_whole_way() -> None:
 
 def test_trust_follows_from_what_was_demanded() -> None:
     assert verified().trust == "untrusted"
-    by_wheel = quarantined(OTHER).verify(Expectation(wheel_sha256=OTHER))
+    by_wheel = quarantined(OTHER).verify(Expectation(wheel_sha256=OTHER), NONE_BAD)
     assert isinstance(by_wheel, Verified)
     assert by_wheel.trust == "verified"
 
@@ -69,7 +71,7 @@ def test_trust_follows_from_what_was_demanded() -> None:
 @pytest.mark.claim("ADM-02")
 @pytest.mark.parametrize("expect", [Expectation(sha256=OTHER), Expectation(wheel_sha256=OTHER)])
 def test_another_digest_is_denied(expect: Expectation) -> None:
-    result = quarantined().verify(expect)
+    result = quarantined().verify(expect, NONE_BAD)
     assert isinstance(result, Denied)
     assert result.code == "hash_mismatch"
 
