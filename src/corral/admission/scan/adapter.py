@@ -13,7 +13,7 @@ from gguf.constants import MODEL_ARCH_NAMES
 
 from corral.admission.scan.base import Base
 from corral.admission.scan.cursor import ScanRefusal
-from corral.admission.scan.metadata import UINT32
+from corral.admission.scan.metadata import FLOAT32, UINT32
 from corral.admission.scan.shapes import is_known_name
 from corral.admission.scan.tensors import Tensor
 from corral.admission.scan.values import Values
@@ -43,6 +43,9 @@ def check_adapter(values: Values, tensors: tuple[Tensor, ...], base: Base | None
     alpha = values.number("adapter.lora.alpha", "lora_scale", -1e6, 1e6)
     if alpha is None:
         raise ScanRefusal("lora_scale", "the adapter has no scale")
+    if values.value("adapter.lora.alpha").kind != FLOAT32:
+        # The engine aborts on any other type.
+        raise ScanRefusal("kv_type_expected", "the adapter's scale is not a 32-bit float")
     by_name = {tensor.name: tensor for tensor in tensors}
     for name in by_name:
         target, dot, part = name.rpartition(".")

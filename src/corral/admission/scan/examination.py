@@ -26,7 +26,7 @@ from corral.admission.scan.projector import check_projector
 from corral.admission.scan.request import ScanRequest
 from corral.admission.scan.shapes import check_tensors
 from corral.admission.scan.split import order_parts, read_part, tensors_of
-from corral.admission.scan.tensors import Tensor
+from corral.admission.scan.tensors import Tensor, check_kinds
 from corral.admission.scan.tokenizer import Vocabulary, read_vocabulary
 from corral.admission.scan.values import Values
 from corral.admission.scan.weights import check_finite, check_padding
@@ -82,6 +82,7 @@ def _scan(fd: int, request: ScanRequest, others: Sequence[int], model: int) -> R
     values, tensors = parts[0].values, tensors_of(parts)
     # 3
     kind = artifact_kind(values, tensors)
+    check_kinds(tensors)
     findings = [*check_keys(values), *check_defaults(values)]
     base = read_base(model, request.companion, kind)
     facts: Facts | None = None

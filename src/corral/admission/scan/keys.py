@@ -27,6 +27,13 @@ _MORE: Final = re.compile(
     r"|controlvector\.[a-z_]{1,32}|clip\.[a-z0-9_.]{1,64}|split\.(?:no|count|tensors\.count)"
 )
 """Written by converters and quantisers, beyond what the library names."""
+_CHARSMAP: Final = "tokenizer.ggml.precompiled_charsmap"
+_TEMPLATE: Final = "tokenizer.chat_template"
+_HIDDEN: Final = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff"
+    "\U000e0000-\U000e007f]"
+)
+"""Controls, zero-width and direction marks, tags; joiners are part of scripts and emoji."""
 _TEXT_MAGICS: Final = (b"\x7fELF", b"PK\x03\x04", b"#!/", b"<script", b"<?php", b"%PDF-")
 _MAGICS: Final = (
     *_TEXT_MAGICS, b"MZ", b"\x80\x04", b"\x80\x02", b"\xca\xfe\xba\xbe", b"\x1f\x8b\x08", b"GGUF",
@@ -42,11 +49,24 @@ def check_keys(values: Values) -> tuple[Finding, ...]:
         if _is_payload(value):
             message = "a value begins as a program or an archive does"
             found.append(Finding("embedded_payload", "flag", message, key[:160]))
+        elif value.is_array and value.kind in _BYTES and key != _CHARSMAP:
+            message = "a value is a list of bytes, which no engine reads"
+            found.append(Finding("embedded_payload", "flag", message, key[:160]))
+        if _hides_characters(key, value):
+            message = "a text has control characters, or such that turn or hide what is shown"
+            found.append(Finding("string_hidden", "flag", message, key[:160]))
         if not _is_known(key, arch):
             large = value.is_array or (value.kind == STRING and len(str(value.items[0])) > _WORD)
             message = "no engine reads this key"
             found.append(Finding("unknown_key", "flag" if large else "info", message, key[:160]))
     return tuple(found[:_WORD])
+
+
+def _hides_characters(key: str, value: Value) -> bool:
+    # Chat templates are looked at by rules of their own.
+    if value.is_array or value.kind != STRING or key.startswith(_TEMPLATE):
+        return False
+    return _HIDDEN.search(str(value.items[0])) is not None
 
 
 def _is_payload(value: Value) -> bool:

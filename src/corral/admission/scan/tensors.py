@@ -19,6 +19,8 @@ from corral.admission.scan.metadata import UINT32, Metadata
 _NAME: Final = re.compile(rb"[A-Za-z0-9_.\-]+")
 _NAME_BYTES: Final = 63
 _ELEMENTS: Final = (1 << 63) - 1
+_NO_WEIGHTS: Final = frozenset({"Q8_1", "Q8_K", "I8", "I16", "I32", "I64", "F64"})
+"""Intermediate results, indices, and what converters never write."""
 _ALIGNMENTS: Final = frozenset({32, 64, 128, 256, 512, 1024, 2048, 4096})
 
 
@@ -67,6 +69,18 @@ def parse_tensors(cursor: Cursor, metadata: Metadata) -> tuple[Tensor, ...]:
     unpadded = data_start + tensors[-1].offset + tensors[-1].size_bytes
     _check_extent(cursor.size_bytes, unpadded, data_start + expected_offset)
     return tuple(replace(tensor, offset=data_start + tensor.offset) for tensor in tensors)
+
+
+def check_kinds(tensors: tuple[Tensor, ...]) -> None:
+    """Refuse types that weights never have: engines have no multiplication for them.
+
+    Raises:
+        ScanRefusal: code `tensor_type`.
+    """
+    for tensor in tensors:
+        if tensor.kind in _NO_WEIGHTS:
+            message = "a tensor has a type that weights never have"
+            raise ScanRefusal("tensor_type", message, tensor.name.encode())
 
 
 def _tensor(cursor: Cursor) -> Tensor:

@@ -111,9 +111,9 @@ class Values:
         found = _ranged(value, key, code, low, high)
         if not value.is_array:
             return found * layers
-        if len(found) < layers:
+        if len(found) != layers:
             raise ScanRefusal("hparam_array", "a list has not one item per layer", key.encode())
-        return found[:layers]
+        return found
 
     def array(self, key: str) -> Value | None:
         """Return a list of whatever type, or None.

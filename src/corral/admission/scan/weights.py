@@ -24,14 +24,13 @@ from corral.admission.scan.tensors import Tensor
 _WINDOW_BYTES: Final = 1 << 19
 _SECONDS: Final = 20.0
 """A scan that is not deep looks at weights for so long."""
-_HALF, _BRAIN, _SINGLE, _DOUBLE = 0x7C00, 0x7F80, 0x7F800000, 0x7FF0000000000000
+_HALF, _BRAIN, _SINGLE = 0x7C00, 0x7F80, 0x7F800000
 _PLAIN: Final[dict[str, tuple[str, int]]] = {
     "F16": ("<u2", _HALF), "BF16": ("<u2", _BRAIN), "F32": ("<u4", _SINGLE),
-    "F64": ("<u8", _DOUBLE),
 }  # fmt: skip
 """Integer type and exponent bits of each kind that is a list of floats."""
 _SCALES: Final[dict[str, tuple[int, ...]]] = {
-    "Q4_0": (0,), "Q4_1": (0, 2), "Q5_0": (0,), "Q5_1": (0, 2), "Q8_0": (0,), "Q8_1": (0, 2),
+    "Q4_0": (0,), "Q4_1": (0, 2), "Q5_0": (0,), "Q5_1": (0, 2), "Q8_0": (0,),
     "Q2_K": (80, 82), "Q3_K": (108,), "Q4_K": (0, 2), "Q5_K": (0, 2), "Q6_K": (208,),
     "IQ1_S": (0,), "IQ2_XXS": (0,), "IQ2_XS": (0,), "IQ2_S": (0,), "IQ3_XXS": (0,), "IQ3_S": (0,),
     "IQ4_NL": (0,), "IQ4_XS": (0,), "TQ1_0": (52,), "TQ2_0": (64,), "Q1_0": (0,),
@@ -107,7 +106,7 @@ def _windows(fd: int, tensor: Tensor) -> Iterator[NDArray[np.uint8]]:
 
 
 def _finite_of(kind: str) -> Callable[[NDArray[np.uint8]], bool] | None:
-    """Return what decides whether whole blocks of one kind are finite; None for integers."""
+    """Return what decides whether whole blocks of one kind are finite; None if they must be."""
     if kind in _PLAIN:
         form, exponent = _PLAIN[kind]
         return lambda window: _all_below(window.view(form), exponent)
@@ -117,28 +116,21 @@ def _finite_of(kind: str) -> Callable[[NDArray[np.uint8]], bool] | None:
     if kind == "IQ1_M":
         return lambda window: _all_below(_scattered_scale(window, block_bytes), _HALF)
     places = _SCALES.get(kind, ())
-    form, exponent = ("<u4", _SINGLE) if kind == "Q8_K" else ("<u2", _HALF)
-    if kind == "Q8_K":
-        places = (0,)
     if not places:
         return None
-    return lambda window: all(
-        _all_below(_column(window, form, at, block_bytes), exponent) for at in places
-    )
+    return lambda window: all(_all_below(_column(window, at, block_bytes), _HALF) for at in places)
 
 
-def _column(window: NDArray[np.uint8], form: str, at: int, block_bytes: int) -> NDArray[Any]:
-    """Return the number at a place of each block, without a copy."""
+def _column(window: NDArray[np.uint8], at: int, block_bytes: int) -> NDArray[Any]:
+    """Return the 16-bit number at a place of each block, without a copy."""
     blocks = len(window) // block_bytes
-    return np.ndarray((blocks,), form, window.data, offset=at, strides=(block_bytes,))
+    return np.ndarray((blocks,), "<u2", window.data, offset=at, strides=(block_bytes,))
 
 
 def _scattered_scale(window: NDArray[np.uint8], block_bytes: int) -> NDArray[Any]:
     """Return the scales of IQ1_M, whose four nibbles lie in four words."""
     at = block_bytes - 8
-    first, second, third, fourth = (
-        _column(window, "<u2", at + 2 * n, block_bytes) for n in range(4)
-    )
+    first, second, third, fourth = (_column(window, at + 2 * n, block_bytes) for n in range(4))
     return (first >> 12) | ((second >> 8) & 0xF0) | ((third >> 4) & 0xF00) | (fourth & 0xF000)
 
 

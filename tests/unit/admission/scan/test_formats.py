@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.gguf_file import GgufFile, of_shape
+from tests.support.gguf_file import GgufFile, GgufTensor
 from tests.support.scanned import scan, verdict_of
 
 SOUND = GgufFile()
@@ -96,11 +96,9 @@ def test_an_archive_behind_a_model_is_refused_as_both() -> None:
 @pytest.mark.claim("ADM-31")
 def test_an_archive_inside_the_last_tensor_is_refused() -> None:
     archive = zipped("evil.sh")
-    room = -(-len(archive) // 128) * 32
-    hidden = replace(of_shape("rope_freqs.weight", room), kind=24, size_bytes=room, data=b"")
-    size = -(-len(archive) // 32) * 32
+    size = -(-len(archive) // 288) * 288  # whole blocks of Q4_0, aligned
     data = b"\0" * (size - len(archive)) + archive
-    hidden = replace(hidden, shape=(size,), size_bytes=size, data=data)
+    hidden = GgufTensor("rope_freqs.weight", (size // 18 * 32,), 2, size_bytes=size, data=data)
     file = replace(SOUND, tensors=(*SOUND.tensors, hidden))
     assert verdict_of(scan(file.encode())) == ("reject", "polyglot_zip")
     harmless = replace(hidden, data=data.replace(b"PK\x01\x02", b"PK\x01\x09"))

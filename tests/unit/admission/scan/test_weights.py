@@ -1,12 +1,15 @@
 """Padding that carries something, and weights that are no numbers."""
 
+import os
 import struct
 from dataclasses import replace
 
 import pytest
 from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
-from corral.admission.scan.weights import _PLAIN, _SCALES
+from corral.admission.scan.cursor import ScanRefusal
+from corral.admission.scan.tensors import Tensor
+from corral.admission.scan.weights import _PLAIN, _SCALES, check_finite
 from tests.support.gguf_file import GgufFile, GgufTensor
 from tests.support.scanned import worst_code
 
@@ -56,6 +59,36 @@ def test_a_block_exponent_that_is_none_is_refused() -> None:
     assert worst_code(with_weights("MXFP4", bytes(data), elements)) == (
         "reject", "weights_nonfinite",
     )  # fmt: skip
+
+
+def test_the_scattered_scale_of_iq1_m_is_put_together() -> None:
+    for nibbles, verdict in (
+        ((0, 0, 0xC000, 0x7000), "reject"), ((0, 0, 0x8000, 0x7000), "accept"),
+        ((0xF000, 0xF000, 0xF000, 0xF000), "reject"), ((0xFFF, 0xFFF, 0xFFF, 0xFFF), "accept"),
+    ):  # fmt: skip
+        data, elements, size_bytes = blocks("IQ1_M")
+        data[2 * size_bytes - 8 : 2 * size_bytes] = struct.pack("<4H", *nibbles)
+        assert worst_code(with_weights("IQ1_M", bytes(data), elements))[0] == verdict
+
+
+@pytest.mark.parametrize("kind", ["Q8_1", "Q8_K", "I8", "I16", "I32", "I64", "F64"])
+def test_types_that_weights_never_have_are_refused(kind: str) -> None:
+    data, elements, _ = blocks(kind, 32)
+    assert worst_code(with_weights(kind, bytes(data), elements)) == ("reject", "tensor_type")
+
+
+def test_what_there_was_no_time_for_is_a_remark_and_a_deep_scan_takes_it() -> None:
+    fd = os.memfd_create("weights")
+    os.write(fd, bytes(1 << 20) + b"\xff" * 4)
+    tensor = Tensor("w", ((1 << 18) + 1,), "F32", (1 << 18) + 1, (1 << 20) + 4, 0)
+    (found,) = check_finite([(fd, (tensor,))], deep=False, seconds=0)
+    assert (found.code, found.severity) == ("weights_unchecked", "info")
+    with pytest.raises(ScanRefusal, match="weights_nonfinite"):
+        check_finite([(fd, (tensor,))], deep=True, seconds=0)
+    os.truncate(fd, 1 << 20)
+    with pytest.raises(ScanRefusal, match="data_extent"):
+        check_finite([(fd, (tensor,))], deep=True)
+    os.close(fd)
 
 
 TINY = GgufTensor("rope_freqs.weight", (4,), 0, size_bytes=16)
