@@ -153,9 +153,49 @@ def test_doctor_tells_a_delegated_group_from_none(account: Account, group: Deleg
 def test_without_a_group_only_by_name(account: Account) -> None:
     refused = account.run("up", "--port", "0", "--json")
     assert refused.returncode == 1
-    assert json.loads(refused.stdout)["error"]["code"] == "feature_missing"
+    error = json.loads(refused.stdout)["error"]
+    assert error["code"] == "feature_missing"
+    assert "control groups of version 1" in error["remedy"]  # what this very host needs
     server = serve(account, None, "--allow-degraded=cgroup")
     try:
         assert ask(server)
     finally:
         assert server.stop(number=signal.SIGTERM) == 0
+
+
+LOOK_ALIKE = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from corral.cli.scope_unsafe import settle_scope
+from corral.core.config import Config
+from corral.service.scope import Surroundings
+if sys.argv[1:] == ["again"]:
+    here = replace(
+        Surroundings.look(), unified=True, manager=True, program=sys.argv[0] + ".run",
+        handed=frozenset({"cpu", "memory", "pids"}),
+    )
+    settle_scope(Config(), here)
+print("went on")
+"""
+
+
+@pytest.mark.claim("SVC-11")
+def test_a_scope_is_entered_in_place_of_the_process(account: Account) -> None:
+    """As this user, really without control groups; a script stands for systemd-run."""
+    program = account.place / "look_alike.py"
+    program.write_text(LOOK_ALIKE)
+    stand_in = account.place / "look_alike.py.run"
+    stand_in.write_text('#!/bin/sh\necho "$CORRAL_SCOPE $$ $*"\n')
+    stand_in.chmod(0o755)
+    python = str(account.place / "venv/bin/python3")
+    started = subprocess.Popen(
+        as_user(account.place, [python, str(program), "again"]), stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    out, err = started.communicate(timeout=60)
+    assert out.split() == [
+        "entered", str(started.pid), "--user", "--scope", "--quiet", "--collect",
+        "--property=Delegate=yes", "--", python, str(program), "again",
+    ]  # fmt: skip
+    assert "starting again in a scope" in err

@@ -1,7 +1,8 @@
 #!/bin/bash
 # Boot systemd as PID 1 of throw-away namespaces; nothing of the host is changed but one control
 # group for each hierarchy, which the caller removes. Arguments: place, uid.
-#   place/venv, place/home, place/units, place/probe  ->  place/result
+#   place/venv, place/home, place/units, place/probe.py  ->  place/result
+#   place/account, if it is there, is the user's home folder /home/corral
 set -e
 place=$1 uid=$2
 mount --make-rprivate /
@@ -25,14 +26,17 @@ mount --bind "$place/venv" /opt/corral
 mount -t tmpfs tmpfs /var/lib -o mode=755
 mkdir -p /var/lib/systemd /var/lib/corral
 mount --bind "$place/home" /var/lib/corral
-mkdir /run/test
+mount -t tmpfs tmpfs /home -o mode=755
+mkdir /home/corral /run/test
+[ ! -d "$place/account" ] || mount --bind "$place/account" /home/corral
 mount --bind "$place" /run/test
 cp /etc/passwd /etc/group /run/
-echo "corral:x:$uid:$uid::/var/lib/corral:/usr/sbin/nologin" >>/run/passwd
+echo "corral:x:$uid:$uid::/home/corral:/usr/sbin/nologin" >>/run/passwd
 echo "corral:x:$uid:" >>/run/group
 mount --bind /run/passwd /etc/passwd
 mount --bind /run/group /etc/group
-mkdir -p /run/systemd/system
+# unit-root: a user's systemd cannot make it; on a real host the first hardened system service did.
+mkdir -p /run/systemd/system /run/systemd/unit-root
 cp -r "$place/units/." /run/systemd/system/
 ip link set lo up
 export container=corral-test

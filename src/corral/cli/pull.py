@@ -93,6 +93,7 @@ def pull(
     from corral.admission.pull import pull_model
     from corral.admission.signing.demand import SignatureDemand
     from corral.cli.job_unsafe import job_launcher
+    from corral.cli.scope_unsafe import settle_scope
     from corral.engine.trial import EngineTrial
     from corral.tenancy.setup import prepare_home
 
@@ -102,6 +103,7 @@ def pull(
     place = Home.locate(home)
     settings = sandbox_settings(tier, runtime, allow_degraded)
     config = effective_config(place, settings)
+    settle_scope(config)
     prepare_home(place)
     with job_launcher(place, settings) as launcher, shown_progress() as progress:
         entry = pull_model(

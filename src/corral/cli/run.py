@@ -66,6 +66,7 @@ def run(
     from corral.cli.chat import Conversation, chat, speed_line
     from corral.cli.job_unsafe import job_launcher
     from corral.cli.models import find_model
+    from corral.cli.scope_unsafe import settle_scope
     from corral.engine.local import LocalWorker
     from corral.engine.sizing import engine_start
     from corral.engine.wire import Sampling
@@ -73,6 +74,7 @@ def run(
     place = open_home(home)
     settings = sandbox_settings(tier, runtime, allow_degraded)
     config = effective_config(place, settings)
+    settle_scope(config)
     entry = find_model(place, model)
     if prompt == "-" or (prompt is None and (as_json or not sys.stdin.isatty())):
         prompt = piped_prompt()

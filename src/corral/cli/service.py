@@ -67,14 +67,18 @@ def upgrade(
     user: UserOption = False,
     root: RootOption = None,
     program: ProgramOption = None,
+    restart: Annotated[
+        bool,
+        typer.Option("--restart/--no-restart", help="Restart what runs; else say how it is done."),
+    ] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Replace the units by those of this version; address and drop-ins stay.
+    """Replace the units by those of this version, and restart what runs; address and drop-ins stay.
 
     Example: corral service upgrade
     """
     layout = Layout.choose(personal=user, root=root, program=program, listen=DEFAULT_LISTEN)
-    _report(installation.upgrade(layout), as_json=as_json)
+    _report(installation.upgrade(layout, restart=restart), as_json=as_json)
 
 
 @app.command("uninstall")

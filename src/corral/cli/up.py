@@ -26,6 +26,7 @@ from corral.cli.options import (
     effective_config,
     sandbox_settings,
 )
+from corral.cli.scope_unsafe import settle_scope
 from corral.cli.serving import Serving, note_serving
 from corral.cli.terminal import notes, print_error, print_json, print_note
 from corral.core.config import Config
@@ -85,6 +86,8 @@ def up(
     if listener:
         settings["listen.host"], settings["listen.port"] = listener.getsockname()[:2]
     config = effective_config(place, settings)
+    if not listener:
+        settle_scope(config)
     first = prepare(place, config, first_keys)
     with shown_if_it_fails(first):
         enter_leaf()

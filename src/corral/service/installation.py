@@ -33,14 +33,22 @@ def install(layout: Layout) -> list[str]:
     check_ownership(files)
     done = [line for path, text in files.items() if (line := _write(path, text))]
     if layout.live:
-        if not layout.personal:
+        if layout.personal:
+            done += _make_folder(layout.state)
+        else:
             done += _make_account(layout.root / layout.state.relative_to("/"))
         done += _reload(layout)
     return done
 
 
-def upgrade(layout: Layout) -> list[str]:
+def upgrade(layout: Layout, *, restart: bool = True) -> list[str]:
     """Replace the units of an installation; its address and the operator's drop-ins stay.
+
+    What runs is restarted even if no unit changed: it still is the program of before.
+
+    Args:
+        layout: what was installed.
+        restart: stop what runs and start it anew; else say how that is done.
 
     Raises:
         CorralError: code `not_installed`, and those of `install`.
@@ -52,7 +60,10 @@ def upgrade(layout: Layout) -> list[str]:
         )
     found = _LISTEN.search(socket.read_text(encoding="utf-8"))
     done = install(replace(layout, listen=found[1]) if found else layout)
-    return [*done, *(f"kept {path}" for path in drop_ins(layout))]
+    if layout.live and manager_runs(personal=layout.personal):
+        done.append(_restart(layout, really=restart))
+    done += [f"kept {path}" for path in drop_ins(layout)]
+    return done
 
 
 def uninstall(layout: Layout, *, purge: bool) -> list[str]:
@@ -135,6 +146,14 @@ def _write(path: Path, text: str) -> str:
     return f"{'wrote' if before == 'missing' else 'replaced'} {path}"
 
 
+def _make_folder(state: Path) -> list[str]:
+    """Make what the user's unit binds: without it systemd refuses to start the service."""
+    if state.exists():
+        return []
+    state.mkdir(mode=0o700, parents=True)
+    return [f"made {state}"]
+
+
 def _make_account(state: Path) -> list[str]:
     done = []
     try:
@@ -153,6 +172,17 @@ def _make_account(state: Path) -> list[str]:
             remedy=f"if it is to be the service's: sudo chown -R {USER}:{USER} {state}",
         )  # fmt: skip
     return done
+
+
+def _restart(layout: Layout, *, really: bool) -> str:
+    # The service requires its socket: restarting that alone would stop the service for good.
+    units = ("corral.socket", "corral.service")
+    if really:
+        # `try-`: what does not run is not started.
+        systemctl("try-restart", *units, personal=layout.personal)
+        return f"restarted {' '.join(units)}, where they ran"
+    scope = " --user" if layout.personal else ""
+    return f"not restarted: systemctl{scope} try-restart {' '.join(units)}"
 
 
 def _reload(layout: Layout) -> list[str]:

@@ -54,7 +54,7 @@ class Layout:
         found = program or this_program()
         state = _personal_state() if personal else STATE
         layout = cls(personal, root or Path("/"), found, state, parse_listen(listen))
-        for path in (found, state):
+        for path in (found, state, *layout.hidden_parts()):
             if not _PLAIN_PATH.fullmatch(str(path)) or "@@" in str(path):
                 raise CorralError(
                     "bad_path", f"{path} holds characters that mean something in a unit",
@@ -63,6 +63,16 @@ class Layout:
         if not personal and not program:
             layout.check_program_is_visible()
         return layout
+
+    def hidden_parts(self) -> list[Path]:
+        """Return folders of the program that the user's unit hides unless it binds them."""
+        parts = {self.program.parent.parent}
+        if self.program == this_program():
+            package = Path(__file__).parents[2]  # elsewhere where corral was installed editable
+            parts |= {Path(sys.prefix), Path(sys.base_prefix), package}
+        parts |= {path.resolve() for path in parts}
+        hidden = {p for p in parts if any(p.is_relative_to(folder) for folder in _HIDDEN)}
+        return sorted(p for p in hidden if not hidden & set(p.parents))
 
     def check_program_is_visible(self) -> None:
         """Refuse a Python that the hardened unit could not see.
@@ -114,6 +124,7 @@ class Layout:
             ("PROGRAM", self.program),
             ("HOME", self.state),
             ("LISTEN", self.listen),
+            ("VISIBLE", " ".join(str(path) for path in self.hidden_parts())),
         ):
             text = text.replace(f"@{key}@", str(value))
         return text

@@ -121,6 +121,31 @@ def test_on_a_live_machine(layout: Layout, monkeypatch: pytest.MonkeyPatch, tmp_
     assert machine.done[-2:] == ["disable --now corral.socket corral.service", "daemon-reload"]
 
 
+@pytest.mark.parametrize("personal", [False, True])
+def test_an_upgrade_restarts_what_runs_or_says_how(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, personal: bool
+) -> None:
+    machine = Machine(monkeypatch, account=True)
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/config")
+    live = replace(
+        layout, state=tmp_path / "state" if personal else Path("/state"), personal=personal
+    )
+    installation.install(live)
+    assert personal <= (tmp_path / "state").is_dir()
+    done = installation.upgrade(live)
+    assert machine.done[-2:] == ["daemon-reload", "try-restart corral.socket corral.service"]
+    assert done[-1] == "restarted corral.socket corral.service, where they ran"
+    machine.done.clear()
+    scope = " --user" if personal else ""
+    assert installation.upgrade(live, restart=False)[-1] == (
+        f"not restarted: systemctl{scope} try-restart corral.socket corral.service"
+    )
+    assert machine.done == ["daemon-reload"]
+    # Nobody to ask: an image that is being built.
+    monkeypatch.setattr(installation, "manager_runs", lambda *, personal: False)
+    assert installation.upgrade(live) == []
+
+
 def test_a_state_folder_of_somebody_else(
     layout: Layout, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

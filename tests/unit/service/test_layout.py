@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from corral.core.errors import CorralError
-from corral.service.layout import Layout, parse_listen
+from corral.service.layout import DEFAULT_LISTEN, Layout, parse_listen, this_program
 
 
 def chosen(**changes: object) -> Layout:
@@ -74,3 +75,19 @@ def test_a_python_that_the_service_could_not_see(
         chosen(program=None)
     assert caught.value.code == "program_hidden"
     assert chosen(program=None, personal=True)
+
+
+def test_a_users_unit_shows_where_corral_lies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "prefix", "/home/me/venv")
+    monkeypatch.setattr(sys, "base_prefix", "/root/python")
+    layout = Layout(
+        personal=True, root=Path("/"), program=this_program(), state=Path("/home/me/state"),
+        listen=DEFAULT_LISTEN,
+    )  # fmt: skip
+    parts = layout.hidden_parts()
+    assert {Path("/home/me/venv"), Path("/root/python")} <= set(parts)
+    assert not any(part in other.parents for part in parts for other in parts)
+    (unit,) = (text for path, text in layout.files().items() if path.name == "corral.service")
+    assert f"BindReadOnlyPaths={' '.join(map(str, parts))}\n" in unit
+    assert "BindPaths=/home/me/state -%t/systemd/notify\n" in unit
+    assert replace(layout, program=Path("/usr/bin/corral")).hidden_parts() == []
