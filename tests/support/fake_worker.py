@@ -64,7 +64,7 @@ def requests():
         message = json.loads(line)
         if message["op"] == "cancel":
             CANCELLED.add(message["id"])
-        else:
+        elif message["op"] == "gen":
             yield message
 
 

@@ -19,6 +19,7 @@ from corral.engine.worker_link import Deadlines, Item, Stream
 from corral.ipc.messages import StartEngine, WorkerEnded
 from corral.tenancy.ward import Ward
 from tests.support.fake_launcher import FakeLauncher
+from tests.support.served_template import TEXT
 
 FAST = Deadlines(load_s=1, first_chunk_s=0.6, next_chunk_s=0.6, cancel_s=0.6)
 EAGER = RestartPolicy(first_delay_s=0.05, crashes_max=3, quarantine_s=30)
@@ -71,7 +72,7 @@ async def ask(
     config: Config | None = None,
 ) -> Stream | Unavailable:  # fmt: skip
     return await router.open(
-        start(model, tenant, config), Sampling(max_tokens=tokens), None, prompt
+        start(model, tenant, config), TEXT, Sampling(max_tokens=tokens), None, prompt
     )
 
 

@@ -201,10 +201,11 @@ class _Pull:
         self.progress("scan", 0, 0)
         part = Part(str(self.model), blob.path)
         report = scan_sealed([part], home=self.home, launcher=self.launcher)
-        scanned = _passed(verified.scan(report))
+        replacing = self.config.admission.template == "replace"
+        scanned = _passed(verified.scan(report, replacing=replacing))
         # 5 trial
         self.progress("trial", 0, 0)
-        trialled = _passed(scanned.trial(self.trial.load(blob.digest)))
+        trialled = _passed(scanned.trial(self.trial.load(blob.digest, scanned.template.text)))
         # 6 admit
         self.progress("admit", 0, 0)
         receipt = make_receipt(

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from corral.admission.report import Finding
 from corral.admission.signing.signer import Signer
+from corral.admission.template.choice import ServedTemplate
 from corral.admission.trusted_model import Trialled, Trust
 from corral.core.errors import CorralError
 from corral.core.ids import ModelName
@@ -49,6 +50,7 @@ class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         engine: what the trial load ran, empty if it did not say.
         weights_bytes, kv_bytes_per_token, context_train_tokens: the resource estimate.
         control_tokens: texts that input must never contain.
+        template: what the engine is given to render chats with, whatever the file has.
         fetched_at, admitted_at: Unix seconds.
         readmitted_from_store: this admission fetched, scanned and tried nothing: the operator gave
             the digest of a file that an earlier one had put into the store.
@@ -82,6 +84,7 @@ class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     context_train_tokens: int
     has_chat_template: bool
     control_tokens: tuple[str, ...]
+    template: ServedTemplate
     fetched_at: int
     admitted_at: int
     readmitted_from_store: bool = False
@@ -126,6 +129,7 @@ def make_receipt(
         context_train_tokens=facts.context_train_tokens,
         has_chat_template=facts.has_chat_template,
         control_tokens=facts.control_tokens,
+        template=scanned.template,
         fetched_at=fetched_at,
         admitted_at=admitted_at,
     )

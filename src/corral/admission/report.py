@@ -14,12 +14,15 @@ from msgspec import Meta
 
 SCANNER: Final = "corral-scan 4 (gguf 0.19)"
 """Name and version in every receipt; raise it when a rule changes."""
-REPORT_BYTES: Final = 1 << 20
+REPORT_BYTES: Final = 3 << 20
 """Longest report line of a scan job."""
 FINDINGS: Final = 256
 CONTROL_TOKENS: Final = 8192
 """Gemma reserves 6,242 of its tokens for uses to come."""
 CONTROL_TOKEN_CHARS: Final = 128
+TEMPLATE_CHARS: Final = 256 << 10
+TEMPLATE_CODES: Final = "template_"
+"""How the codes of all findings about chat templates begin."""
 
 Severity = Literal["info", "flag", "reject"]
 Verdict = Literal["accept", "flag", "reject"]
@@ -27,6 +30,7 @@ Kind = Literal["model", "adapter", "projector", "control_vector"]
 
 _Slug = Annotated[str, Meta(pattern=r"\A[a-z0-9_]{1,48}\Z")]
 _Text = Annotated[str, Meta(max_length=400)]
+_Name = Annotated[str, Meta(max_length=100)]
 _Count = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 
 
@@ -71,6 +75,30 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ]
 
 
+class TemplateReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What became of a model's chat template in the scan.
+
+    Attributes:
+        outcome: `known` in the catalogue; `passed` all checks; `refused` by one; `absent`.
+        name: of the catalogue's entry, if known.
+        sha256: of the template's normal form; empty if absent.
+        text: the normal form, if known or passed.
+        built_in: name of the built-in that fits the vocabulary; empty if none does.
+        nearest: name of the catalogue's most similar entry, if the template is not known.
+        added: escaped lines of the template that this entry has not.
+        missing: how many lines of the entry the template has not.
+    """
+
+    outcome: Literal["known", "passed", "refused", "absent"]
+    name: _Name = ""
+    sha256: Annotated[str, Meta(pattern=r"\A(?:[0-9a-f]{64})?\Z")] = ""
+    text: Annotated[str, Meta(max_length=TEMPLATE_CHARS)] = ""
+    built_in: _Name = ""
+    nearest: _Name = ""
+    added: Annotated[tuple[Annotated[str, Meta(max_length=160)], ...], Meta(max_length=40)] = ()
+    missing: _Count = 0
+
+
 class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The result of one scan.
 
@@ -78,6 +106,7 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         kind: what the file is; only a `model` can be served by itself.
         facts: of a model; None unless its structure is sound.
         scanner: name and version of what scanned.
+        template: of a model whose structure is sound.
     """
 
     verdict: Verdict
@@ -85,16 +114,29 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     facts: Facts | None
     scanner: Annotated[str, Meta(max_length=80)]
     kind: Kind = "model"
+    template: TemplateReport | None = None
+
+    @property
+    def only_template(self) -> bool:
+        """Whether nothing but the chat template is wrong with the file."""
+        return self.verdict != "accept" and all(
+            finding.severity == "info" or finding.code.startswith(TEMPLATE_CODES)
+            for finding in self.findings
+        )
 
 
 _decoder: Final = msgspec.json.Decoder(Report)
 
 
 def make_report(
-    findings: tuple[Finding, ...], facts: Facts | None, scanner: str, kind: Kind = "model"
+    findings: tuple[Finding, ...],
+    facts: Facts | None,
+    scanner: str,
+    kind: Kind = "model",
+    template: TemplateReport | None = None,
 ) -> Report:
     """Return the report whose verdict follows from its findings."""
-    return Report(_verdict(findings, facts, kind), findings, facts, scanner, kind)
+    return Report(_verdict(findings, facts, kind), findings, facts, scanner, kind, template)
 
 
 def encode_report(report: Report) -> bytes:
@@ -109,6 +151,9 @@ def parse_report(line: bytes) -> Report | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     texts = [report.scanner, *(t for f in report.findings for t in (f.message, f.where))]
+    if report.template is not None:
+        found = report.template
+        texts += [found.name, found.built_in, found.nearest, *found.added]
     if not all(text.isprintable() for text in texts):
         return None
     if report.verdict != _verdict(report.findings, report.facts, report.kind):

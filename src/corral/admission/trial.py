@@ -32,8 +32,8 @@ class TrialResult:
 class TrialLoader(Protocol):
     """Loads a quarantined blob in an engine jail."""
 
-    def load(self, digest: Digest) -> TrialResult:
-        """Load `HOME/quarantine/blobs/<digest>`, generate one token, stop."""
+    def load(self, digest: Digest, template: str) -> TrialResult:
+        """Load `HOME/quarantine/blobs/<digest>` with a chat template, generate one token, stop."""
         ...
 
 

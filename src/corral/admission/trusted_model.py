@@ -22,6 +22,7 @@ from corral.admission.expectation import Expectation
 from corral.admission.report import Facts, Finding, Report
 from corral.admission.signing.signer import Signer
 from corral.admission.signing.verification import SignedModel
+from corral.admission.template.choice import ServedTemplate, choose_template
 from corral.admission.trial import TrialResult
 from corral.advisories.database import Advisories
 from corral.advisories.record import Advisory
@@ -153,24 +154,32 @@ class Verified(_Sealed):
     expect: Expectation
     signers: tuple[Signer, ...]
 
-    def scan(self, report: Report) -> Scanned | Denied:
+    def scan(self, report: Report, *, replacing: bool = False) -> Scanned | Denied:
         """Step 4: only an `accept` with facts goes on; a flag needs a policy that does not exist.
 
-        Fail closed: a flagged model is refused like a rejected one.
+        Fail closed: a flagged model is refused like a rejected one, unless only its chat template
+        is at fault and the operator has said that such a template is replaced (`replacing`).
         """
-        if report.verdict == "accept" and report.facts is not None:
-            return Scanned(seal=_SEAL, verified=self, report=report, facts=report.facts)
-        return _denied_by_scan(report)
+        facts, found = report.facts, report.template
+        if facts is None or found is None:
+            return _denied_by_scan(report)
+        if report.verdict != "accept" and not (replacing and report.only_template):
+            return _denied_by_scan(report)
+        template = choose_template(found, replacing=replacing)
+        if template is None:
+            return _denied_by_scan(report)
+        return Scanned(seal=_SEAL, verified=self, report=report, facts=facts, template=template)
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scanned(_Sealed):
-    """Step 4. The structure is sound and `facts` describe it."""
+    """Step 4. The structure is sound and `facts` describe it; the engine will get `template`."""
 
     verified: Verified
     report: Report
     facts: Facts
+    template: ServedTemplate
 
     def trial(self, result: TrialResult) -> Trialled | Denied:
         """Step 5: the engine must have loaded it."""

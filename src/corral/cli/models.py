@@ -52,6 +52,10 @@ def show(model: ModelArgument, home: HomeOption = None, as_json: JsonOption = Fa
         print_json(document)
         return
     receipt = document.pop("receipt")
+    template = receipt["template"]
+    receipt["template"] = " ".join(
+        filter(None, (template["outcome"], template["name"], template["sha256"]))
+    )
     print_facts(document.items())
     print_note("receipt (its signature was verified just now)")
     print_facts((f"  {name}", value) for name, value in receipt.items())

@@ -86,8 +86,11 @@ def run(
     )
     with job_launcher(place, settings) as launcher, ExitStack() as stack:
         with shown_load(entry.name) as loading:
+            template = entry.receipt.template.text
             worker = stack.enter_context(
-                LocalWorker(launcher, start, config.engine.load_timeout_s, loading=loading)
+                LocalWorker(
+                    launcher, start, template, config.engine.load_timeout_s, loading=loading
+                )
             )
         talk = Conversation(worker=worker, sampling=sampling, system=system)
         if prompt is None:

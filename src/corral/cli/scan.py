@@ -29,7 +29,7 @@ from corral.core.errors import CorralError
 from corral.core.home import Home
 
 if TYPE_CHECKING:
-    from corral.admission.report import Report
+    from corral.admission.report import Report, TemplateReport
     from corral.admission.scan.request import Companion
 
 _ORDER = {"info": 0, "flag": 1, "reject": 2}
@@ -155,4 +155,17 @@ def _show(report: Report) -> None:
         ),
         empty="nothing found",
     )
+    if report.template is not None:
+        _show_template(report.template)
     print_note(f"verdict: {report.verdict}")
+
+
+def _show_template(template: TemplateReport) -> None:
+    name = f" ({template.name})" if template.name else ""
+    print_note(f"chat template: {template.outcome}{name}")
+    if template.nearest:
+        print_note(
+            f"most like {template.nearest}, without {template.missing} of its lines and with:"
+        )
+        for line in template.added:
+            print_note(f"  + {line}")

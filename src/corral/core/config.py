@@ -130,6 +130,13 @@ class Trust:
 
 
 @dataclass(frozen=True, slots=True)
+class Admission:
+    """What becomes of a model whose chat template is refused: `refuse` it, or `replace` that."""
+
+    template: str = "refuse"
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The effective configuration tree."""
 
@@ -142,6 +149,7 @@ class Config:
     limits: Limits = field(default_factory=Limits)
     fetch: Fetch = field(default_factory=Fetch)
     trust: Trust = field(default_factory=Trust)
+    admission: Admission = field(default_factory=Admission)
 
 
 def isolation_level(config: Config, _tenant: str) -> str:
@@ -183,6 +191,7 @@ _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "tier_by_trust.trusted": ("", *TIERS),
     "sandbox.runtime": RUNTIMES,
     "sandbox.allow_degraded": DEGRADABLE,
+    "admission.template": ("refuse", "replace"),
     "isolation.level": ("standard", "strict"),
 }
 

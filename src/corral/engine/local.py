@@ -25,6 +25,7 @@ from corral.engine.wire import (
     Fatal,
     FromWorker,
     Generate,
+    Load,
     Ready,
     WireError,
     encode_line,
@@ -46,7 +47,8 @@ class LocalWorker:
     """
 
     def __init__(
-        self, launcher: LauncherClient, start: StartEngine, load_timeout_s: float = 120,
+        self, launcher: LauncherClient, start: StartEngine, template: str,
+        load_timeout_s: float = 120,
         *, loading: Callable[[int], None] | None = None,
     ) -> None:  # fmt: skip
         """Prepare a worker; entering the context starts it.
@@ -54,12 +56,14 @@ class LocalWorker:
         Args:
             launcher: starts its jail.
             start: what to start.
+            template: chat template of the model's receipt.
             load_timeout_s: longest wait for its model.
             loading: called some times a second while it loads, with its resident memory in bytes
                 as the launcher reads it (0: not readable).
         """
         self._launcher = launcher
         self._start = start
+        self._template = template
         self._load_timeout_s = load_timeout_s
         self._loading = loading
         self._conversation = Conversation()
@@ -84,6 +88,7 @@ class LocalWorker:
             os.set_blocking(stderr, False)
             self._selector.register(stdout, selectors.EVENT_READ)
             self._selector.register(stderr, selectors.EVENT_READ)
+            self._write(encode_line(Load(self._template)))
             self.ready = self._loaded()
             self._launcher.confirm_sealed(self._worker_id)
         except BaseException:

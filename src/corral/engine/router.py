@@ -32,6 +32,7 @@ class WorkerKey:
     parallel: int
     threads: int
     memory_bytes: int
+    template: str
 
 
 class Router:
@@ -76,20 +77,30 @@ class Router:
     async def open(
         self,
         start: StartEngine,
+        template: str,
         sampling: Sampling,
         messages: tuple[Message, ...] | None,
         prompt: str | None,
     ) -> Stream | Unavailable:
-        """Send one request to the worker of its tenant, starting it if need be."""
+        """Send one request to the worker of its tenant, starting it if need be.
+
+        Args:
+            start: what to start.
+            template: chat template of the model's receipt.
+            sampling: as in `Generate`.
+            messages: as in `Generate`.
+            prompt: as in `Generate`.
+        """
         key = WorkerKey(
             start.tenant, start.digest, start.context_tokens, start.parallel, start.threads,
-            start.memory_bytes,
+            start.memory_bytes, template,
         )  # fmt: skip
         supervisor = self._supervisors.get(key)
         if supervisor is None:
             supervisor = self._supervisors[key] = Supervisor(
                 self._launcher,
                 start,
+                template,
                 deadlines=self._deadlines,
                 policy=self._policy,
                 ward=self._ward,

@@ -67,6 +67,7 @@ class Supervisor:
     Args:
         launcher: where workers come from.
         start: the request that starts this worker.
+        template: chat template of the model's receipt.
         deadlines: how long the worker may be silent.
         policy: when it is started again.
         ward: who is not to be started for a while.
@@ -82,6 +83,7 @@ class Supervisor:
         self,
         launcher: LauncherLink,
         start: StartEngine,
+        template: str,
         *,
         deadlines: Deadlines,
         policy: RestartPolicy,
@@ -94,6 +96,7 @@ class Supervisor:
         self.idle_since_s = self._loop.time()
         self._launcher = launcher
         self._start = start
+        self._template = template
         self._deadlines = deadlines
         self._policy = policy
         self._ward = ward
@@ -249,6 +252,7 @@ class Supervisor:
         self._worker_id, self._confirmed = started.worker_id, False
         link = WorkerLink(
             pipes,
+            template=self._template,
             deadlines=self._deadlines,
             on_broken=partial(self._broken, started.worker_id),
         )

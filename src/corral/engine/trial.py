@@ -23,7 +23,7 @@ class EngineTrial:
         self._launcher = launcher
         self._config = config
 
-    def load(self, digest: Digest) -> TrialResult:
+    def load(self, digest: Digest, template: str) -> TrialResult:
         """Load HOME/quarantine/blobs/`digest` in a jail and let it make one token.
 
         Returns:
@@ -32,9 +32,10 @@ class EngineTrial:
             `trial_no_answer`, or the launcher's own refusal.
         """
         start = trial_start(digest, self._config)
+        wait_s = self._config.engine.load_timeout_s
         request = Generate(id=1, sampling=Sampling(max_tokens=1, temperature=0.0), prompt="Hello")
         try:
-            with LocalWorker(self._launcher, start, self._config.engine.load_timeout_s) as worker:
+            with LocalWorker(self._launcher, start, template, wait_s) as worker:
                 for message in worker.generate(request):
                     if isinstance(message, End):
                         return TrialResult(ok=True, code="", engine=worker.ready.engine)

@@ -4,8 +4,9 @@ Trust: imported by the gateway [net] and by the worker [jail].
 Input: each side checks the other: one line is at most `WIRE_LINE_BYTES`, unknown fields and types
 are refused. A worker that breaks the schema is killed.
 
-A worker prints `Ready` (or `Fatal`) once, then answers each `Generate` with any number of `Chunk`
-and exactly one `End` or `Failed` of the same id. `Cancel` makes the end come soon.
+A worker is told to `Load` first. It prints `Ready` (or `Fatal`) once, then answers each `Generate`
+with any number of `Chunk` and exactly one `End` or `Failed` of the same id. `Cancel` makes the end
+come soon.
 """
 
 from __future__ import annotations
@@ -18,6 +19,16 @@ from corral.core.limits import WIRE_LINE_BYTES
 
 SEAL_FAILED: Final = "seal_failed"
 """The code of a worker that could not lock itself in; it takes no request."""
+
+
+class Load(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field="op", tag="load"):
+    """The first line to each worker: load the model of the command line.
+
+    Attributes:
+        template: chat template of the model's receipt, which the engine uses instead of the file's.
+    """
+
+    template: str
 
 
 class Message(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -146,7 +157,7 @@ class Failed(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field=
 
 _T = TypeVar("_T")
 
-ToWorker = Generate | Cancel
+ToWorker = Load | Generate | Cancel
 FromWorker = Ready | Fatal | Chunk | End | Failed
 
 _encoder: Final = msgspec.json.Encoder()

@@ -34,6 +34,7 @@ from corral.engine.worker_wire import (
     failed,
     fatal,
     parse_line,
+    parse_load,
     ready,
 )
 
@@ -183,10 +184,12 @@ def main() -> None:
     set_thread_policy(options.threads)
     limit_arenas()
     engine: Engine = XllamacppEngine()
+    lines = read_lines(_STDIN)
     try:
         seal = Seal(options.sealed_profile, landlock=options.landlock)
         seal.before_load(options.model_path)
         try:
+            options.template = parse_load(next(lines, b""))
             engine.load(options)
         except Exception as error:
             give_up(output, "load_failed", error)
@@ -199,7 +202,7 @@ def main() -> None:
     except SealError as error:
         give_up(output, "seal_failed", error)
     output.send([ready(engine.name, int((time.monotonic() - began) * 1000))])
-    for line in read_lines(_STDIN):
+    for line in lines:
         worker.take(parse_line(line))
     os._exit(0)  # engine threads may still compute; nobody waits for them
 

@@ -29,6 +29,7 @@ from corral.engine.wire import (
     Fatal,
     FromWorker,
     Generate,
+    Load,
     Message,
     Ready,
     Sampling,
@@ -157,12 +158,18 @@ class WorkerLink:
 
     Args:
         pipes: stdin, stdout and stderr of the worker; the link owns them from now on.
+        template: chat template of the model's receipt.
         deadlines: how long it may be silent.
         on_broken: called once with a code when the worker is no longer usable.
     """
 
     def __init__(
-        self, pipes: Pipes, *, deadlines: Deadlines, on_broken: Callable[[str], None]
+        self,
+        pipes: Pipes,
+        *,
+        template: str,
+        deadlines: Deadlines,
+        on_broken: Callable[[str], None],
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.deadlines = deadlines
@@ -182,6 +189,7 @@ class WorkerLink:
         self.loop.add_reader(self._stdout, self._stdout_readable)
         self.loop.add_reader(self._stderr, self._stderr_readable)
         self._ticker = self.loop.call_later(_TICK_S, self._tick)
+        self._send(Load(template))
 
     async def loaded(self) -> Ready | Fatal | Broken:
         """Wait until the model is loaded or cannot be."""

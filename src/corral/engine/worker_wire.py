@@ -105,6 +105,7 @@ def _is_messages(value: Any) -> bool:
 
 _GENERATE: dict[str, Check] = {"op": _is_text, "id": _is_int, "sampling": _is_sampling}
 _ASKED: dict[str, Check] = {"messages": _or_none(_is_messages), "prompt": _or_none(_is_text)}
+_LOAD: dict[str, Check] = {"op": _is_text, "template": _is_text}
 _CANCEL: dict[str, Check] = {"op": _is_text, "id": _is_int}
 
 
@@ -124,6 +125,22 @@ def parse_line(line: bytes) -> Generate | Cancel:
     if kind == "gen" and _is_record(found, _GENERATE, _ASKED):
         return Generate(found["id"], found["sampling"], found.get("messages"), found.get("prompt"))
     raise LineError("not of the schema")
+
+
+def parse_load(line: bytes) -> str:
+    """Parse the first line that the gateway sends; return the chat template.
+
+    Raises:
+        LineError: not of the schema, or the template is empty: the engine would take the file's.
+    """
+    try:
+        found = decode(line)
+    except ValueError as error:
+        raise LineError("not JSON") from error
+    if not _is_record(found, _LOAD, {}) or found["op"] != "load" or not found["template"]:
+        raise LineError("not of the schema")
+    template: str = found["template"]
+    return template
 
 
 def ready(engine: str, load_ms: int) -> Line:

@@ -165,7 +165,8 @@ class Sanitised(_Sealed):
             estimate=entry.receipt,
             config=config,
         )
-        stream = await router.open(start, ask.sampling, ask.messages, ask.prompt)
+        template = entry.receipt.template.text
+        stream = await router.open(start, template, ask.sampling, ask.messages, ask.prompt)
         if isinstance(stream, Unavailable):
             return unavailable(stream)
         return Routed(seal=_SEAL, sanitised=self, ask=ask, stream=stream)

@@ -12,6 +12,7 @@ from corral.core.errors import CorralError
 from corral.engine.local import LocalWorker
 from corral.ipc.messages import WorkerEnded
 from tests.support.jail_job import engine_start, job_launcher
+from tests.support.served_template import TEXT
 from tests.support.server import MODEL, RunningServer, copy_home, wait_until
 
 LIES = {
@@ -71,11 +72,11 @@ def test_for_one_command_too(
     needs_runtime(runtime)
     home = copy_home(hostile_home, tmp_path / "home")
     with job_launcher(home, sandbox__runtime=runtime) as launcher:
-        with LocalWorker(launcher, engine_start()) as worker:  # control
+        with LocalWorker(launcher, engine_start(), TEXT) as worker:  # control
             assert worker.ready.engine
         with (
             pytest.raises(CorralError) as caught,
-            LocalWorker(launcher, engine_start(tenant="half")),
+            LocalWorker(launcher, engine_start(tenant="half"), TEXT),
         ):
             pass
         assert caught.value.code == "seal_failed"
@@ -92,5 +93,5 @@ def test_under_gvisor_the_sentry_is_looked_at(
     home = copy_home(hostile_home, tmp_path / "home")
     with job_launcher(home, sandbox__runtime="runsc") as launcher:
         for tenant in ("default", "bare"):
-            with LocalWorker(launcher, engine_start(tenant=tenant)) as worker:
+            with LocalWorker(launcher, engine_start(tenant=tenant), TEXT) as worker:
                 assert worker.ready.engine

@@ -27,9 +27,11 @@ class Trial:
     def __init__(self, home: Home, *, ok: bool = True) -> None:
         self.home, self.ok, self.loads = home, ok, 0
         self.engine = installed_engine()
+        self.template = ""
 
-    def load(self, digest: Digest) -> TrialResult:
+    def load(self, digest: Digest, template: str) -> TrialResult:
         self.loads += 1
+        self.template = template
         assert (self.home.quarantine / "blobs" / digest).stat().st_mode & 0o777 == 0o444
         return TrialResult(
             ok=self.ok, code="" if self.ok else "model_load_failed", engine=self.engine

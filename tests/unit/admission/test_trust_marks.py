@@ -14,6 +14,7 @@ from corral.admission.trust_marks import write_trust_marks
 from corral.admission.trusted_model import Trust
 from corral.core.home import Home
 from corral.pki.receipt_key import load_receipt_key
+from tests.support.served_template import SERVED
 
 
 def admit(home: Home, name: str, trust: Trust, digest: str = "a" * 64) -> None:
@@ -23,7 +24,7 @@ def admit(home: Home, name: str, trust: Trust, digest: str = "a" * 64) -> None:
         scanner="s", findings=(), policy="p", engine="e", architecture="llama",
         quantisation="F32", parameters=1, block_count=1, vocabulary_tokens=1, weights_bytes=1,
         kv_bytes_per_token=1, context_train_tokens=1, has_chat_template=True, control_tokens=(),
-        fetched_at=1, admitted_at=2,
+        template=SERVED, fetched_at=1, admitted_at=2,
     )  # fmt: skip
     put_row(home, made, *sign_receipt(made, load_receipt_key(home)))
 

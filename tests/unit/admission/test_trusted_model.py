@@ -19,6 +19,7 @@ from corral.admission.trusted_model import (
 from corral.advisories.database import Advisories
 from corral.core.errors import CorralError
 from corral.core.ids import Digest
+from tests.support.served_template import PASSED
 
 DIGEST = Digest("a" * 64)
 OTHER = Digest("b" * 64)
@@ -28,7 +29,7 @@ FACTS = Facts(
     quantisation="F32", has_chat_template=False, control_tokens=(),
 )  # fmt: skip
 NONE_BAD = Advisories.of(())
-CLEAN = make_report((), FACTS, "s 1")
+CLEAN = make_report((), FACTS, "s 1", template=PASSED)
 
 
 def quarantined(wheel_sha256: str = "") -> Quarantined:

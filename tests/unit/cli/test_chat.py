@@ -17,6 +17,7 @@ from corral.engine.sizing import trial_start
 from corral.engine.wire import Chunk, End, Failed, Generate, Sampling, Usage
 from corral.ipc.client import LauncherClient
 from tests.support.fake_launcher import FakeLauncher
+from tests.support.served_template import TEXT
 
 
 class Scripted:
@@ -139,7 +140,10 @@ def test_chat_goes_on_after_a_turn_that_no_worker_takes(
     typed = iter(["x" * WIRE_LINE_BYTES, "hello", "/bye"])
     monkeypatch.setattr("builtins.input", lambda _prompt: next(typed))
     start = trial_start(Digest("a" * 64), Config())
-    with FakeLauncher() as launcher, LocalWorker(LauncherClient(launcher.client), start) as worker:
+    with (
+        FakeLauncher() as launcher,
+        LocalWorker(LauncherClient(launcher.client), start, TEXT) as worker,
+    ):
         sampling = Sampling(max_tokens=100)
         chat(Conversation(worker=worker, sampling=sampling, system=None), verbose=False)
     printed = capsys.readouterr()

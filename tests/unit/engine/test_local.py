@@ -15,6 +15,7 @@ from corral.engine.trial import EngineTrial
 from corral.engine.wire import Chunk, End, Generate, Sampling
 from corral.ipc.client import LauncherClient
 from tests.support.fake_launcher import FakeLauncher
+from tests.support.served_template import TEXT
 
 DIGEST = Digest("a" * 64)
 ASK = Generate(id=1, sampling=Sampling(max_tokens=100), prompt="one two")
@@ -25,7 +26,7 @@ START = trial_start(DIGEST, Config())
 def test_an_answer_comes_chunk_by_chunk() -> None:
     with FakeLauncher() as launcher:
         client = LauncherClient(launcher.client)
-        with LocalWorker(client, START, 10) as worker:
+        with LocalWorker(client, START, TEXT, 10) as worker:
             assert worker.ready.engine == "fake 1"
             *chunks, end = worker.generate(ASK)
         assert "".join(c.text for c in chunks if isinstance(c, Chunk)) == "you said one two"
@@ -37,7 +38,7 @@ def test_an_answer_comes_chunk_by_chunk() -> None:
 def test_a_request_that_is_too_long_is_refused_and_the_worker_takes_the_next() -> None:
     with (
         FakeLauncher() as launcher,
-        LocalWorker(LauncherClient(launcher.client), START, 10) as worker,
+        LocalWorker(LauncherClient(launcher.client), START, TEXT, 10) as worker,
     ):
         with pytest.raises(CorralError) as caught:
             list(worker.generate(replace(ASK, prompt="x" * WIRE_LINE_BYTES)))
@@ -51,7 +52,7 @@ def test_a_load_reports_the_memory_that_the_launcher_reads() -> None:
     with FakeLauncher({"trial": "never_ready"}) as launcher:
         client = LauncherClient(launcher.client)
         with pytest.raises(CorralError) as caught:
-            LocalWorker(client, START, 0.6, loading=seen.append).__enter__()
+            LocalWorker(client, START, TEXT, 0.6, loading=seen.append).__enter__()
         assert caught.value.code == "model_load_timeout"
     assert 3 <= len(seen) <= 8
     assert seen[-1] > MIB
@@ -61,7 +62,7 @@ def test_cancel_ends_the_answer_early() -> None:
     ask = Generate(id=5, sampling=Sampling(max_tokens=1000), prompt="forever")
     with (
         FakeLauncher({"trial": "slow"}) as launcher,
-        LocalWorker(LauncherClient(launcher.client), START, 10) as worker,
+        LocalWorker(LauncherClient(launcher.client), START, TEXT, 10) as worker,
     ):
         for message in worker.generate(ask):
             if isinstance(message, End):
@@ -79,7 +80,7 @@ def test_cancel_ends_the_answer_early() -> None:
 def test_a_model_that_does_not_load_is_an_error_of_its_own(mode: str, code: str) -> None:
     with FakeLauncher({"trial": mode}) as launcher:
         with pytest.raises(CorralError) as caught:
-            LocalWorker(LauncherClient(launcher.client), START, 0.5).__enter__()
+            LocalWorker(LauncherClient(launcher.client), START, TEXT, 0.5).__enter__()
         assert caught.value.code == code
         assert not launcher.live
 
@@ -88,7 +89,7 @@ def test_a_model_that_does_not_load_is_an_error_of_its_own(mode: str, code: str)
                                   "endless", "long_text", "after_end", "surrogate"])  # fmt: skip
 def test_a_hostile_worker_is_stopped(mode: str) -> None:
     with FakeLauncher({"trial": mode}) as launcher:
-        start = LocalWorker(LauncherClient(launcher.client), START, 10)
+        start = LocalWorker(LauncherClient(launcher.client), START, TEXT, 10)
         with start as worker, pytest.raises(CorralError) as caught:
             # `after_end` may be noticed only at the second request
             list(chain.from_iterable(worker.generate(replace(SHORT, id=n)) for n in (1, 2)))
@@ -103,7 +104,7 @@ def test_a_hostile_worker_is_stopped(mode: str) -> None:
 )  # fmt: skip
 def test_the_trial_tells_its_outcome(mode: str, ok: bool, code: str) -> None:
     with FakeLauncher({"trial": mode}) as launcher:
-        result = EngineTrial(LauncherClient(launcher.client), Config()).load(DIGEST)
+        result = EngineTrial(LauncherClient(launcher.client), Config()).load(DIGEST, TEXT)
         assert (result.ok, result.code) == (ok, code)
         assert launcher.started[0].quarantined
         assert not launcher.live

@@ -18,6 +18,7 @@ from corral.engine.wire import (
     Failed,
     Fatal,
     Generate,
+    Load,
     Ready,
     TokenLogprob,
     ToWorker,
@@ -27,7 +28,7 @@ from corral.engine.wire import (
     decode_to_worker,
     encode_line,
 )
-from corral.engine.worker_wire import LineError, encode_lines, parse_line
+from corral.engine.worker_wire import LineError, encode_lines, parse_line, parse_load
 from tests.unit.engine.test_wire import FLOATS, INTS, LOGPROBS, TEXT, TO_WORKER
 
 VALUES = st.recursive(
@@ -63,6 +64,21 @@ def test_the_gateway_hears_the_rest(a: int, b: int, text: str, c: int, d: int) -
     assert heard(worker_wire.fatal(text)) == Fatal(text)
     assert heard(worker_wire.end(a, text, b, c, d)) == End(a, text, Usage(b, c, d))
     assert heard(worker_wire.failed(a, text)) == Failed(a, text)
+
+
+@given(TEXT.filter(bool))
+def test_the_worker_hears_which_template_it_gets(template: str) -> None:
+    assert parse_load(encode_line(Load(template))[:-1]) == template
+
+
+@pytest.mark.claim("TPL-03")
+@pytest.mark.parametrize(
+    "line", [b"", b"1", b"{}", b'{"op":"load"}', b'{"op":"load","template":""}',
+             b'{"op":"gen","template":"a"}', b'{"op":"load","template":"a","more":1}'],
+)  # fmt: skip
+def test_a_worker_without_a_template_loads_nothing(line: bytes) -> None:
+    with pytest.raises(LineError):
+        parse_load(line)
 
 
 @given(TO_WORKER)

@@ -32,6 +32,7 @@ from corral.tenancy.keys import create_key
 from corral.tenancy.setup import initialise
 from corral.tenancy.tenants import add_tenant
 from tests.support.fake_launcher import FakeLauncher
+from tests.support.served_template import SERVED
 
 MODELS = {
     "tiny": "echo", "slow": "slow", "special": "special", "dead": "die", "midway": "die_midway",
@@ -94,7 +95,7 @@ def admit(home: Home, name: str, *, digest: str, template: bool = True) -> None:
         wheel_sha256_demanded=False, scanner="s 1", findings=(), policy="p", engine="e",
         architecture="llama", quantisation="Q4_1", parameters=1, block_count=1,
         vocabulary_tokens=10, weights_bytes=1000, kv_bytes_per_token=10,
-        context_train_tokens=2048, has_chat_template=template,
+        context_train_tokens=2048, has_chat_template=template, template=SERVED,
         control_tokens=("<|im_start|>", "<|im_end|>"), fetched_at=1, admitted_at=1700000000,
     )  # fmt: skip
     text, signature = sign_receipt(receipt, load_receipt_key(home))

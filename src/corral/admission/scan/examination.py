@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from corral.admission.report import FINDINGS, SCANNER, Facts, Finding, Kind, Report, make_report
+from corral.admission.report import (
+    FINDINGS,
+    SCANNER,
+    Facts,
+    Finding,
+    Kind,
+    Report,
+    TemplateReport,
+    make_report,
+)  # fmt: skip
 from corral.admission.scan.adapter import check_adapter
 from corral.admission.scan.artifact import artifact_kind
 from corral.admission.scan.base import Base, read_base
@@ -27,10 +36,10 @@ from corral.admission.scan.request import ScanRequest
 from corral.admission.scan.shapes import check_tensors
 from corral.admission.scan.split import order_parts, read_part, tensors_of
 from corral.admission.scan.tensors import Tensor, check_kinds
-from corral.admission.scan.tokenizer import Vocabulary, read_vocabulary
+from corral.admission.scan.tokenizer import read_vocabulary
 from corral.admission.scan.values import Values
 from corral.admission.scan.weights import check_finite, check_padding
-from corral.admission.template.analysis import analyse_template
+from corral.admission.template.examination import examine_templates, is_template
 
 _PLAIN: Final = ScanRequest()
 
@@ -86,8 +95,9 @@ def _scan(fd: int, request: ScanRequest, others: Sequence[int], model: int) -> R
     findings = [*check_keys(values), *check_defaults(values)]
     base = read_base(model, request.companion, kind)
     facts: Facts | None = None
+    template: TemplateReport | None = None
     if kind == "model":
-        facts, remarks = _examine_model(parts[0], tensors, base)
+        facts, remarks, template = _examine_model(parts[0], tensors, base)
         findings += remarks
     else:
         findings += _examine_addition(kind, values, tensors, base)
@@ -96,21 +106,26 @@ def _scan(fd: int, request: ScanRequest, others: Sequence[int], model: int) -> R
         check_padding(part.fd, part.tensors, part.metadata_bytes)
         findings += recognise(part.fd)
     findings += check_finite([(part.fd, part.tensors) for part in parts], deep=request.deep)
-    return make_report(tuple(findings[:FINDINGS]), facts, SCANNER, kind)
+    return make_report(tuple(findings[:FINDINGS]), facts, SCANNER, kind, template)
 
 
 def _examine_model(
     container: Container, tensors: tuple[Tensor, ...], target: Base | None
-) -> tuple[Facts, tuple[Finding, ...]]:
+) -> tuple[Facts, tuple[Finding, ...], TemplateReport]:
     values = container.values
     vocabulary = read_vocabulary(values)
     sizes = read_hyperparameters(values)
     check_tensors(tensors, sizes, len(vocabulary.tokens))
     check_rotation(values, sizes)
-    remarks = [*vocabulary.remarks, *_examine_templates(values, vocabulary)]
+    findings, template = examine_templates(
+        {key: values.text(key, "") for key in values if is_template(key)},
+        control_tokens=vocabulary.control, bos=vocabulary.bos, eos=vocabulary.eos,
+    )  # fmt: skip
+    remarks = [*vocabulary.remarks, *findings]
     if target is not None:
         remarks += check_draft((values, vocabulary), (target.values, target.vocabulary))
-    return gather_facts(container.metadata, sizes, vocabulary, tensors), tuple(remarks)
+    facts = gather_facts(container.metadata, sizes, vocabulary, tensors)
+    return facts, tuple(remarks), template
 
 
 def _examine_addition(
@@ -126,21 +141,6 @@ def _examine_addition(
         return ()
     message = "the file was not held against the model that it is for: --base MODEL"
     return (Finding("base_unknown", "info", message),)
-
-
-def _examine_templates(values: Values, vocabulary: Vocabulary) -> tuple[Finding, ...]:
-    return tuple(
-        finding
-        for key in values
-        if key == "tokenizer.chat_template" or key.startswith("tokenizer.chat_template.")
-        for finding in analyse_template(
-            key,
-            values.text(key, ""),
-            control_tokens=vocabulary.control,
-            bos=vocabulary.bos,
-            eos=vocabulary.eos,
-        )
-    )
 
 
 def _other_formats(fd: int) -> tuple[Finding, ...]:

@@ -78,6 +78,8 @@ def range_items(node: nodes.Call, folder: Folder) -> int | None:
     step = numbers[2] if len(numbers) == 3 else 1
     if step is None or not 0 < abs(step) <= RANGE_ITEMS:
         return None
+    if any(number is not None and abs(number) >= INTEGER for number in numbers):
+        return None
     if None not in numbers:
         items = len(range(*[n for n in numbers if n is not None]))
         return items if items <= RANGE_ITEMS else None

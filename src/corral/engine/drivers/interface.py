@@ -21,6 +21,7 @@ class EngineOptions:
 
     Attributes:
         context_tokens: context of each parallel request.
+        template: chat template; the engine must use no other.
         event_interval_ms: see `engine.pacer`; this and what follows is the worker's matter, not
             the driver's.
         sealed_profile: file of the calls that stay allowed; see `engine.seal`.
@@ -29,7 +30,7 @@ class EngineOptions:
 
     __slots__ = (
         "context_tokens", "event_interval_ms", "landlock", "model_path", "parallel",
-        "sealed_profile", "threads",
+        "sealed_profile", "template", "threads",
     )  # fmt: skip
 
     def __init__(
@@ -42,6 +43,7 @@ class EngineOptions:
         event_interval_ms: int = 0,
         sealed_profile: str = "",
         landlock: bool = True,
+        template: str = "",
     ) -> None:
         self.model_path = model_path
         self.context_tokens = context_tokens
@@ -50,6 +52,7 @@ class EngineOptions:
         self.event_interval_ms = event_interval_ms
         self.sealed_profile = sealed_profile
         self.landlock = landlock
+        self.template = template
 
 
 class Engine(Protocol):

@@ -38,7 +38,12 @@ class XllamacppEngine:
     def load(self, options: EngineOptions) -> None:
         """Load the model and make one token of it."""
         engine = self._engine
+        if not options.template:
+            raise ValueError("no chat template: the engine would take the file's own")
         params = engine.CommonParams()
+        # With a template given, llama.cpp looks at none of the file, named ones included.
+        params.chat_template = options.template
+        params.use_jinja = True
         params.model.path = options.model_path
         params.n_ctx = options.context_tokens * options.parallel
         params.n_parallel = options.parallel
