@@ -5,9 +5,8 @@ The numbers are those of Qwen2.5-7B: 152,064 tokens, 151,387 merges, 28 layers, 
 
 from __future__ import annotations
 
-import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import prod
 from pathlib import Path
 
@@ -33,10 +32,9 @@ def write_model(path: Path, *, data_bytes: int) -> int:
 
     Args:
         path: of the new file.
-        data_bytes: at least so many bytes of tensors, by as many layers as that takes, at most 28
-            with the whole header; 0 writes all layers with a width of 128.
+        data_bytes: about so many bytes of layers, as wide as the model's; 0 for all 28, but narrow.
     """
-    width = _WIDTH if data_bytes else 128
+    width = _WIDTH if data_bytes else 256
     inner = _INNER if data_bytes else 512
     layers = LAYERS
     if data_bytes:
@@ -119,8 +117,7 @@ def _header(layers: int, width: int, inner: int, tensors: list[tuple[str, Shape]
     return out + b"\0" * (-len(out) % _ALIGNMENT)
 
 
-def _write_data(write: object, shape: Shape, random: np.random.Generator) -> None:
-    assert callable(write)
+def _write_data(write: Callable[[bytes], int], shape: Shape, random: np.random.Generator) -> None:
     size = _size(shape)
     padding = b"\0" * (-size % _ALIGNMENT)
     if not _is_quantised(shape):
@@ -162,10 +159,3 @@ def _u32(number: int) -> bytes:
 
 def _list(kind: int, count: int, raw: bytes) -> bytes:
     return struct.pack("<IIQ", _ARRAY, kind, count) + raw
-
-
-def drop_caches_of(path: Path) -> None:
-    """Ask the kernel to forget the file's pages."""
-    fd = os.open(path, os.O_RDONLY)
-    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-    os.close(fd)

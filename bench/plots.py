@@ -113,6 +113,27 @@ def _recovery(document: dict[str, Any]) -> Figure:
     return figure
 
 
+def _admission(document: dict[str, Any]) -> Figure:
+    header, large = document["header"], document["large"]
+    figure, (structure, through) = plt.subplots(1, 2, figsize=(10, 4.2))
+    structure.boxplot(
+        [header["structure_ms"], header["job_ms"]], tick_labels=["examined", "whole job"]
+    )
+    structure.axhline(150, color=_GOAL, linestyle="dashed", label="goal: 150 ms, examined")
+    structure.set(title="Header of a 7B model", ylabel="ms", ylim=(0, None))
+    structure.legend(loc="lower right")
+    sums = large["sha256sum_mb_per_s"]
+    bars = through.bar(
+        ["sha256sum", "hash and scan"], [sums, large["hash_and_scan_mb_per_s"]],
+        color=[_BARE, _CORRAL],
+    )  # fmt: skip
+    through.bar_label(bars, fmt="%.0f", fontsize=8)
+    through.axhline(0.8 * sums, color=_GOAL, linestyle="dashed", label="goal: 80 % of sha256sum")
+    through.set(title=f"A file of {large['bytes'] / 1e9:.1f} GB, cached", ylabel="MB/s")
+    through.legend(loc="lower right")
+    return figure
+
+
 _SIDES = ("corral", "bare")
 _DRAWERS: dict[str, Callable[[dict[str, Any]], Figure]] = {
     "throughput": _throughput,
@@ -120,6 +141,7 @@ _DRAWERS: dict[str, Callable[[dict[str, Any]], Figure]] = {
     "memory": _memory,
     "start_time": _start_time,
     "recovery": _recovery,
+    "admission": _admission,
 }
 
 

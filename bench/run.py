@@ -17,6 +17,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+import admission
 import cold_start
 import memory
 import plots
@@ -39,6 +40,7 @@ _MEASUREMENTS = {
     "memory": memory.measure,
     "start_time": start_time.measure,
     "recovery": recovery.measure,
+    "admission": admission.measure,
 }
 
 

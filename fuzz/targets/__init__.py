@@ -9,6 +9,7 @@ from fuzz.targets import (
     fetch,
     framing,
     gguf,
+    gguf_set,
     hold_back,
     report,
     source,
@@ -18,5 +19,17 @@ from fuzz.targets import (
 
 TARGETS: dict[str, Target] = {
     module.TARGET.name: module.TARGET
-    for module in (framing, wire, gguf, report, hold_back, chat, fetch, source, config, template)
+    for module in (
+        framing,
+        wire,
+        gguf,
+        gguf_set,
+        report,
+        hold_back,
+        chat,
+        fetch,
+        source,
+        config,
+        template,
+    )
 }
