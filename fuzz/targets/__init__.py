@@ -12,6 +12,7 @@ from fuzz.targets import (
     gguf_set,
     hold_back,
     report,
+    signature,
     source,
     template,
     wire,
@@ -31,5 +32,6 @@ TARGETS: dict[str, Target] = {
         source,
         config,
         template,
+        signature,
     )
 }

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, final
 
 from corral.admission.expectation import Expectation
+from corral.admission.known_bad import known_bad_finding
 from corral.admission.report import Facts, Finding, Report
 from corral.admission.signing.signer import Signer
 from corral.admission.signing.verification import SignedModel
@@ -227,13 +228,9 @@ def begin(provenance: Provenance) -> Fetched:
 
 def denied_as_bad(advisory: Advisory) -> Denied:
     """Return the refusal of what an advisory names: a digest or a signer."""
-    message = f"{advisory.id} says that this is known to be bad: {advisory.summary}"[:400]
-    return Denied(
-        "advisory_known_bad",
-        message,
-        f"read it: corral advisory show {advisory.id}",
-        (Finding("advisory_known_bad", "reject", message),),
-    )
+    finding = known_bad_finding(advisory)
+    remedy = f"read it: corral advisory show {advisory.id}"
+    return Denied("advisory_known_bad", finding.message, remedy, (finding,))
 
 
 _CODES: Final = {"magic": "not_gguf", "truncated": "truncated", "data_extent": "truncated"}

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from corral.admission.jailed_job import JailedJob, JobBrokeProtocol
+from corral.admission.known_bad import with_advisory
 from corral.admission.progress import Progress, no_progress
 from corral.admission.report import REPORT_BYTES, Finding, Report, make_report, parse_report
 from corral.admission.scan.request import (
@@ -25,6 +26,7 @@ from corral.admission.scan.request import (
     part_file,
 )
 from corral.admission.sealing import open_local_file, seal_copy
+from corral.advisories.database import load_advisories
 from corral.core.config import Config
 from corral.core.errors import CorralError
 from corral.core.home import Home
@@ -127,7 +129,7 @@ def scan_files(
         progress: stages `copy` and `scan`.
 
     Raises:
-        CorralError: codes of `open_local_file`, `seal_copy`, `scan_sealed`.
+        CorralError: codes of `open_local_file`, `seal_copy`, `scan_sealed`, `load_advisories`.
     """
     with _folder(home) as folder:
 
@@ -148,7 +150,12 @@ def scan_files(
         parts = [Part(path.name, seal(path)) for path in paths]
         counterpart = Counterpart(companion, seal(model)) if model else None
         progress("scan", 0, 0)
-        return scan_sealed(parts, home=home, launcher=launcher, counterpart=counterpart, deep=deep)
+        report = scan_sealed(
+            parts, home=home, launcher=launcher, counterpart=counterpart, deep=deep
+        )
+        # A sealed copy is called by its digest.
+        digests = [part.path.name for part in parts]
+        return with_advisory(report, load_advisories(home).about(digests))
 
 
 def _scan(launcher: LauncherClient, folder: Path, request: ScanRequest, *, beside: bool) -> Report:

@@ -20,7 +20,7 @@ from typing import Final, final
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from corral.admission.signing.bundle import Bundle, VerificationMaterial, parse_bundle
+from corral.admission.signing.bundle import VerificationMaterial, parse_bundle
 from corral.admission.signing.certificate import verify_chain
 from corral.admission.signing.dsse import verify_envelope
 from corral.admission.signing.keys import fingerprint
@@ -70,6 +70,21 @@ class SignedModel:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """A payload that a trusted signer signed.
+
+    Attributes:
+        key: what made the signature.
+        identity: name in the certificate that was demanded; empty for a key.
+    """
+
+    payload: bytes
+    key: ec.EllipticCurvePublicKey
+    kind: SignerKind
+    identity: str = ""
+
+
 def verify_signature(raw: bytes, trusted: TrustedSigner, now: datetime) -> SignedModel:
     """Return what a trusted signer signed.
 
@@ -81,35 +96,70 @@ def verify_signature(raw: bytes, trusted: TrustedSigner, now: datetime) -> Signe
     Raises:
         CorralError: codes of `SignatureCode`, `sigstore_missing`, `sigstore_offline`.
     """
+    proven = verify_bundle(raw, trusted, now)
+    # 5
+    manifest = parse_statement(proven.payload)
+    return SignedModel(make_signer(proven, trusted, manifest.name, raw), manifest, _SEAL)
+
+
+def verify_bundle(raw: bytes, trusted: TrustedSigner, now: datetime) -> Proven:
+    """Return the payload of a bundle, steps 1 to 4; what it says is the caller's to read.
+
+    Raises:
+        CorralError: codes of `SignatureCode`, `sigstore_missing`, `sigstore_offline`.
+    """
     # 1
-    if not trusted.is_valid(now):
-        raise refused(
-            "signer_expired", "the signer does not count now, by its valid_from and _until"
-        )
+    check_validity(trusted, now)
     match trusted.root:
         case KeyRoot(key=key):
             # 2
             bundle = parse_bundle(raw)
             # 3
             if bundle.verification_material.public_key is None:
-                raise refused("signer_mismatch", "the model was not signed by a bare key")
-            return _signed(raw, bundle, key, trusted.name, "key", "")
+                raise refused("signer_mismatch", "this was not signed by a bare key")
+            # 4
+            return Proven(verify_envelope(bundle.dsse_envelope, key), key, "key")
         case CertificateRoot() as root:
             bundle = parse_bundle(raw)
             key, identity = _certified(bundle.verification_material, root, now)
-            return _signed(raw, bundle, key, trusted.name, "certificate", identity)
+            payload = verify_envelope(bundle.dsse_envelope, key)
+            return Proven(payload, key, "certificate", identity)
         case SigstoreRoot() as root:
             from corral.admission.signing.sigstore_identity import verify_sigstore
 
             payload, key = verify_sigstore(raw, root)
-            return _proof(raw, payload, key, trusted.name, "sigstore", root.identity)
+            return Proven(payload, key, "sigstore", root.identity)
+
+
+def check_validity(trusted: TrustedSigner, now: datetime) -> None:
+    """Refuse a signer outside of its time.
+
+    Raises:
+        CorralError: code `signer_expired`.
+    """
+    if not trusted.is_valid(now):
+        raise refused(
+            "signer_expired", "the signer does not count now, by its valid_from and _until"
+        )
+
+
+def make_signer(proven: Proven, trusted: TrustedSigner, signed_name: str, raw: bytes) -> Signer:
+    """Return who signed, for receipts; `raw` is the signature as it came."""
+    return Signer(
+        name=trusted.name,
+        kind=proven.kind,
+        fingerprint=fingerprint(proven.key),
+        identity=proven.identity,
+        signed_name=signed_name,
+        bundle_sha256=hashlib.sha256(raw).hexdigest(),
+    )
 
 
 def _certified(
     material: VerificationMaterial, root: CertificateRoot, now: datetime
 ) -> tuple[ec.EllipticCurvePublicKey, str]:
     if material.x509_certificate_chain is None:
-        raise refused("signer_mismatch", "the model was not signed with a certificate chain")
+        raise refused("signer_mismatch", "this was not signed with a certificate chain")
     chain = [one.raw_bytes for one in material.x509_certificate_chain.certificates]
     if root.at_issue:
         try:
@@ -119,37 +169,3 @@ def _certified(
                 "signature_malformed", "the bundle's certificates cannot be read"
             ) from error
     return verify_chain(chain, root.roots, root.demand, now)
-
-
-def _signed(
-    raw: bytes,
-    bundle: Bundle,
-    key: ec.EllipticCurvePublicKey,
-    name: str,
-    kind: SignerKind,
-    identity: str,
-) -> SignedModel:
-    # 4
-    payload = verify_envelope(bundle.dsse_envelope, key)
-    return _proof(raw, payload, key, name, kind, identity)
-
-
-def _proof(
-    raw: bytes,
-    payload: bytes,
-    key: ec.EllipticCurvePublicKey,
-    name: str,
-    kind: SignerKind,
-    identity: str,
-) -> SignedModel:
-    # 5
-    manifest = parse_statement(payload)
-    signer = Signer(
-        name=name,
-        kind=kind,
-        fingerprint=fingerprint(key),
-        identity=identity,
-        signed_name=manifest.name,
-        bundle_sha256=hashlib.sha256(raw).hexdigest(),
-    )
-    return SignedModel(signer, manifest, _SEAL)

@@ -1,5 +1,7 @@
 """`corral scan PATH` by a private copy that is gone afterwards."""
 
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -46,3 +48,26 @@ def test_a_set_and_an_adapter_with_its_base(home: Home, tmp_path: Path) -> None:
         assert (report.verdict, report.kind, report.findings) == ("accept", "adapter", ())
     assert list(home.quarantine.iterdir()) == []
     assert base.stat().st_nlink == 1
+
+
+@pytest.mark.claim("ADV-01")
+def test_what_an_advisory_names_is_found(home: Home, tmp_path: Path) -> None:
+    file = tmp_path / "good"
+    file.write_bytes(GgufFile().encode())
+    home.advisories.mkdir()
+    record = {
+        "id": "OPS-1",
+        "modified": "2026-01-01T00:00:00Z",
+        "summary": "stolen\n",
+        "database_specific": {
+            "corral": {"digests": [hashlib.sha256(file.read_bytes()).hexdigest()]}
+        },
+    }
+    (home.advisories / "ops.json").write_text(json.dumps(record))
+    with bare_jobs(home) as launcher:
+        report = scan_files([file], home=home, config=Config(), launcher=launcher)
+        assert (report.verdict, report.findings[0].code) == ("reject", "advisory_known_bad")
+        assert report.findings[0].message.isprintable()
+        (home.advisories / "ops.json").unlink()
+        report = scan_files([file], home=home, config=Config(), launcher=launcher)
+        assert report.verdict == "accept", "the control"
