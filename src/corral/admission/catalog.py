@@ -20,6 +20,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from corral.admission.lock import store_lock
 from corral.admission.receipt import Receipt, verify_receipt
+from corral.admission.sealing import SealedBlob
 from corral.admission.store import remove_blob, store_blob
 from corral.admission.trust_marks import write_trust_marks
 from corral.admission.trusted_model import Admitted, Trust
@@ -111,17 +112,17 @@ def entry_of(receipt: Receipt) -> CatalogEntry:
     )
 
 
-def add_entry(home: Home, admitted: Admitted, receipt: Receipt, quarantined: Path) -> CatalogEntry:
+def add_entry(home: Home, admitted: Admitted, receipt: Receipt, sealed: SealedBlob) -> CatalogEntry:
     """Put an admitted blob into the store and its row into the catalog.
 
     Blob first, row second: a crash in between leaves a blob that `sweep_quarantine` removes.
 
     Raises:
-        CorralError: codes `name_taken`, `database_unavailable`.
+        CorralError: codes `blob_changed`, `name_taken`, `database_unavailable`.
     """
     with store_lock(home):
         check_name(home, ModelName(receipt.name), Digest(receipt.digest))
-        store_blob(home, admitted, quarantined)
+        store_blob(home, admitted, sealed)
         put_row(home, receipt, admitted.receipt_text, admitted.signature)
         write_trust_marks(home)
     return entry_of(receipt)

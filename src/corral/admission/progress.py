@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal, Protocol
 
-Stage = Literal["wait", "fetch", "copy", "scan", "trial", "admit"]
+Stage = Literal["wait", "fetch", "copy", "scan", "trial", "admit", "check"]
 
 
 class Progress(Protocol):

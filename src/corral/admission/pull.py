@@ -212,7 +212,7 @@ class _Pull:
             trialled, name=self.model, fetched_at=fetched_at, admitted_at=int(time.time())
         )
         text, signature = sign_receipt(receipt, load_receipt_key(self.home))
-        return add_entry(self.home, trialled.admit(text, signature), receipt, blob.path)
+        return add_entry(self.home, trialled.admit(text, signature), receipt, blob)
 
 
 def _passed(result: _Stage | Denied) -> _Stage:

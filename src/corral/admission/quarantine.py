@@ -63,6 +63,14 @@ def sweep_quarantine(home: Home) -> None:
 
 def sweep_locked(home: Home) -> None:
     """Do the work of `sweep_quarantine`; the caller holds the pull lock."""
+    sweep_folders(home)
+    with store_lock(home):
+        sweep_blobs(home, admitted_digests(home))
+        write_trust_marks(home)
+
+
+def sweep_folders(home: Home) -> None:
+    """Remove the folders and files of the quarantine that nobody will use; holds the pull lock."""
     now_s = time.time()
     for path in home.quarantine.iterdir():
         with suppress(OSError):
@@ -71,9 +79,39 @@ def sweep_locked(home: Home) -> None:
                     path.unlink()
             elif _is_stale(path, now_s):
                 shutil.rmtree(path)
+
+
+def leftovers(home: Home) -> list[Path]:
+    """Return what a sweep would take away; the caller holds the pull lock."""
+    now_s = time.time()
+    found: list[Path] = []
+    for path in sorted(home.quarantine.iterdir() if home.quarantine.is_dir() else ()):
+        with suppress(OSError):
+            plain = path.is_symlink() or not path.is_dir()
+            if plain and path.name in {".lock", ".store-lock"}:
+                continue
+            if plain or (_is_stale(path, now_s) and any(path.iterdir())):
+                found.append(path)
+    return found
+
+
+def collect_garbage(home: Home) -> tuple[str, ...]:
+    """Remove what no model uses: blobs by reference, and leftovers unless a pull runs.
+
+    Returns:
+        The names of the blobs.
+
+    Raises:
+        CorralError: code `database_unavailable`: without it nobody knows what is in use.
+    """
+    with try_pull_lock(home) as free:
+        if free:
+            sweep_folders(home)
+    # A pull puts blob and row into the store under one lock: between the two nobody looks.
     with store_lock(home):
-        sweep_blobs(home, admitted_digests(home))
+        removed = sweep_blobs(home, admitted_digests(home))
         write_trust_marks(home)
+    return removed
 
 
 def _is_stale(folder: Path, now_s: float) -> bool:

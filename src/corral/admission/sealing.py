@@ -26,17 +26,31 @@ _NO_RANGE_COPY: Final = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errn
 _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
+Identity = tuple[int, int, int, int, int]
+"""Device, inode, mode, bytes, and the nanoseconds of the last change of content.
+
+Not the time of the inode's own change: the scan links the file into a folder of its own."""
+
+
+def identity_of(facts: os.stat_result) -> Identity:
+    """Return what tells a file from every other, and from itself after a change."""
+    return facts.st_dev, facts.st_ino, facts.st_mode, facts.st_size, facts.st_mtime_ns
+
+
 @dataclass(frozen=True, slots=True)
 class SealedBlob:
     """A file that only the operator's uid can change.
 
     Attributes:
         path: where it lies in quarantine.
+        identity: of the file that was hashed; another file, or the same one changed since, has
+            another.
     """
 
     path: Path
     digest: Digest
     size_bytes: int
+    identity: Identity
 
 
 def open_local_file(path: Path) -> int:
@@ -111,9 +125,10 @@ def seal_copy(
             digest, size = _copy(source_fd, fd, total, max_bytes, moved)
             os.fchmod(fd, BLOB_MODE)
             os.fsync(fd)
+            path = new.replace(folder / digest)
+            identity = identity_of(os.fstat(fd))
         finally:
             os.close(fd)
-        path = new.replace(folder / digest)
     except OSError as error:
         new.unlink(missing_ok=True)
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
@@ -122,7 +137,7 @@ def seal_copy(
     except BaseException:
         new.unlink(missing_ok=True)
         raise
-    return SealedBlob(path, digest, size)
+    return SealedBlob(path, digest, size, identity)
 
 
 def hash_file(fd: int, *, max_bytes: int, moved: Callable[[int, int], None]) -> Digest:

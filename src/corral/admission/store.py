@@ -5,27 +5,72 @@ Trust: operator side, the only writer. A blob enters by one rename of a complete
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 from collections.abc import Set as AbstractSet
-from pathlib import Path
+from typing import Final
 
+from corral.admission.sealing import SealedBlob, identity_of
 from corral.admission.trusted_model import Admitted
+from corral.core.errors import CorralError
 from corral.core.home import Home
 from corral.core.ids import Digest
 from corral.pki.atomic import sync_folder
 
+DIGEST_NAME: Final = re.compile(r"[0-9a-f]{64}")
+"""Name of a blob."""
+_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
-def store_blob(home: Home, admitted: Admitted, quarantined: Path) -> None:
-    """Move an admitted blob into the store; one that is there already stays as it is.
 
-    The caller holds `store_lock`.
+def store_blob(home: Home, admitted: Admitted, sealed: SealedBlob) -> None:
+    """Put an admitted blob into the store; it replaces what is there under its name.
+
+    What is there may have rotted since it came; what comes was hashed and tried a moment ago. The
+    file is linked by its descriptor, after a look at whether it is the very one that was hashed,
+    so that no name that somebody swaps decides what is stored. The caller holds `store_lock`.
+
+    Raises:
+        CorralError: code `blob_changed`.
     """
     home.blobs.mkdir(mode=0o755, parents=True, exist_ok=True)
-    target = home.blob(admitted.digest)
-    if target.exists() and target.stat().st_size == quarantined.stat().st_size:
-        quarantined.unlink()
-        return
-    quarantined.replace(target)
-    sync_folder(home.blobs)
+    if sealed.digest != admitted.digest:
+        raise _changed()
+    folder = os.open(home.blobs, _FLAGS | os.O_DIRECTORY)
+    try:
+        _link(sealed, folder, f".new-{os.urandom(8).hex()}")
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    sealed.path.unlink(missing_ok=True)
+
+
+def _link(sealed: SealedBlob, folder: int, new: str) -> None:
+    try:
+        fd = os.open(sealed.path, _FLAGS)
+    except OSError as error:
+        raise _changed() from error
+    try:
+        if identity_of(os.fstat(fd)) != sealed.identity:
+            raise _changed()
+        # With a folder, Python follows the link in /proc, which stands for the descriptor's file.
+        os.link(f"/proc/self/fd/{fd}", new, dst_dir_fd=folder)
+    finally:
+        os.close(fd)
+    try:
+        os.rename(new, sealed.digest, src_dir_fd=folder, dst_dir_fd=folder)
+    except IsADirectoryError:
+        aside = f".new-{os.urandom(8).hex()}"  # somebody's folder; swept later
+        os.rename(sealed.digest, aside, src_dir_fd=folder, dst_dir_fd=folder)
+        os.rename(new, sealed.digest, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def _changed() -> CorralError:
+    return CorralError(
+        "blob_changed",
+        "the file changed in quarantine while it was admitted",
+        remedy="find out who writes there, then pull again",
+    )
 
 
 def remove_blob(home: Home, digest: Digest) -> None:
@@ -37,11 +82,20 @@ def remove_blob(home: Home, digest: Digest) -> None:
     sync_folder(home.blobs)
 
 
-def sweep_blobs(home: Home, used: AbstractSet[str]) -> int:
-    """Delete every blob that is not in `used` and return their number; holds `store_lock`."""
+def sweep_blobs(home: Home, used: AbstractSet[str]) -> tuple[str, ...]:
+    """Delete every blob that is not in `used` and return their names; holds `store_lock`.
+
+    What is no blob (a folder, a link that somebody put there) is taken away too.
+    """
     if not home.blobs.is_dir():
-        return 0
-    unused = [path for path in home.blobs.iterdir() if path.name not in used]
-    for path in unused:
-        path.unlink(missing_ok=True)
-    return len(unused)
+        return ()
+    unused = sorted(path.name for path in home.blobs.iterdir() if path.name not in used)
+    for name in unused:
+        path = home.blobs / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    if unused:
+        sync_folder(home.blobs)
+    return tuple(unused)

@@ -41,6 +41,26 @@ def write_trust_marks(home: Home) -> None:
             write_atomically(mark, trust.encode(), mode=0o444)
 
 
+def wrong_marks(home: Home) -> list[tuple[str, str]]:
+    """Return the marks that do not agree with the catalog, and why; holds `store_lock`.
+
+    Raises:
+        CorralError: code `database_unavailable`.
+    """
+    wanted = _trust_of_blobs(home)
+    there = {mark.name: mark for mark in home.trust_marks.iterdir()} if (
+        home.trust_marks.is_dir()
+    ) else {}  # fmt: skip
+    wrong = [(name, "no admitted model has this mark") for name in there if name not in wanted]
+    for digest, trust in wanted.items():
+        mark = there.get(digest)
+        if mark is None:
+            wrong.append((digest, "the mark is missing: the model counts as untrusted"))
+        elif mark.is_symlink() or not mark.is_file() or mark.read_text(errors="replace") != trust:
+            wrong.append((digest, f"the mark is not {trust}, as the receipts say"))
+    return sorted(wrong)
+
+
 def _trust_of_blobs(home: Home) -> Mapping[str, Trust]:
     if not home.receipt_public_key.exists():
         return {}

@@ -16,6 +16,7 @@ from corral.cli import (
     advisory,
     config,
     doctor,
+    fsck,
     grant,
     key,
     logs,
@@ -56,6 +57,7 @@ app.command("run")(run.run)
 app.command("list")(models.list_models)
 app.command("show")(models.show)
 app.command("rm")(models.rm)
+app.command("fsck")(fsck.fsck)
 app.command("ps")(ps.ps)
 app.command("stop")(stop.stop)
 app.command("release")(release.release)

@@ -21,6 +21,7 @@ _WORDS: Final[dict[Stage, str]] = {
     "scan": "scanning in a jail",
     "trial": "trial load in a jail",
     "admit": "admitting",
+    "check": "hashing the store",
 }
 
 

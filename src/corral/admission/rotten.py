@@ -1,0 +1,79 @@
+"""`HOME/store/rotten`: blobs whose content is no longer what was admitted, and their receipts.
+
+Trust: operator side. Nothing here is ever loaded; it is kept so that somebody can find out what
+happened to the file.
+
+    rotten/<digest>.<n>                 the file, mode 0400
+    rotten/<digest>.<n>.<model>.json    receipt and signature of a name that it had
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from pathlib import Path
+
+import msgspec
+from sqlalchemy import delete
+
+from corral.admission.lock import store_lock
+from corral.admission.trust_marks import write_trust_marks
+from corral.core.home import Home
+from corral.core.ids import Digest
+from corral.pki.atomic import sync_folder, write_atomically
+from corral.state.database import open_database, writing
+from corral.state.tables import models
+
+
+def rotten_folder(home: Home) -> Path:
+    """Return the folder of what rotted."""
+    return home.blobs.parent / "rotten"
+
+
+def set_aside(home: Home, digest: Digest, facts: os.stat_result) -> Path | None:
+    """Move a blob out of the store, and its names out of the catalogue.
+
+    The names go first: whatever ends this half-way, nothing serves the blob, and the next check
+    finds it again as an orphan of wrong content.
+
+    Args:
+        home: state folder.
+        digest: its name in the store.
+        facts: of the file that was found to be another; no other file is moved.
+
+    Returns:
+        Where it lies now; None if the store has another file under that name, or none.
+    """
+    with store_lock(home):
+        blob = home.blob(digest)
+        try:
+            if not os.path.samestat(blob.lstat(), facts):
+                return None
+        except FileNotFoundError:
+            return None
+        folder = rotten_folder(home)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        place = _free_place(folder, digest)
+        statement = (
+            delete(models)
+            .where(models.c.digest == digest)
+            .returning(models.c.name, models.c.receipt, models.c.signature)
+        )
+        with writing(open_database(home.database)) as connection:
+            for name, text, signature in connection.execute(statement).all():
+                kept = {"receipt": text, "signature": base64.b64encode(signature).decode()}
+                receipt = place.with_name(f"{place.name}.{name.replace('/', '_')}.json")
+                write_atomically(receipt, msgspec.json.encode(kept), mode=0o400)
+        blob.rename(place)
+        place.chmod(0o400)
+        sync_folder(home.blobs)
+        sync_folder(folder)
+        write_trust_marks(home)
+    return place
+
+
+def _free_place(folder: Path, digest: Digest) -> Path:
+    number = 1
+    while (folder / f"{digest}.{number}").exists():
+        number += 1
+    return folder / f"{digest}.{number}"
