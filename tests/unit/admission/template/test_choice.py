@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime
+from importlib.resources import files
+from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -16,7 +19,7 @@ from corral.admission.template.builtin_templates import (
 )
 from corral.admission.template.choice import choose_template
 from corral.admission.template.examination import examine_templates
-from corral.admission.template.known import known_template, nearest_template
+from corral.admission.template.known import KnownTemplate, known_template, nearest_template
 from corral.admission.template.normal import normalised, template_digest
 from corral.admission.template.renderer import Renderer
 from corral.admission.template.syntax import Template, parse_template
@@ -32,6 +35,17 @@ SMOLLM2 = (
 """The demo model's."""
 HOSTILE = LOOP + "{{ ''.__class__ }}"
 KEY = "tokenizer.chat_template"
+
+
+def test_the_catalogue_is_what_the_page_says() -> None:
+    raw = files("corral.admission.template").joinpath("known_templates.json").read_bytes()
+    entries = msgspec.json.decode(raw, type=list[KnownTemplate])
+    assert [entry.sha256 for entry in entries] == sorted({entry.sha256 for entry in entries})
+    assert all(entry.family and entry.licence and entry.source for entry in entries)
+    reviewed = sum(bool(entry.review) for entry in entries)
+    page = (Path(__file__).parents[4] / "docs" / "templates.md").read_text(encoding="utf-8")
+    assert f"the catalogue of {len(entries)} upstream templates" in page
+    assert f"and {reviewed} that were read" in page
 
 
 def examined(text: str, control: tuple[str, ...] = CONTROL) -> TemplateReport:
