@@ -8,7 +8,7 @@ COVERAGE_MIN := 92
 TRUSTED_BASE := src/corral/core/*,src/corral/ipc/*,src/corral/sandbox/*,src/corral/launcher/*,src/corral/jail/*
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test nightly check bench fuzz docs evidence verdicts clean
+.PHONY: compare-scanners help setup demo test nightly check bench fuzz docs evidence verdicts clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -47,6 +47,9 @@ bench: setup ## measure against the bare engine; writes bench/results
 
 fuzz: setup ## feed broken bytes to every parser; FUZZ_SECONDS for each target
 	@$(PY) fuzz/run.py
+
+compare-scanners: setup ## run other scanners on the GGUF cases; writes docs/scanner-comparison.md
+	@$(PY) scripts/compare_scanners.py
 
 docs: setup ## write docs/cli.md from the commands' own help, and the table of advisories
 	@$(PY) scripts/cli_docs.py

@@ -81,7 +81,7 @@ def by_rule_ids(code: int, output: str) -> set[str]:
 
 
 _MODELVET = (
-    "import modelvet, sys; r = modelvet.verify_path(sys.argv[1]); sys.exit(int(r.verdict) != 0)"
+    "import modelvet, sys; sys.exit(modelvet.verify_path(sys.argv[1]).verdict.name == 'REJECT')"
 )
 SCANNERS: Final = (
     Scanner("pillar-gguf-scanner", "0.1.2", "pillar-gguf-scanner", ("--json", "--no-pillar"),
