@@ -31,8 +31,9 @@ from corral.admission.quarantine import leftovers
 from corral.admission.receipt import Receipt, verify_receipt
 from corral.admission.rotten import set_aside
 from corral.admission.sealing import BLOB_MODE, hash_file
-from corral.admission.store import DIGEST_NAME
+from corral.admission.store import DIGEST_NAME, verity_marks
 from corral.admission.trust_marks import wrong_marks
+from corral.admission.verity_unsafe import measure_verity
 from corral.core.errors import CorralError
 from corral.core.home import Home
 from corral.core.ids import Digest
@@ -42,6 +43,7 @@ from corral.state.tables import models
 Kind = Literal[
     "rotten", "missing", "receipt", "orphan", "half_written", "not_a_blob", "mode", "owner",
     "links", "size", "unreadable", "trust_mark",
+    "verity",
 ]  # fmt: skip
 _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LARGEST: Final = 1 << 62
@@ -180,6 +182,8 @@ class _Check:
             self._tell("owner", name, f"the owner is uid {facts.st_uid}, not {os.geteuid()}")
         if facts.st_nlink > 1:
             self._tell("links", name, "the blob has another name outside of the store")
+        if _noted_measure(self._home, name) not in {"", measure_verity(fd)}:
+            self._tell("verity", name, "the kernel no longer seals the file that was admitted")
         receipt = self._receipts.get(name)
         if receipt is not None and receipt.size_bytes != facts.st_size:
             self._tell("size", name, f"{facts.st_size} bytes, not {receipt.size_bytes}")
@@ -223,6 +227,13 @@ def _open_folder(path: Path) -> int | None:
         return os.open(path, _FLAGS | os.O_DIRECTORY)
     except OSError:
         return None
+
+
+def _noted_measure(home: Home, name: str) -> str:
+    try:
+        return (verity_marks(home) / name).read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""
 
 
 def _size(folder: int, name: str) -> int:

@@ -9,18 +9,25 @@ import os
 import re
 import shutil
 from collections.abc import Set as AbstractSet
+from pathlib import Path
 from typing import Final
 
 from corral.admission.sealing import SealedBlob, identity_of
 from corral.admission.trusted_model import Admitted
+from corral.admission.verity_unsafe import enable_verity, measure_verity
 from corral.core.errors import CorralError
 from corral.core.home import Home
 from corral.core.ids import Digest
-from corral.pki.atomic import sync_folder
+from corral.pki.atomic import sync_folder, write_atomically
 
 DIGEST_NAME: Final = re.compile(r"[0-9a-f]{64}")
 """Name of a blob."""
 _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def verity_marks(home: Home) -> Path:
+    """Return the folder of what the kernel measured of the blobs that fs-verity seals."""
+    return home.blobs.parent / "verity"
 
 
 def store_blob(home: Home, admitted: Admitted, sealed: SealedBlob) -> None:
@@ -38,14 +45,14 @@ def store_blob(home: Home, admitted: Admitted, sealed: SealedBlob) -> None:
         raise _changed()
     folder = os.open(home.blobs, _FLAGS | os.O_DIRECTORY)
     try:
-        _link(sealed, folder, f".new-{os.urandom(8).hex()}")
+        _link(home, sealed, folder, f".new-{os.urandom(8).hex()}")
         os.fsync(folder)
     finally:
         os.close(folder)
     sealed.path.unlink(missing_ok=True)
 
 
-def _link(sealed: SealedBlob, folder: int, new: str) -> None:
+def _link(home: Home, sealed: SealedBlob, folder: int, new: str) -> None:
     try:
         fd = os.open(sealed.path, _FLAGS)
     except OSError as error:
@@ -53,6 +60,7 @@ def _link(sealed: SealedBlob, folder: int, new: str) -> None:
     try:
         if identity_of(os.fstat(fd)) != sealed.identity:
             raise _changed()
+        _seal_by_kernel(home, fd, sealed)
         # With a folder, Python follows the link in /proc, which stands for the descriptor's file.
         os.link(f"/proc/self/fd/{fd}", new, dst_dir_fd=folder)
     finally:
@@ -63,6 +71,14 @@ def _link(sealed: SealedBlob, folder: int, new: str) -> None:
         aside = f".new-{os.urandom(8).hex()}"  # somebody's folder; swept later
         os.rename(sealed.digest, aside, src_dir_fd=folder, dst_dir_fd=folder)
         os.rename(new, sealed.digest, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def _seal_by_kernel(home: Home, fd: int, sealed: SealedBlob) -> None:
+    """Enable fs-verity where the file system has it, and note what the kernel measured."""
+    if enable_verity(fd):
+        verity_marks(home).mkdir(mode=0o755, parents=True, exist_ok=True)
+        measured = measure_verity(fd).encode()
+        write_atomically(verity_marks(home) / sealed.digest, measured, mode=0o444)
 
 
 def _changed() -> CorralError:
@@ -79,6 +95,7 @@ def remove_blob(home: Home, digest: Digest) -> None:
     A worker that has it open keeps its own view until it ends.
     """
     home.blob(digest).unlink(missing_ok=True)
+    (verity_marks(home) / digest).unlink(missing_ok=True)
     sync_folder(home.blobs)
 
 
@@ -96,6 +113,7 @@ def sweep_blobs(home: Home, used: AbstractSet[str]) -> tuple[str, ...]:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+        (verity_marks(home) / name).unlink(missing_ok=True)
     if unused:
         sync_folder(home.blobs)
     return tuple(unused)

@@ -33,3 +33,15 @@ def cgroup(files: HostFiles) -> Fact:
     return Fact(
         "cgroup", "enforced", f"version {version}: {', '.join(offered)}{whose}", needed=True
     )
+
+
+def verity(files: HostFiles) -> Fact:
+    """Return which file systems can seal a model's file, so that the kernel checks each page."""
+    kinds = ("ext4", "f2fs", "btrfs")
+    have = [kind for kind in kinds if files.exists(f"/sys/fs/{kind}/features/verity")]
+    if not have:
+        return Fact("fs-verity", "host-owned", "not in this kernel")
+    return Fact(
+        "fs-verity", "host-owned", f"in this kernel, for {', '.join(have)}",
+        "tune2fs -O verity DEVICE; corral fsck compares what is sealed",
+    )  # fmt: skip

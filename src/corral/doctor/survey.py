@@ -48,6 +48,7 @@ def survey_host(config: Config, files: HostFiles | None = None) -> Report:
         clock.clock(),
         clock.entropy(tree),
         devices.accelerators(tree),
+        resources.verity(tree),
     )
     strict = strict_points(config)
     facts = (*(strict.pop(fact.name, fact) for fact in facts), *strict.values())

@@ -132,6 +132,13 @@ def test_accelerators(tree: Tree) -> None:
     )
 
 
+def test_sealing_file_systems(tree: Tree) -> None:
+    assert resources.verity(tree()).detail == "not in this kernel"
+    assert resources.verity(tree({"/sys/fs/ext4/features/verity": "supported"})).detail == (
+        "in this kernel, for ext4"
+    )
+
+
 def test_cgroups(tree: Tree) -> None:
     root = "/sys/fs/cgroup"
     assert resources.cgroup(tree()).blocks
