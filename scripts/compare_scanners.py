@@ -76,7 +76,7 @@ def by_pillar(code: int, output: str) -> set[str]:
 
 
 def by_rule_ids(code: int, output: str) -> set[str]:
-    """It finds something in every file: what counts is what it does not find in the sound one."""
+    """It says something of every file: what counts is what it does not say of the sound one."""
     return {f"exit {code}"} if code > 1 else set(re.findall(r"\b[A-Z]{1,3}\d{3}\b", output))
 
 
@@ -88,7 +88,7 @@ SCANNERS: Final = (
             by_pillar),
     Scanner("modelaudit", "0.2.54", "modelaudit", ("scan",), by_exit_code),
     Scanner("glyphhound", "0.1.0", "glyphhound", ("scan",), by_exit_code),
-    Scanner("c4nary", "0.3.1", "c4nary", ("scan",), by_exit_code),
+    Scanner("c4nary", "0.3.1", "c4nary", ("scan",), by_rule_ids),
     Scanner("modelvet", "0.1.1", "python", ("-c", _MODELVET), by_exit_code),
     Scanner("hayward", "1.4.1", "hayward", ("scan",), by_exit_code),
     Scanner("ggufdoctor", "0.3.0", "ggufdoctor", (), by_rule_ids),
