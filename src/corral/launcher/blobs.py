@@ -58,23 +58,23 @@ def open_candidate(name: str) -> int:
     return open_read_only(str(QUARANTINE / name))
 
 
-def check_beside(name: str) -> tuple[str, int]:
-    """Return the path of a folder of the quarantine, and the bytes of its files.
+def open_beside(name: str) -> tuple[int, int]:
+    """Return a descriptor of a folder of the quarantine, and the bytes of its files.
 
     Raises:
         SandboxError: codes `bad_folder`, `model_unsafe`.
     """
     if not FOLDER.fullmatch(name):
         raise SandboxError("bad_folder", "that is no name of a quarantine folder")
-    path = QUARANTINE / name
     try:
-        facts = path.lstat()
+        fd = os.open(QUARANTINE / name, os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         raise SandboxError("bad_folder", "there is no such folder in quarantine") from error
-    ours = facts.st_uid in {0, os.geteuid()} and not facts.st_mode & 0o022
-    if not stat.S_ISDIR(facts.st_mode) or not ours:
+    facts = os.fstat(fd)
+    if facts.st_mode & 0o022 or facts.st_uid not in {0, os.geteuid()}:
+        os.close(fd)
         raise SandboxError("model_unsafe", "the folder is not one that only corral can write")
-    return str(path), sum(one.stat(follow_symlinks=False).st_size for one in os.scandir(path))
+    return fd, sum(one.stat(follow_symlinks=False).st_size for one in os.scandir(fd))
 
 
 def open_read_only(path: str) -> int:

@@ -32,6 +32,7 @@ class JailRequest:
 
     Attributes:
         file_fd: opened file that the jail may read; -1 for none. Closed by `Pen.start`.
+        beside_fd: opened folder that the jail may read as /quarantine; likewise.
         file_option: how the program is told: `--model` or `--candidate`.
         memory_bytes: 0 for the profile's own.
         trust: trust level of the model; chooses the runtime.
@@ -46,6 +47,7 @@ class JailRequest:
     title_suffix: str = ""
     memory_bytes: int = 0
     file_fd: int = -1
+    beside_fd: int = -1
     file_option: str = ""
     binds: tuple[Bind, ...] = ()
     trust: str = "untrusted"
@@ -84,8 +86,7 @@ class Pen:
             _close(pipes)
             raise
         finally:
-            if request.file_fd >= 0:
-                os.close(request.file_fd)
+            _close([fd for fd in (request.file_fd, request.beside_fd) if fd >= 0])
         _close((stdin, stdout, stderr))
         return jail, (to_stdin, from_stdout, from_stderr)
 
@@ -181,6 +182,9 @@ class Pen:
                     inside = f"/{request.file_option.removeprefix('--')}"
                     binds = (*binds, Bind(show_file(name, request.file_fd), inside))
                 args = (*args, request.file_option, inside)
+            if request.beside_fd >= 0:
+                shown = show_file(name, request.beside_fd, beside=True)
+                binds = (*binds, Bind(shown, "/quarantine"))
             # gVisor's sentry answers for itself; what it inherited from us holds for it as a whole.
             if request.strict and host.isolation.required and runtime.tier == "namespaces":
                 args = (*args, f"--require={','.join(host.isolation.required)}")

@@ -35,7 +35,7 @@ from corral.ipc.messages import (
     StopWorker,
     WorkerStatus,
 )
-from corral.launcher.blobs import FOLDER, check_beside, open_blob, open_candidate, read_trust
+from corral.launcher.blobs import FOLDER, open_beside, open_blob, open_candidate, read_trust
 from corral.launcher.events import EventLog
 from corral.launcher.jails import JailTable
 from corral.launcher.pen import JailRequest, Pen
@@ -107,17 +107,17 @@ class Requests:
 
     def start_scan(self, session: Session, message: StartScan) -> Reply:
         """Start a scan of one file in quarantine, with the files that belong to it."""
-        binds: tuple[Bind, ...] = ()
-        size_bytes = 0
-        if message.beside:
-            folder, size_bytes = check_beside(message.beside)
-            binds = (Bind(folder, "/quarantine"),)
         fd = open_candidate(message.name)
+        try:
+            beside_fd, size_bytes = open_beside(message.beside) if message.beside else (-1, 0)
+        except BaseException:
+            os.close(fd)
+            raise
         size_bytes += os.fstat(fd).st_size
         return self._start(
             session,
             JailRequest(
-                kind="scan", file_fd=fd, file_option="--candidate", binds=binds,
+                kind="scan", file_fd=fd, file_option="--candidate", beside_fd=beside_fd,
                 extra_s=size_bytes // SCAN_BYTES_PER_SECOND,
             ),
         )  # fmt: skip

@@ -32,6 +32,7 @@ BUNDLES: Final = STAGE / "bundles"
 RUNTIME: Final = STAGE / "runtime"
 
 _SHOWN: Final = ".file"
+_BESIDE: Final = ".folder"
 _LOCKED_FLAGS: Final = (
     (os.ST_NOSUID, linux.MS_NOSUID),
     (os.ST_NODEV, linux.MS_NODEV),
@@ -69,25 +70,29 @@ def build_stage(home: Home, images: Mapping[str, Path], *, hide_unified: bool) -
         linux.mount("tmpfs", str(cgroup.ROOT / "unified"), "tmpfs", _SAFE, "size=1m")
 
 
-def show_file(name: str, fd: int) -> str:
-    """Bind an open file to a path of the private tree, for a runtime that passes no descriptors.
+def show_file(name: str, fd: int, *, beside: bool = False) -> str:
+    """Bind an open file, or the folder beside it, to a path of the private tree.
 
-    What is bound is the file that was opened and checked, so that its name can play no trick.
-    Returns the path.
+    For a runtime that passes no descriptors, and for folders. What is bound is what was opened and
+    checked, so that its name can play no trick. Returns the path.
     """
-    path = BUNDLES / f"{name}{_SHOWN}"
-    path.touch(mode=0o444)
+    path = BUNDLES / f"{name}{_BESIDE if beside else _SHOWN}"
+    if beside:
+        path.mkdir(mode=0o755)
+    else:
+        path.touch(mode=0o444)
     linux.mount(f"/proc/self/fd/{fd}", str(path), "", linux.MS_BIND)
     _restrict(path, _SAFE | linux.MS_NOEXEC | linux.MS_RDONLY)
     return str(path)
 
 
 def hide_file(name: str) -> None:
-    """Undo `show_file`, if it was called for this jail."""
-    path = BUNDLES / f"{name}{_SHOWN}"
-    if path.exists():
-        linux.unmount(str(path))
-        path.unlink()
+    """Undo each `show_file` of this jail."""
+    for ending, remove in ((_SHOWN, os.unlink), (_BESIDE, os.rmdir)):
+        path = BUNDLES / f"{name}{ending}"
+        if path.exists():
+            linux.unmount(str(path))
+            remove(path)
 
 
 def _flags(target: Path) -> int:

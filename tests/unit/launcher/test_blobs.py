@@ -15,7 +15,7 @@ from corral.core.home import Home
 from corral.core.ids import Digest
 from corral.launcher import blobs
 from corral.launcher.blobs import (
-    check_beside,
+    open_beside,
     open_blob,
     open_candidate,
     open_read_only,
@@ -164,8 +164,9 @@ def test_a_folder_beside(stage: Path) -> None:
     folder = stage / "quarantine" / "scan-1"
     place(folder / "part-0")
     (folder / "link").symlink_to("/etc/passwd")
-    path, size_bytes = check_beside("scan-1")
-    assert path == str(folder)
+    fd, size_bytes = open_beside("scan-1")
+    assert os.readlink(f"/proc/self/fd/{fd}") == str(folder)
+    os.close(fd)
     assert size_bytes == 4 + len("/etc/passwd"), "a link counts as itself"
 
 
@@ -179,7 +180,7 @@ def test_folders_beside_that_are_none(stage: Path) -> None:
     place(quarantine / "file")
     for name, code in (
         ("", "bad_folder"), ("..", "bad_folder"), ("scan-1/a", "bad_folder"),
-        ("absent", "bad_folder"), ("link", "model_unsafe"), ("open", "model_unsafe"),
-        ("file", "model_unsafe"),
+        ("absent", "bad_folder"), ("link", "bad_folder"), ("file", "bad_folder"),
+        ("open", "model_unsafe"),
     ):  # fmt: skip
-        assert code_of(lambda name=name: check_beside(name)) == code, name  # type: ignore[misc]
+        assert code_of(lambda name=name: open_beside(name)) == code, name  # type: ignore[misc]

@@ -134,7 +134,7 @@ def asked(
     return made
 
 
-def test_a_scan_gets_the_folder_beside_read_only_and_time_by_size(
+def test_a_scan_gets_the_folder_beside_and_time_by_size(
     table: Requests, home: Home, asked: list[JailRequest]
 ) -> None:
     folder = home.quarantine / "scan-1"
@@ -145,12 +145,16 @@ def test_a_scan_gets_the_folder_beside_read_only_and_time_by_size(
     table.start_scan(JOB, StartScan("scan-1/candidate"))
     table.start_scan(JOB, StartScan("scan-1/candidate", "scan-1"))
     alone, together = asked
-    assert (alone.binds, alone.extra_s) == ((), 2)
-    (bind,) = together.binds
-    assert (bind.source, bind.destination, bind.writable) == (str(folder), "/quarantine", False)
+    assert (alone.beside_fd, alone.extra_s) == (-1, 2)
+    assert os.readlink(f"/proc/self/fd/{together.beside_fd}") == str(folder)
     assert together.extra_s == 6
-    for request in asked:
-        os.close(request.file_fd)
+    for fd in (alone.file_fd, together.file_fd, together.beside_fd):
+        os.close(fd)
+    before = os.listdir("/proc/self/fd")
+    assert (
+        code_of(lambda: table.start_scan(JOB, StartScan("scan-1/candidate", "no"))) == "bad_folder"
+    )
+    assert len(os.listdir("/proc/self/fd")) == len(before)
 
 
 @pytest.mark.parametrize("zone", ["", "other", "../engine"])

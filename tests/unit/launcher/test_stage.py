@@ -86,6 +86,24 @@ def test_a_file_is_shown_to_one_jail_and_hidden_again(home: Home, tmp_path: Path
     assert privately(look) == str((b"GGUF", False))
 
 
+def test_a_folder_is_shown_to_one_jail_read_only_and_hidden_again(
+    home: Home, tmp_path: Path
+) -> None:
+    folder = tmp_path / "scan-1"
+    folder.mkdir()
+    (folder / "part-0").write_bytes(b"GGUF")
+
+    def look() -> object:
+        stage.build_stage(home, {}, hide_unified=False)
+        fd = os.open(folder, os.O_RDONLY)
+        shown = Path(stage.show_file("scan-1", fd, beside=True))
+        content, flags = (shown / "part-0").read_bytes(), flags_of(shown)
+        stage.hide_file("scan-1")
+        return content, "ro" in flags, shown.exists()
+
+    assert privately(look) == str((b"GGUF", True, False))
+
+
 def test_a_folder_that_is_missing_ends_it(home: Home) -> None:
     home.quarantine.rmdir()
 
