@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from corral.admission.scan.request import ScanRequest, encode_request
 from corral.core.errors import CorralError, IpcError
 from corral.core.home import Home
 from corral.ipc.client import LauncherClient
@@ -31,7 +30,6 @@ from corral.ipc.messages import (
     WorkerEnded,
 )
 from corral.ipc.socket import send_frame
-from tests.support.gguf_file import GgufFile, part_names, parts_of
 from tests.support.measured_launcher import (
     StartedLauncher,
     alive,
@@ -220,24 +218,6 @@ def test_a_scan_reports(runtime: str, launch: Launch, jail: StartJail, job_home:
     report = json.loads(scan.line())
     assert report["verdict"] == "reject"
     assert report["findings"][0]["code"] == "magic"
-    assert scan.ended().status == "ok"
-
-
-@pytest.mark.claim("ADM-30")
-def test_a_scan_sees_the_folder_beside(
-    runtime: str, launch: Launch, jail: StartJail, job_home: Home
-) -> None:
-    folder = job_home.quarantine / "scan-1"
-    folder.mkdir()
-    folder.chmod(0o755)
-    for name, part in zip(("candidate", "part-0"), parts_of(GgufFile(), 2), strict=True):
-        (folder / name).write_bytes(part.encode())
-        (folder / name).chmod(0o444)
-    launcher = launch({"sandbox.runtime": runtime})
-    scan = jail(launcher, StartScan("scan-1/candidate", "scan-1"))
-    first, second = part_names(2)
-    os.write(scan.stdin, encode_request(ScanRequest(name=first, parts=(second,))))
-    assert json.loads(scan.line())["verdict"] == "accept"
     assert scan.ended().status == "ok"
 
 
