@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from sqlalchemy import delete, func, select
@@ -22,8 +22,8 @@ from corral.admission.lock import store_lock
 from corral.admission.receipt import Receipt, verify_receipt
 from corral.admission.sealing import SealedBlob
 from corral.admission.store import remove_blob, store_blob
+from corral.admission.trust_level import Trust
 from corral.admission.trust_marks import write_trust_marks
-from corral.admission.trusted_model import Admitted, Trust
 from corral.core.errors import CorralError
 from corral.core.home import Home
 from corral.core.ids import Digest, ModelName
@@ -31,6 +31,9 @@ from corral.state.change import ChangeWatch
 from corral.state.connection import open_reader
 from corral.state.database import open_database, reading, writing
 from corral.state.tables import models
+
+if TYPE_CHECKING:
+    from corral.admission.trusted_model import Admitted
 
 _log: Final = structlog.get_logger("corral.admission.catalog")
 

@@ -8,7 +8,7 @@ nothing in them counts until the Ed25519 signature over the exact bytes verifies
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -21,9 +21,12 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from corral.admission.report import Finding
 from corral.admission.signing.signer import Signer
 from corral.admission.template.choice import ServedTemplate
-from corral.admission.trusted_model import Trialled, Trust
+from corral.admission.trust_level import Trust
 from corral.core.errors import CorralError
 from corral.core.ids import ModelName
+
+if TYPE_CHECKING:
+    from corral.admission.trusted_model import Trialled
 
 POLICY: Final = "corral-admission 1"
 """Name of the rules that `trusted_model` enforces; raise it when they change."""

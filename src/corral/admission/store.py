@@ -10,15 +10,17 @@ import re
 import shutil
 from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from corral.admission.sealing import SealedBlob, identity_of
-from corral.admission.trusted_model import Admitted
 from corral.admission.verity_unsafe import enable_verity, measure_verity
 from corral.core.errors import CorralError
 from corral.core.home import Home
 from corral.core.ids import Digest
 from corral.pki.atomic import sync_folder, write_atomically
+
+if TYPE_CHECKING:
+    from corral.admission.trusted_model import Admitted
 
 DIGEST_NAME: Final = re.compile(r"[0-9a-f]{64}")
 """Name of a blob."""

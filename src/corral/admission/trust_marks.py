@@ -14,7 +14,7 @@ from typing import Final, get_args
 from sqlalchemy import select
 
 from corral.admission.receipt import verify_receipt
-from corral.admission.trusted_model import Trust
+from corral.admission.trust_level import Trust
 from corral.core.home import Home
 from corral.pki.atomic import write_atomically
 from corral.state.database import open_database, reading

@@ -16,7 +16,7 @@ cannot be written. A step that refuses returns `Denied`; it never raises.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, Literal, final
+from typing import Final, final
 
 from corral.admission.expectation import Expectation
 from corral.admission.known_bad import known_bad_finding
@@ -25,11 +25,10 @@ from corral.admission.signing.signer import Signer
 from corral.admission.signing.verification import SignedModel
 from corral.admission.template.choice import ServedTemplate, choose_template
 from corral.admission.trial import TrialResult
+from corral.admission.trust_level import Trust
 from corral.advisories.database import Advisories
 from corral.advisories.record import Advisory
 from corral.core.ids import Digest
-
-Trust = Literal["untrusted", "verified", "trusted"]
 
 _SEAL: Final = object()
 
