@@ -21,6 +21,7 @@ from parameters import CONTEXT_TOKENS, MODEL, MODEL_SHA256, PARALLEL, Plan, thre
 from corral.cli.job_unsafe import job_launcher
 from corral.core.home import Home
 from corral.core.limits import GIB
+from corral.engine.wire import Load, encode_line
 from corral.ipc.client import LauncherClient
 from corral.ipc.messages import StartEngine
 from corral.sandbox.policy import sealed_document
@@ -36,6 +37,7 @@ _START = StartEngine(
     memory_bytes=2 * GIB,
 )
 _READ_BYTES = 65536
+_LOAD = encode_line(Load("{{ messages }}"))
 NAMESPACES = ("crun", "runc")
 """Runtimes of the tier that has a goal; gVisor's figure is published, whatever it is."""
 GOAL_MS = 50.0
@@ -63,6 +65,7 @@ def _jailed_start(launcher: LauncherClient) -> tuple[float, float]:
     started, fds = launcher.start(_START)
     started_s = time.perf_counter()
     try:
+        os.write(fds[0], _LOAD)
         _await_ready(fds[1])
         ready_s = time.perf_counter()
     finally:
@@ -89,8 +92,10 @@ def _bare_start(home: Home) -> tuple[float, float]:
         cwd="/",
     ) as process:
         started_s = time.perf_counter()
+        assert process.stdin is not None
         assert process.stdout is not None
         try:
+            os.write(process.stdin.fileno(), _LOAD)
             _await_ready(process.stdout.fileno())
             ready_s = time.perf_counter()
         finally:

@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from corral.engine.wire import Cancel, Generate, Message, Sampling, encode_line
+from corral.engine.wire import Cancel, Generate, Load, Message, Sampling, encode_line
 from corral.sandbox.policy import sealed_document
 from tests.support.children import ended
 from tests.support.jail_job import engine_start, job_launcher, replace_worker
+from tests.support.served_template import TEXT
 from tests.support.server import copy_home
 
 PROGRAM = Path(__file__).with_name("sealed_probe.py")
@@ -72,6 +73,7 @@ class Running(NamedTuple):
 def running(home: Path, runtime: str, **options: Any) -> Iterator[Running]:
     with job_launcher(home, sandbox__runtime=runtime) as launcher:
         started, (write, stdout, stderr) = launcher.start(engine_start(**options))
+        os.write(write, encode_line(Load(TEXT)))
         with os.fdopen(stdout) as lines, os.fdopen(stderr) as errors:
             first = lines.readline()
             if '"ready"' not in first:
