@@ -112,7 +112,8 @@ class Cursor:
             return None
         if at > len(raw):
             return None
-        starts = np.array([*places, at], np.uint32) + np.uint32(8)
+        places.append(at)
+        starts = np.frombuffer(array("I", places), np.uint32) + np.uint32(8)
         prefixes = np.frombuffer(raw, np.uint8)
         if any(prefixes[starts[:-1] - back].any() for back in range(1, 8)):
             return None

@@ -74,6 +74,15 @@ class Texts(Sequence[str]):
             ):
                 yield raw[start:end]
 
+    def all_differ(self) -> bool:
+        """Return whether no string is there twice."""
+        raw, seen = self._raw, set[bytes]()
+        for at in range(0, len(self), _PIECE_ITEMS):
+            piece = slice(at, at + _PIECE_ITEMS)
+            starts, ends = self.starts[piece].tolist(), self.ends[piece].tolist()
+            seen.update([raw[start:end] for start, end in zip(starts, ends, strict=True)])
+        return len(seen) == len(self)
+
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Bytes of each string."""

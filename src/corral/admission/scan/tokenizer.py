@@ -134,7 +134,7 @@ def _check_texts(tokens: Texts, types: Sequence[int]) -> None:
     for number in _of_kind(types, _BYTE):
         if not _BYTE_TEXT.fullmatch(tokens.raw(number)):
             raise ScanRefusal("token_byte_syntax", "a byte token is not one", tokens.raw(number))
-    if len(set(tokens.raws())) != len(tokens):
+    if not tokens.all_differ():
         ((twice, _),) = Counter(tokens.raws()).most_common(1)
         raise ScanRefusal("token_duplicate", "two tokens have one text", twice)
 

@@ -33,6 +33,7 @@ def test_texts_are_a_sequence_of_what_was_written(items: list[str]) -> None:
     assert found.starting_with(b"a <") == [
         n for n, r in enumerate(raws) if r[:1] in (b"a", b" ", b"<") and r
     ]
+    assert found.all_differ() == (len(set(raws)) == len(raws))
     assert found.has_nul() == any(b"\0" in raw for raw in raws)
     alone = [n for n, raw in enumerate(raws) if not raw[1:].partition(b" ")[2]]
     assert found.first_without_pair() == (alone[0] if alone else None)
