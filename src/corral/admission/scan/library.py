@@ -5,7 +5,7 @@ bounded before (the library trusts them: it hangs on an array of 2^63 items). Tw
 disagree about a file are how a check is tricked, so disagreement is a refusal.
 
 The library spends 20 us on each item of a list, which is seconds for a vocabulary. So it reads the
-list's head, and of strings the first few hundred; from there it goes on where our
+list's head, and of strings the first few dozen; from there it goes on where our
 parser says that the list ends. Everything that two readers could take differently is still read
 twice: keys, types, counts, lengths, alignment, tensors. tests/security/hostile_models compares with
 the unchanged library.
@@ -24,7 +24,7 @@ from corral.admission.scan.cursor import ScanRefusal
 from corral.admission.scan.metadata import Metadata
 from corral.admission.scan.tensors import Tensor
 
-_STRINGS: Final = 256
+_STRINGS: Final = 64
 """So many strings of a list are read by the library too."""
 
 
