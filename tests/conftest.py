@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -24,12 +25,24 @@ __all__ = ["pytest_runtest_makereport"]
 
 
 @pytest.fixture(scope="session")
-def model_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A stopped installation with the demo model admitted and the images built; copy, don't use."""
-    home = tmp_path_factory.mktemp("template") / "home"
-    corral(home, "pull", MODEL_SOURCE, "--sha256", MODEL_SHA256)
-    server = start_server(home)
-    assert server.stop() == 0
+def model_home(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A stopped installation with the demo model admitted and the images built; copy, don't use.
+
+    Made once for all processes of a run.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+    folder, done = shared / "template", shared / "template-done"
+    home = folder / "home"
+    with (shared / "template-lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(mode=0o700)
+            corral(home, "pull", MODEL_SOURCE, "--sha256", MODEL_SHA256)
+            server = start_server(home)
+            assert server.stop() == 0
+            done.touch()
     return home
 
 

@@ -150,6 +150,7 @@ def test_wrong_keys_are_refused(shared_server, key):
         shared_server.openai(key).models.list()
 
 
+@pytest.mark.alone("how soon a slot is free is its claim")
 @pytest.mark.claim("BLS-07")
 @pytest.mark.parametrize("stream", [True, False])
 def test_disconnect_frees_the_slot_within_a_second(shared_server, stream):
@@ -184,6 +185,7 @@ def test_disconnect_frees_the_slot_within_a_second(shared_server, stream):
     assert time.monotonic() - left < 1.5
 
 
+@pytest.mark.alone("how soon a slot is free is its claim")
 @pytest.mark.claim("BLS-07")
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_disconnect_in_the_middle_of_a_long_prompt_frees_the_slot(shared_server, stream):
