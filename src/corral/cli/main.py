@@ -16,6 +16,7 @@ from corral.cli import (
     advisory,
     config,
     doctor,
+    explain,
     fsck,
     grant,
     key,
@@ -51,6 +52,7 @@ app = typer.Typer(
 app.command("up")(up.up)
 app.command("pull")(pull.pull)
 app.command("scan")(scan.scan)
+app.command("explain")(explain.explain)
 app.command("sign")(sign.sign)
 app.command("verify")(verify.verify)
 app.command("run")(run.run)
