@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from corral.admission.catalog import CatalogEntry, add_entry, check_name
+from corral.admission.catalog import CatalogEntry
+from corral.admission.catalog_changes import add_entry, check_name
 from corral.admission.expectation import Expectation
 from corral.admission.fetch.client import fetch_source
 from corral.admission.fetch.wire import MODEL

@@ -16,11 +16,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from corral.admission.catalog import admitted_digests
 from corral.admission.lock import store_lock, try_pull_lock
 from corral.admission.store import sweep_blobs
 from corral.admission.trust_marks import write_trust_marks
 from corral.core.home import Home
+from corral.state.connection import read_rows
 
 _PART_SECONDS: Final = 7 * 24 * 3600
 _SCAN_SECONDS: Final = 3600
@@ -65,7 +65,7 @@ def sweep_locked(home: Home) -> None:
     """Do the work of `sweep_quarantine`; the caller holds the pull lock."""
     sweep_folders(home)
     with store_lock(home):
-        sweep_blobs(home, admitted_digests(home))
+        sweep_blobs(home, _admitted_digests(home))
         write_trust_marks(home)
 
 
@@ -109,9 +109,14 @@ def collect_garbage(home: Home) -> tuple[str, ...]:
             sweep_folders(home)
     # A pull puts blob and row into the store under one lock: between the two nobody looks.
     with store_lock(home):
-        removed = sweep_blobs(home, admitted_digests(home))
+        removed = sweep_blobs(home, _admitted_digests(home))
         write_trust_marks(home)
     return removed
+
+
+def _admitted_digests(home: Home) -> frozenset[str]:
+    """Return the digest of every row, verified or not: none of their blobs may be swept."""
+    return frozenset(digest for (digest,) in read_rows(home.database, "SELECT digest FROM models"))
 
 
 def _is_stale(folder: Path, now_s: float) -> bool:

@@ -20,7 +20,8 @@ from contextlib import closing
 
 import msgspec
 
-from corral.admission.catalog import Catalog, CatalogEntry, check_name, readmit_entry
+from corral.admission.catalog import Catalog, CatalogEntry
+from corral.admission.catalog_changes import check_name, readmit_entry
 from corral.admission.expectation import Expectation
 from corral.admission.progress import Progress
 from corral.admission.receipt import POLICY, Receipt, sign_receipt

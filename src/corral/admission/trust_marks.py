@@ -11,14 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, get_args
 
-from sqlalchemy import select
-
 from corral.admission.receipt import verify_receipt
 from corral.admission.trust_level import Trust
 from corral.core.home import Home
 from corral.pki.atomic import write_atomically
-from corral.state.database import open_database, reading
-from corral.state.tables import models
+from corral.state.connection import read_rows
 
 _LEVELS: Final[tuple[Trust, ...]] = get_args(Trust)
 """Least trusted first."""
@@ -65,8 +62,7 @@ def _trust_of_blobs(home: Home) -> Mapping[str, Trust]:
     if not home.receipt_public_key.exists():
         return {}
     verify = verify_receipt(home.receipt_public_key.read_bytes())
-    with reading(open_database(home.database)) as connection:
-        rows = connection.execute(select(models.c.name, models.c.receipt, models.c.signature)).all()
+    rows = read_rows(home.database, "SELECT name, receipt, signature FROM models")
     found: dict[str, Trust] = {}
     for name, text, signature in rows:
         receipt = verify(text, signature)

@@ -68,7 +68,7 @@ def rm(model: ModelArgument, home: HomeOption = None, as_json: JsonOption = Fals
 
     Example: corral rm smollm2-135m-instruct
     """
-    from corral.admission.catalog import remove_entry
+    from corral.admission.catalog_changes import remove_entry
 
     place = open_home(home)
     remove_entry(place, model)

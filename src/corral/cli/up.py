@@ -29,6 +29,7 @@ from corral.cli.options import (
 from corral.cli.scope_unsafe import settle_scope
 from corral.cli.serving import Serving, note_serving
 from corral.cli.terminal import notes, print_error, print_json, print_note
+from corral.cli.up_unsafe import become_launcher, work_beside
 from corral.core.config import Config
 from corral.core.errors import CorralError
 from corral.core.home import Home
@@ -36,7 +37,7 @@ from corral.service.activation import take_listener
 from corral.service.leaf import enter_leaf
 
 if TYPE_CHECKING:
-    from corral.tenancy.setup import FirstKeys
+    from corral.tenancy.first_keys import FirstKeys
 
 
 def up(
@@ -88,12 +89,13 @@ def up(
     config = effective_config(place, settings)
     if not listener:
         settle_scope(config)
-    first = prepare(place, config, first_keys)
+    enter_leaf()
+    with work_beside(partial(surveyed, config)) as survey:
+        first = prepare(place, config, first_keys)
+        with shown_if_it_fails(first):
+            # Nothing from beside: do it here, so that whatever went wrong is seen.
+            report_host(place, survey() or surveyed(config))
     with shown_if_it_fails(first):
-        enter_leaf()
-        report_host(place, config)
-
-        from corral.cli.up_unsafe import become_launcher
         from corral.launcher.command import serve_command
 
         inherited = (listener.detach(),) if listener else ()
@@ -164,7 +166,14 @@ def _write_first_keys(path: Path, first: FirstKeys) -> None:
         ) from error
 
 
-def report_host(home: Home, config: Config) -> None:
+def surveyed(config: Config) -> bytes:
+    """Return what this host can enforce, as JSON."""
+    from corral.doctor.survey import survey_host
+
+    return json.dumps(survey_host(config).document()).encode()
+
+
+def report_host(home: Home, document: bytes) -> None:
     """Write down what this host can enforce, for the admin API: the gateway cannot see the host.
 
     Whether corral may start is not decided here but by the launcher.
@@ -172,12 +181,10 @@ def report_host(home: Home, config: Config) -> None:
     Raises:
         CorralError: code `state_write_failed`.
     """
-    from corral.doctor.survey import survey_host
     from corral.pki.atomic import write_atomically
 
     home.run.mkdir(parents=True, exist_ok=True)
-    document = survey_host(config).document()
-    write_atomically(home.host_report, json.dumps(document).encode(), mode=0o600)
+    write_atomically(home.host_report, document, mode=0o600)
 
 
 def certificate_names(config: Config) -> tuple[str, ...]:

@@ -1,5 +1,7 @@
 """Turn this process into the launcher, and leave a child behind that tells when it is ready.
 
+Before that, another child does what needs not be waited for.
+
 Trust: operator side. The process id stays, so that whoever started `corral up` can signal it.
 Input: one JSON line of the launcher on a pipe, at most `_LINE_BYTES`.
 """
@@ -9,7 +11,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final, NoReturn
 
 from corral.core.errors import CorralError
@@ -18,6 +21,41 @@ _LINE_BYTES: Final = 16 * 1024
 
 Announce = Callable[[str, int], None]
 Complain = Callable[[CorralError], None]
+
+
+@contextmanager
+def work_beside(work: Callable[[], bytes]) -> Iterator[Callable[[], bytes]]:
+    """Do something in a child while the block goes on.
+
+    Gives a function that waits for the child and returns what `work` returned; nothing if it
+    failed. At the end of the block the child has ended.
+    """
+    read, write = os.pipe()
+    child = os.fork()  # SAFETY: this process has one thread.
+    if child == 0:
+        status = 1
+        try:
+            with os.fdopen(write, "wb") as pipe:
+                pipe.write(work())
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(write)
+    ended: list[int] = []
+
+    def result() -> bytes:
+        with os.fdopen(read, "rb", closefd=False) as pipe:
+            document = pipe.read()
+        ended.append(os.waitpid(child, 0)[1])
+        return b"" if ended[0] else document
+
+    try:
+        yield result
+    finally:
+        os.close(read)
+        if not ended:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
 
 
 def become_launcher(

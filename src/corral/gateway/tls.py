@@ -15,8 +15,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
-from cryptography import x509
-
 from corral.core.errors import CorralError
 
 _CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -50,6 +48,8 @@ class ServerTls:
 
 
 def _check_dates(cert_pem: bytes) -> None:
+    from cryptography import x509  # for a reload only: a start does without it
+
     try:
         leaf = x509.load_pem_x509_certificates(cert_pem)[0]
     except ValueError as error:

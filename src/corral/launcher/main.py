@@ -7,6 +7,7 @@ for the process tree and `launcher.dispatch` for what it may be asked.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
 import json
 import os
@@ -80,8 +81,6 @@ def _run(options: argparse.Namespace, fd: int, report: Callable[[dict[str, objec
     remove_leftovers(home, host.cgroups)
     installed = Installation(Path(options.site), Path(corral.__file__).parent)
     images = {kind: build_image(kind, home.images, installed) for kind in _KINDS[options.mode]}
-    if options.mode == "serve":
-        remove_stale(home.images, installed)
     log = EventLog(home.log_file)
     config = bounded_config(config, host.isolation)
     for point in host.isolation.points:
@@ -95,7 +94,13 @@ def _run(options: argparse.Namespace, fd: int, report: Callable[[dict[str, objec
             return _serve(home, config, host, log, host_proc, alive, report, options.listener)
         return _job(home, config, host, log, host_proc, alive, fd)
 
-    return run_as_pid_one(inside, on_end=lambda: remove_groups(host))
+    def beside() -> None:
+        # A server that runs is not ended because of what others have left.
+        with contextlib.suppress(OSError, CorralError):
+            if options.mode == "serve":
+                remove_stale(home.images, installed)
+
+    return run_as_pid_one(inside, beside=beside, on_end=lambda: remove_groups(host))
 
 
 def _serve(

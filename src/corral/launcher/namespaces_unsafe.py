@@ -29,7 +29,9 @@ process that a service manager believes (`NotifyAccess=main`)."""
 _WATCHED: Final = frozenset({*_FORWARDED, signal.SIGCHLD, _READY})
 
 
-def run_as_pid_one(main: Callable[[int, int], int], *, on_end: Callable[[], None]) -> int:
+def run_as_pid_one(
+    main: Callable[[int, int], int], *, beside: Callable[[], None], on_end: Callable[[], None]
+) -> int:
     """Run `main` as PID 1 of a new PID and mount namespace and return its exit code.
 
     Without root the namespaces hang below a user namespace that maps only our own id.
@@ -37,6 +39,7 @@ def run_as_pid_one(main: Callable[[int, int], int], *, on_end: Callable[[], None
     Args:
         main: called in the new process with a descriptor of the host's /proc and one that reads
             end-of-file when this monitor has gone.
+        beside: called here while `main` starts: what nobody has to wait for.
         on_end: called here after everything in the namespace has ended.
 
     Raises:
@@ -66,6 +69,7 @@ def run_as_pid_one(main: Callable[[int, int], int], *, on_end: Callable[[], None
     os.close(alive_read)
     linux.keep_capabilities(frozenset() if uid else load_kept("monitor"))
     try:
+        beside()
         return _monitor(child)
     finally:
         on_end()

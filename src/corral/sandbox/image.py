@@ -7,12 +7,9 @@ The base (interpreter and standard library) is copied once and hard-linked into 
 
 from __future__ import annotations
 
-import compileall
 import hashlib
-import importlib.metadata
 import os
 import platform
-import py_compile
 import re
 import shutil
 import sys
@@ -31,8 +28,7 @@ DISTRIBUTIONS: Final = {
     "scan": ("msgspec", "gguf", "jinja2", "markupsafe"),
     "fetch": ("msgspec", "httpx2"),
     "gateway": (
-        "alembic", "cryptography", "httptools", "msgspec", "sqlalchemy", "starlette", "structlog",
-        "uvicorn", "uvloop",
+        "cryptography", "httptools", "msgspec", "starlette", "structlog", "uvicorn", "uvloop",
     ),
 }  # fmt: skip
 PACKAGES: Final = {
@@ -88,10 +84,7 @@ def build_image(kind: str, images: Path, installed: Installation) -> Path:
     for distribution in distributions:
         _copy_distribution(distribution, target)
     _copy_package(installed.package, PACKAGES[kind], target / "corral")
-    compileall.compile_dir(
-        str(target), quiet=2, stripdir=str(rootfs), workers=1,
-        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
-    )  # fmt: skip
+    _compile(target, rootfs)
     _copy_libraries(sorted(target.glob("**/*.so*")), rootfs, target)
     (rootfs / "opt/python/bin" / load_policy(kind).title).symlink_to("python3")
     inside = target.relative_to(rootfs / "opt/python") / "corral/jail/entry_unsafe.py"
@@ -145,10 +138,7 @@ def _build_base(images: Path) -> Path:
     stdlib = Path(sysconfig.get_path("stdlib", vars={"installed_base": str(prefix)}))
     target = rootfs / "opt/python/lib" / f"python3.{sys.version_info.minor}"
     shutil.copytree(stdlib, target, ignore=_unwanted, symlinks=False)
-    compileall.compile_dir(
-        str(target), quiet=2, stripdir=str(rootfs), workers=1,
-        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
-    )  # fmt: skip
+    _compile(target, rootfs)
     (target / "site-packages").mkdir(exist_ok=True)
     (target / "dist-packages").symlink_to("site-packages")  # where Debian's interpreter looks
     _copy_libraries([interpreter, *sorted(target.glob("**/*.so*"))], rootfs, target)
@@ -156,6 +146,16 @@ def _build_base(images: Path) -> Path:
     (building / "complete").touch()
     _publish(building, base)
     return base / "rootfs"
+
+
+def _compile(target: Path, rootfs: Path) -> None:
+    import compileall  # slow to import, and needed only by a build
+    import py_compile
+
+    compileall.compile_dir(
+        str(target), quiet=2, stripdir=str(rootfs), workers=1,
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+    )  # fmt: skip
 
 
 def _unwanted(folder: str, names: list[str]) -> set[str]:
@@ -186,12 +186,12 @@ def _image_folder(
     kind: str,
     images: Path,
     installed: Installation,
-    found: list[importlib.metadata.Distribution],
+    found: list[Path],
 ) -> Path:
     package = installed.package
     digest = hashlib.sha256(f"{kind} {platform.machine()} {_base_folder(images).name}".encode())
     for distribution in found:
-        digest.update(f"{distribution.name}=={distribution.version}\n".encode())
+        digest.update(f"{distribution.name}\n".encode())
     digest.update(sealed_document(kind).encode())
     sources = [package / name for name in PACKAGES[kind]]
     for file in [package / "__init__.py", *(f for s in sources for f in sorted(s.rglob("*")))]:
@@ -211,8 +211,13 @@ def _system_state() -> list[tuple[str, int, int]]:
     return state
 
 
-def _closure(names: Iterable[str], site: Path) -> Iterator[importlib.metadata.Distribution]:
-    found = {_canonical(d.name): d for d in importlib.metadata.distributions(path=[str(site)])}
+def _closure(names: Iterable[str], site: Path) -> Iterator[Path]:
+    """Yield `NAME-VERSION.dist-info` of each distribution that is needed.
+
+    At every start of a server, hence without `importlib.metadata`, which reads what it need not.
+    Format: packaging.python.org/specifications/recording-installed-packages and core-metadata.
+    """
+    found = {_canonical(path.name.partition("-")[0]): path for path in site.glob("*.dist-info")}
     waiting, seen = list(names), set[str]()
     while waiting:
         name = _canonical(waiting.pop(0))
@@ -227,16 +232,26 @@ def _closure(names: Iterable[str], site: Path) -> Iterator[importlib.metadata.Di
         yield distribution
         waiting += [
             re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0]
-            for line in distribution.requires or ()
+            for line in _requirements(distribution)
             if "extra ==" not in line
         ]
+
+
+def _requirements(distribution: Path) -> Iterator[str]:
+    head = (distribution / "METADATA").read_text(encoding="utf-8").partition("\n\n")[0]
+    for line in head.splitlines():
+        if line.startswith("Requires-Dist: "):
+            yield line.removeprefix("Requires-Dist: ")
 
 
 def _canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _copy_distribution(distribution: importlib.metadata.Distribution, target: Path) -> None:
+def _copy_distribution(folder: Path, target: Path) -> None:
+    from importlib.metadata import Distribution  # slow to import, and needed only by a build
+
+    distribution = Distribution.at(folder)
     for file in distribution.files or ():
         if file.parts[0] == ".." or "__pycache__" in file.parts or file.suffix == ".pyc":
             continue

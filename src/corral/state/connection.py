@@ -13,7 +13,7 @@ import sqlite3
 import stat
 import time
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from corral.core.errors import CorralError
 
@@ -66,6 +66,21 @@ def open_reader(path: Path) -> sqlite3.Connection:
         connection.close()
         raise unavailable() from error
     return connection
+
+
+def read_rows(path: Path, sql: str) -> list[tuple[Any, ...]]:
+    """Return what one fixed query finds, on a connection of its own.
+
+    Raises:
+        CorralError: codes `database_unsafe`, `database_unavailable`.
+    """
+    connection = open_reader(path)
+    try:
+        return connection.execute(sql).fetchall()
+    except sqlite3.Error as error:
+        raise unavailable() from error
+    finally:
+        connection.close()
 
 
 def _open(path: Path) -> sqlite3.Connection:

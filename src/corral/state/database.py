@@ -15,7 +15,8 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.pool import NullPool
 
 from corral.state.connection import open_writer, unavailable
-from corral.state.migrate import HEAD, migrate, schema_revision
+from corral.state.migrate import migrate, schema_revision
+from corral.state.revision import HEAD
 
 
 def open_database(path: Path) -> Engine:

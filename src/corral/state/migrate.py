@@ -1,6 +1,6 @@
 """Bring the schema to the newest revision, under the database's own write lock.
 
-Trust: operator side and gateway [net]. Input: the migrations come from the installed package only;
+Trust: operator side. Input: the migrations come from the installed package only;
 a database of a newer corral is refused, never touched.
 
 The lock is the transaction itself: SQLite's DDL is transactional, so a process killed halfway
@@ -10,14 +10,11 @@ leaves the schema as it was, and of several processes the first migrates and the
 from __future__ import annotations
 
 from importlib import resources
-from typing import Final
 
 from sqlalchemy import Connection
 
 from corral.core.errors import CorralError
-
-HEAD: Final = "0002"
-"""Newest revision: a constant, so that a current database costs no import of Alembic."""
+from corral.state.revision import HEAD
 
 
 def migrate(connection: Connection) -> None:

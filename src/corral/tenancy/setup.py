@@ -18,48 +18,26 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
-
-from sqlalchemy import Engine, select
-from sqlalchemy.dialects.sqlite import insert
+from typing import TYPE_CHECKING, Final
 
 from corral.core.errors import CorralError
 from corral.core.home import Home
-from corral.core.ids import TenantName
 from corral.pki.atomic import write_atomically
 from corral.pki.authority import ensure_authority, ensure_server_certificate
 from corral.pki.receipt_key import ensure_receipt_key
-from corral.state.database import open_database, reading, writing
+from corral.state.connection import read_rows
+from corral.state.revision import is_current
 from corral.state.setup_lock import setup_lock
-from corral.state.tables import keys, models, tenants
-from corral.tenancy.grants import insert_grant
-from corral.tenancy.keys import insert_key
-from corral.tenancy.principal import EVERY_MODEL
 from corral.tenancy.token import PEPPER_BYTES, load_pepper
 
-DEFAULT_TENANT: Final = TenantName("default")
-ADMIN_TENANT: Final = TenantName("admin")
+if TYPE_CHECKING:
+    from corral.tenancy.first_keys import FirstKeys
 
 _PASSABLE: Final = 0o711
 _PRIVATE: Final = 0o700
-
-
-@dataclass(frozen=True, slots=True)
-class FirstKeys:
-    """The tokens of a fresh installation, shown once; kept out of `repr`.
-
-    Attributes:
-        api_key: of tenant `default`, which may use every admitted model.
-        admin_key: of tenant `admin`, which may operate the server and use no model.
-    """
-
-    api_key: str = field(repr=False)
-    admin_key: str = field(repr=False)
 
 
 def initialise(home: Home, deliver: Callable[[FirstKeys], None] | None = None) -> FirstKeys | None:
@@ -76,8 +54,12 @@ def initialise(home: Home, deliver: Callable[[FirstKeys], None] | None = None) -
         CorralError: codes `home_unusable`, `home_not_empty`, `home_unsafe`, `pepper_missing`,
             `bad_pepper`, `receipt_key_missing`, and those of `pki` and `state`.
     """
-    with _prepared(home) as engine:
-        return _first_keys(engine, load_pepper(home.pepper), deliver)
+    with _prepared(home):
+        if read_rows(home.database, "SELECT 1 FROM tenants WHERE name = 'default'"):
+            return None
+        from corral.tenancy.first_keys import make_first_keys
+
+        return make_first_keys(home.database, load_pepper(home.pepper), deliver)
 
 
 def prepare_home(home: Home) -> None:
@@ -91,17 +73,21 @@ def prepare_home(home: Home) -> None:
 
 
 @contextmanager
-def _prepared(home: Home) -> Iterator[Engine]:
+def _prepared(home: Home) -> Iterator[None]:
     _make_root(home)
     with setup_lock(home):
         _make_folders(home)
-        engine = open_database(home.database) if home.database.exists() else None
-        _ensure_pepper(home, engine)
-        _ensure_receipt_key(home, engine)
+        old = home.database.exists()
+        if old:
+            _ensure_schema(home)
+        _ensure_pepper(home, old=old)
+        _ensure_receipt_key(home, old=old)
         ensure_authority(home)
         if not home.server_cert.exists():
             ensure_server_certificate(home, ())
-        yield engine or open_database(home.database)
+        if not old:
+            _ensure_schema(home)
+        yield
 
 
 def _folders(home: Home) -> tuple[tuple[Path, int], ...]:
@@ -159,58 +145,39 @@ def _make_folders(home: Home) -> None:
             raise _unsafe(path) from error
 
 
-def _ensure_pepper(home: Home, engine: Engine | None) -> None:
+def _ensure_schema(home: Home) -> None:
+    if is_current(home.database):
+        return  # each start but the first: it costs no import of SQLAlchemy
+    from corral.state.database import open_database
+
+    open_database(home.database)
+
+
+def _ensure_pepper(home: Home, *, old: bool) -> None:
     if home.pepper.exists():
         load_pepper(home.pepper)
         return
-    if engine is not None:
-        with reading(engine) as connection:
-            if connection.execute(select(keys.c.id).limit(1)).first():
-                raise CorralError(
-                    "pepper_missing",
-                    "there are API keys, but the pepper that checks them is gone",
-                    remedy="restore the state folder's secrets/pepper from a backup",
-                )
+    if old and read_rows(home.database, "SELECT 1 FROM keys LIMIT 1"):
+        raise CorralError(
+            "pepper_missing",
+            "there are API keys, but the pepper that checks them is gone",
+            remedy="restore the state folder's secrets/pepper from a backup",
+        )
     write_atomically(home.pepper, secrets.token_bytes(PEPPER_BYTES), mode=0o600)
 
 
-def _ensure_receipt_key(home: Home, engine: Engine | None) -> None:
-    if not home.receipt_key.exists() and engine is not None:
-        with reading(engine) as connection:
-            if connection.execute(select(models.c.name).limit(1)).first():
-                raise CorralError(
-                    "receipt_key_missing",
-                    "there are admitted models, but the key that signed their receipts is gone",
-                    remedy="restore the state folder's secrets/receipt.key from a backup",
-                )
+def _ensure_receipt_key(home: Home, *, old: bool) -> None:
+    if (
+        not home.receipt_key.exists()
+        and old
+        and read_rows(home.database, "SELECT 1 FROM models LIMIT 1")
+    ):
+        raise CorralError(
+            "receipt_key_missing",
+            "there are admitted models, but the key that signed their receipts is gone",
+            remedy="restore the state folder's secrets/receipt.key from a backup",
+        )
     ensure_receipt_key(home)
-
-
-def _first_keys(
-    engine: Engine, pepper: bytes, deliver: Callable[[FirstKeys], None] | None
-) -> FirstKeys | None:
-    with reading(engine) as connection:
-        if connection.execute(
-            select(tenants.c.name).where(tenants.c.name == DEFAULT_TENANT)
-        ).first():
-            return None
-    now = int(time.time())
-    with writing(engine) as connection:
-        for tenant in (DEFAULT_TENANT, ADMIN_TENANT):
-            connection.execute(
-                insert(tenants).values(name=tenant, created_at=now).on_conflict_do_nothing()
-            )
-        insert_grant(connection, DEFAULT_TENANT, EVERY_MODEL)
-        api_key, _ = insert_key(
-            connection, pepper, tenant=DEFAULT_TENANT, name="first key", role="tenant"
-        )
-        admin_key, _ = insert_key(
-            connection, pepper, tenant=ADMIN_TENANT, name="first admin key", role="admin"
-        )
-        first = FirstKeys(api_key=api_key, admin_key=admin_key)
-        if deliver:
-            deliver(first)
-    return first
 
 
 def _unsafe(path: Path) -> CorralError:

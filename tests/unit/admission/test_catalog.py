@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from corral.admission.catalog import Catalog, entry_of, put_row
+from corral.admission.catalog import Catalog, entry_of
+from corral.admission.catalog_changes import put_row
 from corral.admission.receipt import Receipt, sign_receipt, verify_receipt
 from corral.core.errors import CorralError
 from corral.core.home import Home

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from corral.admission.catalog import Catalog, CatalogEntry, remove_entry
+from corral.admission.catalog import Catalog, CatalogEntry
+from corral.admission.catalog_changes import remove_entry
 from corral.admission.expectation import Expectation
 from corral.admission.fetch.client import fetch_source
 from corral.admission.fetch.wire import Arrived, encode

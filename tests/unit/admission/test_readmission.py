@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from corral.admission.catalog import Catalog, put_row
+from corral.admission.catalog import Catalog
+from corral.admission.catalog_changes import put_row
 from corral.admission.expectation import Expectation
 from corral.admission.progress import no_progress
 from corral.admission.readmission import readmit

@@ -7,11 +7,11 @@ import stat
 
 import pytest
 
-from corral.admission.catalog import put_row, remove_entry
+from corral.admission.catalog_changes import put_row, remove_entry
 from corral.admission.quarantine import sweep_quarantine
 from corral.admission.receipt import Receipt, sign_receipt
+from corral.admission.trust_level import Trust
 from corral.admission.trust_marks import write_trust_marks
-from corral.admission.trusted_model import Trust
 from corral.core.home import Home
 from corral.pki.receipt_key import load_receipt_key
 from tests.support.served_template import SERVED

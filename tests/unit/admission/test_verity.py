@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from corral.admission.catalog import remove_entry
+from corral.admission.catalog_changes import remove_entry
 from corral.admission.fsck import check_store
 from corral.admission.store import verity_marks
 from corral.admission.verity_unsafe import enable_verity, measure_verity

@@ -66,8 +66,8 @@ def test_the_table_names_each_wall(corral: Corral, tmp_path: Path) -> None:
 def test_a_report_of_the_host_is_left_for_the_gateway(home: Home) -> None:
     import json
 
-    from corral.cli.up import report_host
+    from corral.cli.up import report_host, surveyed
 
-    report_host(home, Config())
+    report_host(home, surveyed(Config()))
     assert json.loads(home.host_report.read_text())["schema"] == 1
     assert home.host_report.stat().st_mode & 0o777 == 0o600

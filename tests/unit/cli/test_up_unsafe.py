@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 
 import pytest
 
-from corral.cli.up_unsafe import parse_ready
+from corral.cli.up_unsafe import parse_ready, work_beside
 from corral.core.errors import CorralError
 from tests.support.children import ended
 
@@ -63,3 +65,33 @@ def test_any_other_line_is_a_failed_start(line: bytes) -> None:
     state = parse_ready(line)
     assert isinstance(state, CorralError)
     assert state.code == "start_failed"
+
+
+def test_work_beside_is_done_by_another_process_and_its_result_is_whole() -> None:
+    def work() -> bytes:
+        return f"{os.getpid()} ".encode() + b"x" * 200_000
+
+    with work_beside(work) as result:
+        pid, text = result().split()
+    assert int(pid) != os.getpid()
+    assert text == b"x" * 200_000
+    with pytest.raises(ChildProcessError):
+        os.waitpid(int(pid), 0)
+
+
+def test_work_beside_that_fails_gives_nothing_and_none_outlives_the_block() -> None:
+    def fail() -> bytes:
+        os.close(2)  # its traceback is of no interest here
+        raise ValueError
+
+    with work_beside(fail) as result:
+        assert result() == b""
+
+    def sleep() -> bytes:
+        time.sleep(60)
+        return b""
+
+    began = time.monotonic()
+    with pytest.raises(KeyError), work_beside(sleep):
+        raise KeyError
+    assert time.monotonic() - began < 30

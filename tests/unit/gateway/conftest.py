@@ -18,7 +18,7 @@ import openai
 import pytest
 import uvloop
 
-from corral.admission.catalog import put_row
+from corral.admission.catalog_changes import put_row
 from corral.admission.receipt import Receipt, sign_receipt
 from corral.core.config import Config, override_config
 from corral.core.home import Home

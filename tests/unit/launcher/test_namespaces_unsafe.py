@@ -25,12 +25,18 @@ Inside = Callable[[int, int], int]
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
+def nothing() -> None:
+    """Take no time beside."""
+
+
 def run(inside: Inside) -> str:
-    """Return the exit code and whether `on_end` was called."""
+    """Return the exit code, and whether `beside` (False) and `on_end` (True) were called."""
 
     def look() -> str:
         ended: list[bool] = []
-        code = run_as_pid_one(inside, on_end=lambda: ended.append(True))
+        code = run_as_pid_one(
+            inside, beside=lambda: ended.append(False), on_end=lambda: ended.append(True)
+        )
         return f"{code} {ended}"
 
     return in_child(look)
@@ -52,7 +58,7 @@ def test_it_is_pid_one_with_few_capabilities(tmp_path: Path) -> None:
         (tmp_path / "facts").write_text(repr(facts))
         return 5
 
-    assert run(inside) == "5 [True]"
+    assert run(inside) == "5 [False, True]"
     assert (tmp_path / "facts").read_text() == (
         "[1, 'corral-launcher', {'00000000002c00c3'}, {0}, True, 1]"
     )
@@ -65,7 +71,7 @@ def test_everything_in_it_ends_with_it(tmp_path: Path) -> None:
         return 0
 
     began = time.monotonic()
-    assert run(inside) == "0 [True]"
+    assert run(inside) == "0 [False, True]"
     assert time.monotonic() - began < 1
     time.sleep(1.2)
     assert not (tmp_path / "late").exists()
@@ -100,7 +106,7 @@ def test_signals_are_forwarded(sent: signal.Signals, arrives: signal.Signals) ->
             ready.unlink()
             os.kill(here, sent)
             os._exit(0)
-        return str(run_as_pid_one(inside, on_end=lambda: None))
+        return str(run_as_pid_one(inside, beside=nothing, on_end=lambda: None))
 
     assert in_child(look) == str(10 + arrives)
 
@@ -108,7 +114,7 @@ def test_signals_are_forwarded(sent: signal.Signals, arrives: signal.Signals) ->
 @needs_root
 def test_the_monitor_keeps_one_capability(tmp_path: Path) -> None:
     def look() -> str:
-        assert run_as_pid_one(lambda *_: 0, on_end=lambda: None) == 0
+        assert run_as_pid_one(lambda *_: 0, beside=nothing, on_end=lambda: None) == 0
         lines = Path("/proc/self/status").read_text().splitlines()
         return repr([int(line.split()[1], 16) for line in lines if line.startswith("Cap")])
 
@@ -138,7 +144,7 @@ def test_the_manager_is_told_by_the_monitor(tmp_path: Path) -> None:
                     time.sleep(0.01)
                 return 0
 
-            return f"{here} {run_as_pid_one(inside, on_end=lambda: None)}"
+            return f"{here} {run_as_pid_one(inside, beside=nothing, on_end=lambda: None)}"
 
         with ThreadPoolExecutor(1) as pool:
             monitor = pool.submit(in_child, look)
@@ -153,7 +159,7 @@ def test_an_error_inside_shows_and_ends_it(capfd: pytest.CaptureFixture[str]) ->
     def inside(_: int, __: int) -> int:
         raise RuntimeError("the reason")
 
-    assert run(inside) == "70 [True]"
+    assert run(inside) == "70 [False, True]"
     assert "RuntimeError: the reason" in capfd.readouterr().err
 
 
@@ -163,7 +169,7 @@ def test_an_exit_inside_is_its_exit(raised: SystemExit, code: int) -> None:
     def inside(_: int, __: int) -> int:
         raise raised
 
-    assert run(inside) == f"{code} [True]"
+    assert run(inside) == f"{code} [False, True]"
 
 
 @needs_root
@@ -182,14 +188,14 @@ def test_a_stopped_launcher_ends(tmp_path: Path) -> None:
             time.sleep(0.01)
         began = time.monotonic()
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGSTOP)
-        assert end.result(20) == "9 [True]"
+        assert end.result(20) == "9 [False, True]"
         assert time.monotonic() - began < 10
 
 
 def test_a_kernel_that_refuses() -> None:
     def look() -> str:
         try:
-            run_as_pid_one(lambda *_: 0, on_end=lambda: None)
+            run_as_pid_one(lambda *_: 0, beside=nothing, on_end=lambda: None)
         except SandboxError as error:
             return f"{error.code} {bool(error.remedy)}"
         return "went on"
@@ -211,7 +217,7 @@ def test_without_root_only_the_own_id_is_mapped() -> None:
             import ctypes
 
             ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # dumpable again: its /proc files are its own
-        return str(run_as_pid_one(inside, on_end=lambda: None))
+        return str(run_as_pid_one(inside, beside=nothing, on_end=lambda: None))
 
     assert in_child(look) == "42"
 
@@ -232,7 +238,7 @@ def test_the_namespaces_of_a_user(monkeypatch: pytest.MonkeyPatch) -> None:
         setgroups = Path("/proc/self/setgroups").read_text().strip()
         return 42 if (maps, setgroups) == (["0", "0", "1"], "deny") else 1
 
-    assert run(inside) == "42 [True]"
+    assert run(inside) == "42 [False, True]"
 
 
 def test_reaping_other_children_first() -> None:

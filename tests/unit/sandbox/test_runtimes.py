@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from corral.admission.trusted_model import Trust
+from corral.admission.trust_level import Trust
 from corral.core.config import TIERS, Sandbox, TierByTrust
 from corral.core.errors import SandboxError
 from corral.sandbox.runtimes import (

@@ -19,6 +19,7 @@ import corral.state
 from corral.core.errors import CorralError
 from corral.state import migrate
 from corral.state.database import open_database, reading, writing
+from corral.state.revision import HEAD
 from corral.state.tables import keys, metadata, tenants
 
 
@@ -31,14 +32,14 @@ def test_migrations_from_empty_give_the_declared_tables(database: Path) -> None:
     engine = open_database(database)
     with reading(engine) as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
-        assert migrate.schema_revision(connection) == migrate.HEAD
+        assert migrate.schema_revision(connection) == HEAD
 
 
 def test_the_head_constant_is_the_newest_migration() -> None:
     config = Config()
     folder = Path(corral.state.__file__).parent / "migrations"
     config.set_main_option("script_location", str(folder))
-    assert ScriptDirectory.from_config(config).get_current_head() == migrate.HEAD
+    assert ScriptDirectory.from_config(config).get_current_head() == HEAD
 
 
 def test_a_current_database_is_opened_without_alembic(database: Path) -> None:

@@ -16,10 +16,11 @@ from corral.core.errors import CorralError
 from corral.core.home import Home
 from corral.state.database import open_database, writing
 from corral.state.tables import models
+from corral.tenancy.first_keys import FirstKeys
 from corral.tenancy.grants import list_grants
 from corral.tenancy.keyring import Keyring
 from corral.tenancy.keys import list_keys
-from corral.tenancy.setup import FirstKeys, initialise, prepare_home
+from corral.tenancy.setup import initialise, prepare_home
 from corral.tenancy.tenants import list_tenants
 from corral.tenancy.token import load_pepper
 

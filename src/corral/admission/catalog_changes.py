@@ -1,0 +1,115 @@
+"""Changes of the catalog: a model comes into the store and the database, or leaves them.
+
+Trust: operator side. Input: receipts that this side has signed; names that were checked.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.sqlite import insert
+
+from corral.admission.catalog import CatalogEntry, entry_of
+from corral.admission.lock import store_lock
+from corral.admission.receipt import Receipt
+from corral.admission.sealing import SealedBlob
+from corral.admission.store import remove_blob, store_blob
+from corral.admission.trust_marks import write_trust_marks
+from corral.admission.trusted_model import Admitted
+from corral.core.errors import CorralError
+from corral.core.home import Home
+from corral.core.ids import Digest, ModelName
+from corral.state.database import open_database, reading, writing
+from corral.state.tables import models
+
+
+def add_entry(home: Home, admitted: Admitted, receipt: Receipt, sealed: SealedBlob) -> CatalogEntry:
+    """Put an admitted blob into the store and its row into the catalog.
+
+    Blob first, row second: a crash in between leaves a blob that `sweep_quarantine` removes.
+
+    Raises:
+        CorralError: codes `blob_changed`, `name_taken`, `database_unavailable`.
+    """
+    with store_lock(home):
+        check_name(home, ModelName(receipt.name), Digest(receipt.digest))
+        store_blob(home, admitted, sealed)
+        put_row(home, receipt, admitted.receipt_text, admitted.signature)
+        write_trust_marks(home)
+    return entry_of(receipt)
+
+
+def readmit_entry(home: Home, receipt: Receipt, text: str, signature: bytes) -> CatalogEntry | None:
+    """Put the row of a blob that is in the store into the catalog; None if the blob has gone.
+
+    Raises:
+        CorralError: codes `name_taken`, `database_unavailable`.
+    """
+    with store_lock(home):
+        if not home.blob(Digest(receipt.digest)).is_file():
+            return None
+        check_name(home, ModelName(receipt.name), Digest(receipt.digest))
+        put_row(home, receipt, text, signature)
+        write_trust_marks(home)
+    return entry_of(receipt)
+
+
+def put_row(home: Home, receipt: Receipt, text: str, signature: bytes) -> None:
+    """Write the row of a receipt whose blob is in the store.
+
+    The caller holds `store_lock` and writes the trust marks next.
+    """
+    row = {
+        "digest": receipt.digest,
+        "size_bytes": receipt.size_bytes,
+        "trust": receipt.trust,
+        "source": receipt.source,
+        "admitted_at": receipt.admitted_at,
+        "receipt": text,
+        "signature": signature,
+    }
+    statement = insert(models).values(name=receipt.name, **row)
+    with writing(open_database(home.database)) as connection:
+        connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=row))
+
+
+def check_name(home: Home, name: ModelName, digest: Digest) -> None:
+    """Refuse a name that another file has.
+
+    Raises:
+        CorralError: code `name_taken`.
+    """
+    with reading(open_database(home.database)) as connection:
+        found = connection.execute(
+            select(models.c.digest).where(models.c.name == name)
+        ).scalar_one_or_none()
+    if found not in {None, digest}:
+        raise CorralError(
+            "name_taken",
+            f"another file is admitted as {name}",
+            remedy=f"choose another --name, or first: corral rm {name}",
+        )
+
+
+def remove_entry(home: Home, name: str) -> None:
+    """Remove a model; its blob goes too unless another name uses it.
+
+    Raises:
+        CorralError: code `no_such_model`.
+    """
+    with store_lock(home):
+        with writing(open_database(home.database)) as connection:
+            digest = connection.execute(
+                delete(models).where(models.c.name == name).returning(models.c.digest)
+            ).scalar_one_or_none()
+            if digest is None:
+                raise CorralError(
+                    "no_such_model",
+                    "no admitted model has that name",
+                    remedy="see the names with corral list",
+                )
+            left = connection.execute(
+                select(func.count()).select_from(models).where(models.c.digest == digest)
+            ).scalar_one()
+        if not left:
+            remove_blob(home, Digest(digest))
+        write_trust_marks(home)
