@@ -83,7 +83,7 @@ install_missing() {
 
 # Tool of the tests, and Debian's package of it.
 TEST_TOOLS=(captest:libcap-ng-utils checksec:checksec systemd-analyze:systemd
-    systemd-socket-activate:systemd setpriv:util-linux strace:strace crun:crun runc:runc runsc:runsc)
+    systemd-socket-activate:systemd setpriv:util-linux strace:strace docker-registry:docker-registry crun:crun runc:runc runsc:runsc)
 
 install_test_tools() {
     local pair missing=()

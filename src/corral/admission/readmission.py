@@ -56,7 +56,7 @@ def readmit(
         CorralError: codes of `open_local_file`, `SignedModel.refusal`; `too_large`,
             `hash_mismatch`, `name_taken`, `database_unavailable`, `receipt_key_unreadable`.
     """
-    if expect.sha256 is None or expect.wheel_sha256 is not None:
+    if expect.sha256 is None or expect.wheel_sha256 or expect.manifest_sha256:
         return None
     # 1, 2
     old = _earlier_admission(home, expect.sha256)

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 )
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+from corral.admission.layer import LayerClaim
 from corral.admission.report import Finding
 from corral.admission.signing.signer import Signer
 from corral.admission.template.choice import ServedTemplate
@@ -47,6 +48,9 @@ class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         wheel_sha256_demanded: the operator gave the wheel's digest when it was fetched.
         signers: whose signatures over the digest were verified in this admission.
         revision: commit that a hub named.
+        manifest_sha256: of the registry's manifest that names these bytes; empty if none.
+        manifest_sha256_demanded: the operator gave it when they were fetched.
+        layers: what else that manifest has, as it says; nothing of it was fetched.
         scanner: name and version of the scanner.
         findings: what it saw and let pass.
         policy: rules in force.
@@ -72,6 +76,9 @@ class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     revision: str
     sha256_demanded: bool
     wheel_sha256_demanded: bool
+    manifest_sha256: str = ""
+    manifest_sha256_demanded: bool = False
+    layers: tuple[LayerClaim, ...] = ()
     signers: tuple[Signer, ...] = ()
     scanner: str
     findings: tuple[Finding, ...]
@@ -117,6 +124,9 @@ def make_receipt(
         revision=provenance.revision,
         sha256_demanded=verified.expect.sha256 is not None,
         wheel_sha256_demanded=verified.expect.wheel_sha256 is not None,
+        manifest_sha256=provenance.manifest_sha256,
+        manifest_sha256_demanded=verified.expect.manifest_sha256 is not None,
+        layers=provenance.layers,
         signers=verified.signers,
         scanner=scanned.report.scanner,
         findings=scanned.report.findings,

@@ -1,10 +1,11 @@
-"""Parse the SOURCE argument of `corral pull` into one of four typed places.
+"""Parse the SOURCE argument of `corral pull` into a typed place.
 
 Trust: operator side and fetch jail; no I/O. Input: what the operator typed, at most 2048
 characters; every part that reaches a URL is held to a small alphabet first. The query of a URL may
 be a credential (a presigned link): `str` of a source leaves it out, only `exact_text` has it.
 
     pypi://DIST==VERSION/FILE      hf://ORG/REPO/FILE.gguf[@REVISION]
+    ollama://[HOST/]NAMESPACE/MODEL[:TAG]    oci://HOST/REPOSITORY[:TAG][@sha256:HEX][#FILE]
     https://HOST/PATH              PATH or file:///PATH
 """
 
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from corral.admission.registry_source import RegistrySource, parse_oci, parse_ollama
 from corral.core.errors import CorralError
 from corral.core.ids import ModelName, parse_model_name
 
@@ -84,7 +86,7 @@ class LocalSource:
         return f"file://{self.path}"
 
 
-RemoteSource = PypiSource | HubSource | HttpsSource
+RemoteSource = PypiSource | HubSource | HttpsSource | RegistrySource
 Source = RemoteSource | LocalSource
 
 
@@ -107,6 +109,11 @@ def parse_source(text: str) -> Source:
             return _parse_pypi(rest)
         case "hf":
             return _parse_hub(rest)
+        case "ollama" | "oci":
+            place = parse_ollama(rest) if scheme.lower() == "ollama" else parse_oci(rest)
+            if place is None:
+                raise _bad("it names no model of a registry")
+            return place
         case "https":
             return _parse_https(text)
         case "file":
@@ -115,7 +122,7 @@ def parse_source(text: str) -> Source:
             return LocalSource(Path(unquote(rest)))
         case "http":
             raise _bad("plain http can be changed on its way; use https")
-    raise _bad("its scheme is none of pypi, hf, https, file")
+    raise _bad("its scheme is none of pypi, hf, ollama, oci, https, file")
 
 
 def exact_text(source: RemoteSource) -> str:
@@ -153,6 +160,8 @@ def default_name(source: Source) -> ModelName:
             file = member
         case HubSource(file=path):
             file = path
+        case RegistrySource():
+            file = source.file_name
         case HttpsSource(url=url):
             file = unquote(urlsplit(url).path)
         case LocalSource(path=local):
@@ -209,5 +218,6 @@ def _bad(why: str) -> CorralError:
     return CorralError(
         "bad_source",
         f"this source cannot be used: {why}",
-        remedy="pypi://DIST==VERSION/FILE, hf://ORG/REPO/FILE.gguf[@REV], https://…, or a path",
+        remedy="pypi://DIST==VERSION/FILE, hf://ORG/REPO/FILE.gguf[@REV], "
+        "ollama://[HOST/]NAMESPACE/MODEL[:TAG], oci://HOST/REPOSITORY[:TAG], https://…, or a path",
     )

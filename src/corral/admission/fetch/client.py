@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from corral.admission.expectation import Expectation
+from corral.admission.fetch.credential import read_credential
 from corral.admission.fetch.trust import trusted_ca_pem
 from corral.admission.fetch.wire import (
     LINE_BYTES,
@@ -24,6 +25,7 @@ from corral.admission.fetch.wire import (
 )
 from corral.admission.jailed_job import JailedJob, JobBrokeProtocol
 from corral.admission.progress import Progress
+from corral.admission.registry_source import RegistrySource
 from corral.admission.source import (
     HttpsSource,
     HubSource,
@@ -48,18 +50,24 @@ def fetch_request(source: RemoteSource, config: Fetch, expect: Expectation) -> F
     redirect or an index names must be on the list.
 
     Raises:
-        CorralError: code `ca_unreadable`.
+        CorralError: codes `ca_unreadable`, `token_file`.
     """
     match source:
         case PypiSource():
             named = config.pypi_index
         case HubSource():
             named = config.hf_endpoint
+        case RegistrySource(host=host):
+            named = f"https://{host}"
         case HttpsSource(url=url):
             named = url
+    place = _host_and_port(named)
+    # Only the credential of the host that the operator named: no other one is needed, and a
+    # registry that names somebody else's token server must not get what that one gives to us.
+    credential = read_credential(config.token_files, place)
     return FetchRequest(
         source=exact_text(source),
-        hosts=(*(host.lower() for host in config.hosts), _host_and_port(named)),
+        hosts=(*(host.lower() for host in config.hosts), place),
         private_hosts=tuple(host.lower() for host in config.private_hosts),
         max_bytes=config.max_bytes,
         sha256=expect.sha256 or "",
@@ -67,6 +75,7 @@ def fetch_request(source: RemoteSource, config: Fetch, expect: Expectation) -> F
         ca_pem=trusted_ca_pem(),
         pypi_index=config.pypi_index,
         hf_endpoint=config.hf_endpoint,
+        credentials={place: credential} if credential else {},
     )
 
 
@@ -81,7 +90,7 @@ def fetch_source(
     """Fetch into `HOME/quarantine/<source_folder>/model`.
 
     Raises:
-        CorralError: a code of `wire.CODES`, `ca_unreadable`, or the launcher's refusal.
+        CorralError: a code of `wire.CODES` or `fetch_request`, or the launcher's refusal.
     """
     request = encode(fetch_request(source, config, expect))
     with JailedJob(launcher, StartFetch(source_folder(source))) as job:

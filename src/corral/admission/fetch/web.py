@@ -1,5 +1,8 @@
 """HTTPS GET with redirects that are each checked, no proxy, no cookies kept, no compression.
 
+A credential goes to the one host and port that it is for: not to where that host redirects, and
+not to the same host on another port.
+
 Trust: fetch jail. Input: untrusted responses; at most `REDIRECTS` redirects; headers are bounded by
 the HTTP library (100 KiB), bodies by the caller.
 """
@@ -10,7 +13,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Final, Self
 from urllib.parse import urljoin
 
@@ -51,12 +54,35 @@ class Answer:
         with _network_errors():
             yield from self._response.iter_raw()
 
+    def read(self, limit_bytes: int) -> bytes:
+        """Return the whole body.
+
+        Raises:
+            CorralError: codes `network_error`, `too_large`.
+        """
+        body = bytearray()
+        for chunk in self.chunks():
+            body += chunk
+            if len(body) > limit_bytes:
+                raise CorralError("too_large", "the server's answer is too long")
+        return bytes(body)
+
 
 class Web:
-    """Fetches from allowed destinations; leaving the context closes its connections."""
+    """Fetches from allowed destinations; leaving the context closes its connections.
 
-    def __init__(self, destinations: Destinations, ca_pem: str) -> None:
+    Attributes:
+        credentials: `host:port` → value of `Authorization` for it, and for nobody else.
+    """
+
+    def __init__(
+        self,
+        destinations: Destinations,
+        ca_pem: str,
+        credentials: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._destinations = destinations
+        self.credentials = dict(credentials)
         context = ssl.create_default_context(cadata=ca_pem)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         self._client = httpx2.Client(
@@ -83,20 +109,23 @@ class Web:
 
         Raises:
             CorralError: codes `host_not_allowed`, `private_address`, `redirect_refused`,
-                `network_error`.
+                `network_error`, `http_error`: the answer is compressed, which nobody asked for.
         """
         trail: list[Mapping[str, str]] = []
         for _ in range(REDIRECTS + 1):
-            self._destinations.check_url(url)
+            parts = self._destinations.check_url(url)
             self._client.cookies.clear()
+            credential = self.credentials.get(f"{parts.hostname}:{parts.port or 443}")
+            sent = {"authorization": credential} if credential else {}
             with _network_errors():
                 request = self._client.build_request(
-                    "GET", url, headers=_BASE_HEADERS | {**headers}
+                    "GET", url, headers=_BASE_HEADERS | {**headers} | sent
                 )
                 response = self._client.send(request, stream=True)
             trail.append(response.headers)
             if response.status_code not in _REDIRECT:
                 try:
+                    _check_encoding(response.headers)
                     yield Answer(
                         response.status_code, url, response.headers, tuple(trail), response
                     )
@@ -115,12 +144,7 @@ class Web:
         """
         with self.get(url, {"accept": accept}) as answer:
             check_status(answer.status)
-            body = bytearray()
-            for chunk in answer.chunks():
-                body += chunk
-                if len(body) > limit_bytes:
-                    raise CorralError("too_large", "the index page is too long")
-            return bytes(body), answer.url
+            return answer.read(limit_bytes), answer.url
 
 
 def check_status(status: int) -> None:
@@ -138,6 +162,12 @@ def check_status(status: int) -> None:
     if status == 429 or status >= 500:
         raise CorralError("network_error", f"the server cannot answer now (HTTP {status})")
     raise CorralError("http_error", f"the server answered HTTP {status}")
+
+
+def _check_encoding(headers: Mapping[str, str]) -> None:
+    """A compressed answer is none that we asked for, and may be a bomb: it is not unpacked."""
+    if headers.get("content-encoding", "").strip().lower() not in {"", "identity"}:
+        raise CorralError("http_error", "the server compresses its answer, which was not asked for")
 
 
 class _PinnedTransport(httpx2.HTTPTransport):

