@@ -18,6 +18,7 @@ import numpy as np
 from corral.core.limits import GGUF_METADATA_BYTES
 
 _USUAL_BYTES: Final = 40
+_PIECE_ITEMS: Final = 4096
 """No usual vocabulary has more for each of its strings, the length included."""
 _U32: Final = struct.Struct("<I")
 _U64: Final = struct.Struct("<Q")
@@ -102,18 +103,22 @@ class Cursor:
         Only the lowest byte of each length is looked at, and afterwards whether the others are 0.
         """
         raw = self._data[self.offset : self.offset + count * _USUAL_BYTES]
-        places: list[int] = []
-        note, at = places.append, 0
+        noted, at = array("I"), 0
         try:
-            for _ in range(count):
-                note(at)
-                at += 8 + raw[at]
+            # Integers of a piece at a time: those of a million strings would take 40 MiB.
+            for first in range(0, count, _PIECE_ITEMS):
+                places: list[int] = []
+                note = places.append
+                for _ in range(min(_PIECE_ITEMS, count - first)):
+                    note(at)
+                    at += 8 + raw[at]
+                noted.fromlist(places)
         except IndexError:
             return None
         if at > len(raw):
             return None
-        places.append(at)
-        starts = np.frombuffer(array("I", places), np.uint32) + np.uint32(8)
+        noted.append(at)
+        starts = np.frombuffer(noted, np.uint32) + np.uint32(8)
         prefixes = np.frombuffer(raw, np.uint8)
         if any(prefixes[starts[:-1] - back].any() for back in range(1, 8)):
             return None
