@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 POLICY: Final = "corral-admission 1"
 """Name of the rules that `trusted_model` enforces; raise it when they change."""
-_CONTEXT: Final = b"corral admission receipt v1\n"
+RECEIPT_CONTEXT: Final = b"corral admission receipt v1\n"
 """Put before the signed bytes, so that the key's signatures mean nothing elsewhere."""
 _RECEIPT_BYTES: Final = 2 << 20
 
@@ -151,7 +151,7 @@ def make_receipt(
 def sign_receipt(receipt: Receipt, key: Ed25519PrivateKey) -> tuple[str, bytes]:
     """Return (canonical JSON text, signature over it)."""
     text = msgspec.json.encode(receipt, order="sorted")
-    return text.decode(), key.sign(_CONTEXT + text)
+    return text.decode(), key.sign(RECEIPT_CONTEXT + text)
 
 
 def verify_receipt(public_key_pem: bytes) -> Callable[[str, bytes], Receipt | None]:
@@ -172,7 +172,7 @@ def verify_receipt(public_key_pem: bytes) -> Callable[[str, bytes], Receipt | No
         if len(raw) > _RECEIPT_BYTES:
             return None
         try:
-            key.verify(signature, _CONTEXT + raw)
+            key.verify(signature, RECEIPT_CONTEXT + raw)
             return _decoder.decode(raw)
         except (InvalidSignature, msgspec.DecodeError, UnicodeDecodeError):
             return None

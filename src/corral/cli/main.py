@@ -30,6 +30,7 @@ from corral.cli import (
     scan,
     selftest,
     service,
+    show,
     sign,
     stop,
     tenant,
@@ -57,7 +58,7 @@ app.command("sign")(sign.sign)
 app.command("verify")(verify.verify)
 app.command("run")(run.run)
 app.command("list")(models.list_models)
-app.command("show")(models.show)
+app.command("show")(show.show)
 app.command("rm")(models.rm)
 app.command("fsck")(fsck.fsck)
 app.command("ps")(ps.ps)

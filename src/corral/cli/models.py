@@ -1,7 +1,6 @@
-"""`corral list`, `corral show`, `corral rm`: the admitted models.
+"""`corral list`, `corral rm`: the admitted models.
 
-Trust: operator side. Input: catalogue entries; what a receipt quotes of a model file is untrusted
-and printed without control characters.
+Trust: operator side. Input: catalogue entries.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from corral.cli.options import HomeOption, JsonOption, ModelArgument, open_home
-from corral.cli.terminal import print_facts, print_json, print_note, print_table, size_text
+from corral.cli.terminal import print_json, print_note, print_table, size_text
 from corral.core.errors import CorralError
 from corral.core.home import Home
 
@@ -39,26 +38,6 @@ def list_models(home: HomeOption = None, as_json: JsonOption = False) -> None:
         ),
         empty="no models: admit one with corral pull SOURCE",
     )  # fmt: skip
-
-
-def show(model: ModelArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Show a model with its admission receipt.
-
-    Example: corral show smollm2-135m-instruct --json
-    """
-    entry = find_model(open_home(home), model)
-    document = entry_document(entry) | {"receipt": receipt_document(entry)}
-    if as_json:
-        print_json(document)
-        return
-    receipt = document.pop("receipt")
-    template = receipt["template"]
-    receipt["template"] = " ".join(
-        filter(None, (template["outcome"], template["name"], template["sha256"]))
-    )
-    print_facts(document.items())
-    print_note("receipt (its signature was verified just now)")
-    print_facts((f"  {name}", value) for name, value in receipt.items())
 
 
 def rm(model: ModelArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
@@ -104,14 +83,6 @@ def entry_document(entry: CatalogEntry) -> dict[str, Any]:
         "source": entry.source,
         "admitted_at": entry.admitted_at.isoformat(),
     }
-
-
-def receipt_document(entry: CatalogEntry) -> dict[str, Any]:
-    """Return a model's receipt as it is printed with --json."""
-    import msgspec
-
-    document: dict[str, Any] = msgspec.to_builtins(entry.receipt)
-    return document
 
 
 def _catalog(home: Home) -> tuple[CatalogEntry, ...]:

@@ -121,6 +121,11 @@ def print_facts(facts: Iterable[tuple[str, object]]) -> None:
     screen().print(table)
 
 
+def print_heading(text: str) -> None:
+    """Print the heading of a group of facts."""
+    screen().print(plain_line(text), style="bold underline")
+
+
 def print_note(text: str) -> None:
     """Print one line for the person at the terminal, on stderr."""
     notes().print(plain_text(text), soft_wrap=True)

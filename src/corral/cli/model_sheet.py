@@ -1,0 +1,130 @@
+"""What `corral show` says of a model: groups of names and values for a person to read.
+
+Trust: operator side; pure. Input: a verified receipt; its texts of model files and servers are
+untrusted and left as they are: `terminal` prints them without control characters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from corral.cli.terminal import size_text
+
+if TYPE_CHECKING:
+    from corral.admission.receipt import Receipt
+
+Facts = list[tuple[str, object]]
+
+_TEMPLATES = {
+    "known": "the file's own, known as good",
+    "passed": "the file's own, passed every check",
+    "replaced": "the file's own was refused; a built-in takes its place",
+    "absent": "the file has none: no chat is served",
+}
+
+
+def model_sheet(receipt: Receipt) -> Iterator[tuple[str, Facts]]:
+    """Yield each group's title and facts; facts without a value are left out."""
+    groups = (
+        ("identity", _identity(receipt)),
+        ("source", _source(receipt)),
+        ("trust", _trust(receipt)),
+        ("findings", _findings(receipt)),
+        ("chat template", _template(receipt)),
+        ("resources", _resources(receipt)),
+        ("admission", _admission(receipt)),
+    )
+    for title, facts in groups:
+        yield title, [(name, value) for name, value in facts if value not in {"", None}]
+
+
+def _identity(receipt: Receipt) -> Facts:
+    return [
+        ("name", receipt.name),
+        ("sha256", receipt.digest),
+        ("size", f"{size_text(receipt.size_bytes)} ({receipt.size_bytes:,} bytes)"),
+        ("architecture", receipt.architecture),
+        ("parameters", f"{receipt.parameters:,} in {receipt.block_count} blocks"),
+        ("quantisation", receipt.quantisation),
+        (
+            "vocabulary",
+            f"{receipt.vocabulary_tokens:,} tokens, {len(receipt.control_tokens):,} of control",
+        ),
+    ]
+
+
+def _source(receipt: Receipt) -> Facts:
+    return [
+        ("source", receipt.source),
+        ("redirected to", receipt.final_url if receipt.final_url != receipt.source else ""),
+        ("revision", receipt.revision),
+        ("wheel", receipt.wheel_sha256 and f"sha256 {receipt.wheel_sha256}"),
+        ("fetched", _time(receipt.fetched_at)),
+        ("asked for", receipt.asked_source),
+    ]
+
+
+def _trust(receipt: Receipt) -> Facts:
+    from corral.admission.trust_reasons import trust_reasons
+
+    facts: Facts = [("level", receipt.trust)]
+    facts += [("why", reason) for reason in trust_reasons(receipt)]
+    for signer in receipt.signers:
+        facts.append(("signed as", signer.signed_name))
+        facts.append(("signature file", f"sha256 {signer.bundle_sha256}"))
+    return facts
+
+
+def _findings(receipt: Receipt) -> Facts:
+    if not receipt.findings:
+        return [("none", "the scanner had nothing to say against the file")]
+    return [
+        (one.severity, f"{one.code}{' at ' if one.where else ''}{one.where}: {one.message}")
+        for one in receipt.findings
+    ]
+
+
+def _template(receipt: Receipt) -> Facts:
+    template = receipt.template
+    return [
+        ("outcome", f"{template.outcome}: {_TEMPLATES[template.outcome]}"),
+        ("name", template.name),
+        ("sha256", template.sha256),
+        (
+            "in the file",
+            template.found_sha256 if template.found_sha256 != template.sha256 else "",
+        ),
+    ]
+
+
+def _resources(receipt: Receipt) -> Facts:
+    context = receipt.context_train_tokens
+    token = receipt.kv_bytes_per_token
+    cache = f"{size_text(token)} for a token, {size_text(token * context)} for the trained context"
+    return [
+        ("weights", size_text(receipt.weights_bytes)),
+        ("context", f"{context:,} tokens, as trained"),
+        ("KV cache", f"{cache} (16 bit)"),
+    ]
+
+
+def _admission(receipt: Receipt) -> Facts:
+    return [
+        ("admitted", _time(receipt.admitted_at)),
+        (
+            "from the store",
+            "yes: an earlier admission fetched, scanned and tried it"
+            if receipt.readmitted_from_store
+            else "",
+        ),
+        ("scanner", receipt.scanner),
+        ("policy", receipt.policy),
+        ("trial load", receipt.engine or "passed; the engine did not say what it is"),
+        ("receipt", "signature verified just now"),
+    ]
+
+
+def _time(unix_s: int) -> str:
+    return f"{datetime.fromtimestamp(unix_s, tz=UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -1,0 +1,41 @@
+"""A receipt, and its row in a catalog without any blob: for what only reads receipts."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+
+import msgspec
+
+from corral.admission.receipt import Receipt, sign_receipt
+from corral.core.home import Home
+from corral.pki.receipt_key import load_receipt_key
+from tests.support.served_template import SERVED
+
+
+def make_receipt(**changes: object) -> Receipt:
+    """Return a receipt of a local file of which nothing was demanded."""
+    plain = Receipt(
+        name="m", digest="a" * 64, size_bytes=1536, trust="untrusted", source="file:///m.gguf",
+        final_url="", wheel_sha256="", revision="", sha256_demanded=False,
+        wheel_sha256_demanded=False, scanner="corral-scan 4", findings=(), policy="p",
+        engine="xllamacpp 1", architecture="llama", quantisation="Q8_0", parameters=1000,
+        block_count=2, vocabulary_tokens=32, weights_bytes=1024, kv_bytes_per_token=512,
+        context_train_tokens=2048, has_chat_template=True, control_tokens=("<s>",),
+        template=SERVED, fetched_at=1_700_000_000, admitted_at=1_700_000_060,
+    )  # fmt: skip
+    return msgspec.structs.replace(plain, **changes)
+
+
+def put_receipt(home: Home, receipt: Receipt) -> None:
+    """Sign a receipt with the installation's key and write its row."""
+    text, signature = sign_receipt(receipt, load_receipt_key(home))
+    with closing(sqlite3.connect(home.database)) as connection, connection:
+        connection.execute(
+            "INSERT INTO models (name, digest, size_bytes, trust, source, admitted_at, receipt, "
+            "signature) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                receipt.name, receipt.digest, receipt.size_bytes, receipt.trust, receipt.source,
+                receipt.admitted_at, text, signature,
+            ),
+        )  # fmt: skip
