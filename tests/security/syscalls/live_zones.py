@@ -15,6 +15,7 @@ import psutil
 
 from corral.cli.job_unsafe import job_launcher
 from corral.core.home import Home
+from corral.engine.wire import Load, encode_line
 from corral.ipc.messages import StartEngine, StartFetch, StartScan
 from tests.security.syscalls.bpf import Program
 from tests.security.syscalls.live_filters import live_filters
@@ -37,6 +38,8 @@ def started(launcher, message) -> Iterator[tuple[int, int]]:
     """Yield process id and stdout of a job; it is stopped at the end."""
     answer, fds = launcher.start(message)
     try:
+        if isinstance(message, StartEngine):
+            os.write(fds[0], encode_line(Load("{{ messages }}")))  # a worker loads nothing before
         yield answer.pid, fds[1]
     finally:
         for fd in fds:

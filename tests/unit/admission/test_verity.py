@@ -76,6 +76,7 @@ def sealing_disk(tmp_path: Path, needs_root: None) -> Iterator[Path]:
         subprocess.run(["umount", mount], check=True)
 
 
+@pytest.mark.hardware("a kernel with fs-verity")
 def test_a_file_is_sealed_by_a_kernel_that_can(sealing_disk: Path) -> None:
     path = sealing_disk / "blob"
     path.write_bytes(b"x" * 10_000)

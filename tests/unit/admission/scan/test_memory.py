@@ -92,6 +92,7 @@ def test_the_worst_files_need_less_than_there_is(
     done = subprocess.run(
         [sys.executable, "-I", "-B", "-c", _PROGRAM, str(path)], check=True, capture_output=True,
         stdin=subprocess.DEVNULL, timeout=90,
+        env={},  # not measured for coverage, which would need memory of its own
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit, limit)),
     )  # fmt: skip
     report = parse_report(done.stdout)
