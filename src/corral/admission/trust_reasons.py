@@ -15,6 +15,8 @@ def trust_reasons(receipt: Receipt) -> tuple[str, ...]:
         reasons.append("The operator demanded this sha256 of the file.")
     if receipt.wheel_sha256_demanded:
         reasons.append("The operator demanded the sha256 of the wheel that the file came in.")
+    if receipt.manifest_sha256_demanded:
+        reasons.append("The operator demanded the sha256 of the registry's manifest that names it.")
     for signer in receipt.signers:
         who = signer.name or signer.identity or "a key that the operator gave"
         reasons.append(f"Signed by {who} ({signer.kind}, {signer.fingerprint}).")

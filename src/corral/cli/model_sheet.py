@@ -61,6 +61,8 @@ def _source(receipt: Receipt) -> Facts:
         ("redirected to", receipt.final_url if receipt.final_url != receipt.source else ""),
         ("revision", receipt.revision),
         ("wheel", receipt.wheel_sha256 and f"sha256 {receipt.wheel_sha256}"),
+        ("manifest", receipt.manifest_sha256 and f"sha256 {receipt.manifest_sha256}"),
+        *(("beside it", f"{one.media_type} {one.title}") for one in receipt.layers),
         ("fetched", _time(receipt.fetched_at)),
         ("asked for", receipt.asked_source),
     ]

@@ -29,6 +29,9 @@ def show(
             help="Print the receipt as it was signed, with its signature, for others to verify.",
         ),
     ] = False,
+    bom: Annotated[
+        bool, typer.Option("--bom", help="Print the model's ML-BOM: CycloneDX 1.6, JSON.")
+    ] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -40,12 +43,15 @@ def show(
     """
     import msgspec
 
+    if receipt and bom:
+        raise typer.BadParameter("not together with --receipt", param_hint="--bom")
     place = open_home(home)
     entry = find_model(place, model)
-    if receipt:
+    if receipt or bom:
         from corral.admission.signed_receipt import read_signed_receipt
 
-        print_json(signed_document(read_signed_receipt(place, model)))
+        signed = read_signed_receipt(place, model)
+        print_json(_bom(signed) if bom else signed_document(signed))
     elif as_json:
         print_json(entry_document(entry) | {"receipt": msgspec.to_builtins(entry.receipt)})
     else:
@@ -66,3 +72,9 @@ def signed_document(signed: SignedReceipt) -> dict[str, Any]:
         "receipt_sha256": signed.sha256,
         "signature": base64.b64encode(signed.signature).decode(),
     }
+
+
+def _bom(signed: SignedReceipt) -> dict[str, Any]:
+    from corral.admission.bom import make_bom
+
+    return make_bom(signed.receipt, signed.sha256)

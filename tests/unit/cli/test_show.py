@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from typing import Any
 
@@ -99,3 +102,23 @@ def test_a_model_of_which_nothing_was_demanded_says_so(corral: Corral, home: Hom
     assert "asked for file:///other" in text
     assert "from the store yes" in text
     assert "none the scanner had nothing to say" in text
+
+
+def test_a_bom_names_the_receipt_that_it_was_made_from(corral: Corral, home: Home) -> None:
+    put_receipt(home, make_receipt())
+    place = ("--home", str(home.root))
+    document = corral("show", "m", "--bom", *place).document
+    signed = corral("show", "m", "--receipt", *place).document
+    assert document["metadata"]["properties"] == [
+        {"name": "corral:receipt_sha256", "value": signed["receipt_sha256"]}
+    ]
+    assert hashlib.sha256(signed["receipt"].encode()).hexdigest() == signed["receipt_sha256"]
+    assert corral("show", "m", "--bom", "--receipt", *place).code == 2
+
+
+def test_only_the_bom_loads_the_library_of_boms() -> None:
+    program = "import sys, corral.cli.main, corral.cli.show; print('cyclonedx' in sys.modules)"
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout == "False\n"

@@ -16,7 +16,7 @@ import importlib, json, sys
 importlib.import_module(sys.argv[1])
 print(json.dumps(sorted(sys.modules)))
 """
-OPERATORS = ("sigstore", "model_signing", "OpenSSL", "tuf", "corral.advisories")
+OPERATORS = ("sigstore", "model_signing", "OpenSSL", "tuf", "corral.advisories", "cyclonedx")
 
 
 @pytest.mark.parametrize("kind", PACKAGES)

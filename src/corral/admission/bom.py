@@ -1,0 +1,164 @@
+"""The ML-BOM of an admitted model: CycloneDX 1.6 (ECMA-424) JSON, made from its receipt alone.
+
+Trust: operator side, only `corral show --bom`; pure, no I/O, no clock: the same receipt gives the
+same document. Never imported by gateway or jails.
+Input: a receipt whose signature was verified. What it quotes of servers and model files is
+untrusted and becomes JSON strings; only URLs of a known form become references.
+
+What CycloneDX has no field for is a property: names are `corral:` and those of the receipt.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from cyclonedx.exception.model import InvalidUriException
+from cyclonedx.model import (
+    ExternalReference,
+    ExternalReferenceType,
+    HashAlgorithm,
+    HashType,
+    Property,
+    XsUri,
+)
+from cyclonedx.model.bom import Bom, BomMetaData
+from cyclonedx.model.component import Component, ComponentType
+from cyclonedx.model.tool import ToolRepository
+from cyclonedx.output.json import JsonV1Dot6
+from packageurl import PackageURL
+
+from corral.admission.receipt import Receipt
+from corral.admission.source import HubSource, PypiSource, parse_source
+from corral.admission.trust_reasons import trust_reasons
+from corral.core.errors import CorralError
+
+_NAMESPACE: Final = uuid.UUID("14448ddc-6285-4b39-bd8a-ffd166b4c598")
+"""Of serial numbers (UUID 5, RFC 9562), so that a receipt has one BOM wherever it is made."""
+
+
+def make_bom(receipt: Receipt, receipt_sha256: str) -> dict[str, Any]:
+    """Return the BOM of a model as a JSON object.
+
+    Args:
+        receipt: of the admission.
+        receipt_sha256: digest of its signed text, which gives the serial number.
+    """
+    bom = Bom(
+        serial_number=uuid.uuid5(_NAMESPACE, receipt_sha256),
+        metadata=BomMetaData(
+            timestamp=datetime.fromtimestamp(receipt.admitted_at, tz=UTC),
+            tools=ToolRepository(
+                components=[Component(name="corral", type=ComponentType.APPLICATION)]
+            ),
+            properties=[Property(name="corral:receipt_sha256", value=receipt_sha256)],
+        ),
+        components=[_model(receipt)],
+    )
+    document: dict[str, Any] = json.loads(JsonV1Dot6(bom).output_as_string())
+    # The library (11.12) knows no model cards, which the standard asks for with every model.
+    document["components"][0]["modelCard"] = {
+        "modelParameters": {
+            "task": "text-generation",
+            "modelArchitecture": receipt.architecture,
+            "inputs": [{"format": "text"}],
+            "outputs": [{"format": "text"}],
+        }
+    }
+    return document
+
+
+def _model(receipt: Receipt) -> Component:
+    purl = _package(receipt)
+    return Component(
+        type=ComponentType.MACHINE_LEARNING_MODEL,
+        bom_ref=f"sha256:{receipt.digest}",
+        name=receipt.name,
+        version=purl.version if purl else None,
+        purl=purl,
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=receipt.digest)],
+        external_references=_references(receipt),
+        properties=[
+            Property(name=f"corral:{name}", value=value) for name, value in _properties(receipt)
+        ],
+    )
+
+
+def _package(receipt: Receipt) -> PackageURL | None:
+    """Return the package (purl) that the source names, if it is one of a package registry."""
+    try:
+        source = parse_source(receipt.source)
+    except CorralError:
+        return None
+    match source:
+        case HubSource(org=org, repo=repo, file=file, revision=asked):
+            return PackageURL("huggingface", org, repo, receipt.revision or asked, subpath=file)
+        case PypiSource(dist=dist, version=version, member=member):
+            return PackageURL("pypi", None, dist, version, subpath=member)
+    return None
+
+
+def _references(receipt: Receipt) -> list[ExternalReference]:
+    """Return where the bytes came from; what is no URL of a server stays a property."""
+    found = []
+    for url in dict.fromkeys((receipt.source, receipt.final_url)):
+        # final_url is what a server said: another scheme could be a script to whoever clicks.
+        if not url.startswith(("https://", "oci://", "ollama://")) or not url.isascii():
+            continue
+        try:
+            place = XsUri(url)
+        except InvalidUriException:
+            continue
+        found.append(ExternalReference(type=ExternalReferenceType.DISTRIBUTION, url=place))
+    return found
+
+
+def _properties(receipt: Receipt) -> Iterator[tuple[str, str]]:
+    """Yield what has no field of its own; empty values are left out."""
+    template = receipt.template
+    plain = {
+        "size_bytes": receipt.size_bytes,
+        "trust": receipt.trust,
+        "source": receipt.source,
+        "final_url": receipt.final_url,
+        "revision": receipt.revision,
+        "wheel_sha256": receipt.wheel_sha256,
+        "manifest_sha256": receipt.manifest_sha256,
+        "fetched_at": _time(receipt.fetched_at),
+        "admitted_at": _time(receipt.admitted_at),
+        "readmitted_from_store": "true" if receipt.readmitted_from_store else "",
+        "scanner": receipt.scanner,
+        "policy": receipt.policy,
+        "trial_engine": receipt.engine,
+        "quantisation": receipt.quantisation,
+        "parameters": receipt.parameters,
+        "context_train_tokens": receipt.context_train_tokens,
+        "template:outcome": template.outcome,
+        "template:name": template.name,
+        "template:sha256": template.sha256,
+        "template:found_sha256": template.found_sha256,
+    }
+    yield from ((name, str(value)) for name, value in plain.items() if value != "")
+    yield from (("trust_reason", reason) for reason in trust_reasons(receipt))
+    for finding in receipt.findings:
+        where = f" at {finding.where}" if finding.where else ""
+        yield "finding", f"{finding.severity} {finding.code}{where}: {finding.message}"
+    for number, signer in enumerate(receipt.signers):
+        yield f"signer:{number}:kind", signer.kind
+        yield f"signer:{number}:fingerprint", signer.fingerprint
+        yield f"signer:{number}:signed_name", signer.signed_name
+        yield f"signer:{number}:signature_file_sha256", signer.bundle_sha256
+        if signer.name:
+            yield f"signer:{number}:name", signer.name
+        if signer.identity:
+            yield f"signer:{number}:identity", signer.identity
+    for layer in receipt.layers:
+        title = f" {layer.title}" if layer.title else ""
+        yield "manifest_layer", f"{layer.media_type} sha256:{layer.sha256}{title}"
+
+
+def _time(unix_s: int) -> str:
+    return f"{datetime.fromtimestamp(unix_s, tz=UTC):%Y-%m-%dT%H:%M:%SZ}"
