@@ -1,0 +1,42 @@
+"""The facts about a model that a policy decides by.
+
+Trust: operator side; pure. Input: what the stages before have established. `licence` and
+`architecture` are what the file says of itself: anybody can write anything there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from corral.admission.report import Finding
+from corral.admission.signing.signer import Signer
+
+Evidence = Literal["sha256", "wheel_sha256", "manifest_sha256", "signature"]
+TemplateOutcome = Literal["known", "passed", "replaced", "absent"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """One model.
+
+    Attributes:
+        source: canonical form of where its bytes were fetched from.
+        digest: sha256 of the file.
+        licence: `general.license` of the file, lower case; empty if it has none.
+        evidence: what the operator demanded of the bytes, and was fulfilled.
+        signers: whose signatures over the bytes were verified.
+        findings: what the scanner saw and did not reject.
+        template: what became of the chat template.
+    """
+
+    source: str
+    digest: str
+    size_bytes: int
+    parameters: int
+    architecture: str
+    licence: str
+    evidence: frozenset[Evidence]
+    signers: tuple[Signer, ...]
+    findings: tuple[Finding, ...]
+    template: TemplateOutcome
