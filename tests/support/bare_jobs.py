@@ -28,6 +28,9 @@ from corral.ipc.messages import (
 )
 from corral.ipc.socket import close_all, receive_frame, send_frame, socket_pair
 
+TIMEOUT = 124
+"""A job that ends with this code counts as one whose time was up."""
+
 
 @contextmanager
 def bare_jobs(home: Home, program: str | None = None) -> Iterator[LauncherClient]:
@@ -90,7 +93,8 @@ def bare_jobs(home: Home, program: str | None = None) -> Iterator[LauncherClient
         if process is not None:
             code = process.wait()
             if worker_id in running:
-                event = WorkerEnded(worker_id, "ok" if code == 0 else "exited", f"code {code}")
+                status = {0: "ok", TIMEOUT: "timeout"}.get(code, "exited")
+                event = WorkerEnded(worker_id, status, f"code {code}")
                 try:
                     send_frame(theirs, encode_message(event, 0))
                 except OSError:

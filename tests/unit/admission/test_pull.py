@@ -24,7 +24,7 @@ from corral.core.config import Config, Fetch
 from corral.core.errors import CorralError
 from corral.core.home import Home
 from corral.core.ids import Digest
-from tests.support.bare_jobs import bare_jobs
+from tests.support.bare_jobs import TIMEOUT, bare_jobs
 from tests.support.download_server import DownloadServer, Page, download_server
 from tests.support.gguf_file import F32, GgufFile, scalar
 from tests.unit.admission.conftest import Pull, Trial
@@ -193,6 +193,18 @@ def test_a_hostile_fetch_job_admits_nothing(home: Home, program: str, trial: Tri
         )  # fmt: skip
     assert caught.value.code == "fetch_failed"
     assert left_behind(home) == set()
+
+
+def test_a_fetch_whose_time_was_up_goes_on_another_time(home: Home, trial: Trial) -> None:
+    program = "import sys; open(sys.argv[1] + '/model.part', 'wb').write(b'a beginning')"
+    program += f"; sys.exit({TIMEOUT})"
+    with bare_jobs(home, program) as launcher, pytest.raises(CorralError) as caught:
+        pull_model(
+            "https://h.example/m.gguf", home=home, config=Config(), launcher=launcher, trial=trial,
+            expect=Expectation(),
+        )  # fmt: skip
+    assert caught.value.code == "network_error"
+    assert any(name.endswith("/model.part") for name in left_behind(home))
 
 
 @pytest.mark.claim("ADM-02")

@@ -109,6 +109,12 @@ def fetch_source(
         except JobBrokeProtocol as error:
             raise CorralError("fetch_failed", "the fetch job broke its protocol") from error
         status = job.wait_ended()
+    if status == "timeout":
+        raise CorralError(
+            "network_error",
+            "the download took longer than a fetch jail may live",
+            remedy="pull again: it goes on where it was",
+        )
     raise CorralError(
         "fetch_failed",
         f"the fetch job ended without a result ({status})",

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from httpcore2 import ConnectError, ConnectTimeout, NetworkStream, SyncBackend
 
+from corral.admission.fetch.pace import Pace, PacedStream
 from corral.core.errors import CorralError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -23,14 +24,16 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _PRIVATE: Final = tuple(
     ipaddress.ip_network(text)
     for text in (
-        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16",
-        "172.16.0.0/12", "192.0.0.0/24", "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/4",
-        "240.0.0.0/4",
-        "::/96", "100::/64", "2001::/32", "64:ff9b:1::/48", "fc00::/7", "fe80::/10", "fec0::/10",
-        "ff00::/8",
+        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "168.63.129.16/32",
+        "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.168.0.0/16", "198.18.0.0/15",
+        "224.0.0.0/4", "240.0.0.0/4",
+        "::/96", "::ffff:0:0:0/96", "100::/64", "2001::/32", "64:ff9b:1::/48", "fc00::/7",
+        "fe80::/10", "fec0::/10", "ff00::/8",
     )
 )  # fmt: skip
-"""Loopback, private, link-local, carrier-grade NAT, benchmark, multicast, reserved, Teredo."""
+"""Loopback, private, link-local, carrier-grade NAT, benchmark, multicast, reserved, Teredo, and
+168.63.129.16: a public address at which machines of Azure find their host. What clouds call
+metadata is in these: 169.254.169.254, 100.100.100.200, 192.0.0.192, fd00:ec2::254."""
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
 
@@ -47,6 +50,16 @@ def is_private(address: Address) -> bool:
     return any(address.version == net.version and address in net for net in _PRIVATE)
 
 
+def system_addresses(host: str, port: int) -> list[str]:
+    """Return what the machine's resolver says of a name, in its order.
+
+    Raises:
+        OSError, UnicodeError: it does not resolve.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
 @dataclass(frozen=True, slots=True)
 class Destinations:
     """The hosts that one fetch may reach.
@@ -54,10 +67,12 @@ class Destinations:
     Attributes:
         hosts: `name`, `*.suffix` (any depth below it), or `name:port`.
         private_hosts: `host:port` that may resolve to a private address.
+        resolve: (host, port) → addresses; may raise as `system_addresses`.
     """
 
     hosts: tuple[str, ...]
     private_hosts: tuple[str, ...]
+    resolve: Callable[[str, int], list[str]] = system_addresses
 
     def check_url(self, url: str) -> SplitResult:
         """Return the parts of `url` if its scheme, host and port are allowed.
@@ -91,10 +106,9 @@ class Destinations:
             CorralError: codes `network_error`, `private_address`.
         """
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            addresses = self.resolve(host, port)
         except (OSError, UnicodeError) as error:
             raise CorralError("network_error", "the host name cannot be resolved") from error
-        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
         exempt = f"{host}:{port}" in self.private_hosts
         if not exempt and any(is_private(ipaddress.ip_address(a)) for a in addresses):
             raise CorralError(
@@ -120,8 +134,9 @@ class Destinations:
 class PinnedBackend(SyncBackend):
     """Connects only to addresses that `Destinations` has checked at this very connect."""
 
-    def __init__(self, destinations: Destinations) -> None:
+    def __init__(self, destinations: Destinations, pace: Pace | None = None) -> None:
         self._destinations = destinations
+        self._pace = pace or Pace()
 
     def connect_tcp(
         self,
@@ -135,7 +150,7 @@ class PinnedBackend(SyncBackend):
         failure: Exception = ConnectError("no address")
         for address in self._destinations.addresses(host, port):
             try:
-                return super().connect_tcp(address, port, timeout)
+                return PacedStream(super().connect_tcp(address, port, timeout), self._pace)
             except (ConnectError, ConnectTimeout) as error:
                 failure = error
         raise failure

@@ -46,6 +46,7 @@ class Download:
         target: final path; `.part` is appended while it is incomplete.
         sha256: digest that the operator or an index demands; empty if none.
         size_bytes: length that an index demands; 0 if none.
+        pause_s: wait before a second attempt; doubled before each further one.
     """
 
     url: str
@@ -53,6 +54,7 @@ class Download:
     max_bytes: int
     sha256: str
     size_bytes: int = 0
+    pause_s: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ def download(web: Web, wanted: Download, moved: Moved) -> Landed:
             failures = 0 if _size(_part(wanted)) > before + MIB else failures + 1
             if failures >= _ATTEMPTS:
                 raise
-            time.sleep(0.25 * 2**failures)
+            time.sleep(wanted.pause_s * 2 ** max(0, failures - 1))
 
 
 def _attempt(web: Web, wanted: Download, moved: Moved) -> Landed:
@@ -154,6 +156,8 @@ def _receive(
                 raise _too_large(wanted)
             if wanted.size_bytes and size > wanted.size_bytes:
                 raise _wrong_length(wanted, size)
+            if total and size > total:
+                raise CorralError("http_error", "the server sends more than it announced")
             with disk_errors():
                 file.write(chunk)
             hasher.update(chunk)

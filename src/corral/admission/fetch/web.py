@@ -21,6 +21,7 @@ import httpcore2
 import httpx2
 
 from corral.admission.fetch.destination import Destinations, PinnedBackend
+from corral.admission.fetch.pace import Pace
 from corral.core.errors import CorralError
 
 REDIRECTS: Final = 5
@@ -80,13 +81,14 @@ class Web:
         destinations: Destinations,
         ca_pem: str,
         credentials: Mapping[str, str] = MappingProxyType({}),
+        pace: Pace | None = None,
     ) -> None:
         self._destinations = destinations
         self.credentials = dict(credentials)
         context = ssl.create_default_context(cadata=ca_pem)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         self._client = httpx2.Client(
-            transport=_PinnedTransport(destinations, context),
+            transport=_PinnedTransport(destinations, context, pace),
             trust_env=False,
             follow_redirects=False,
             timeout=TIMEOUT_S,
@@ -173,13 +175,15 @@ def _check_encoding(headers: Mapping[str, str]) -> None:
 class _PinnedTransport(httpx2.HTTPTransport):
     """The library's transport over connections that `PinnedBackend` makes."""
 
-    def __init__(self, destinations: Destinations, context: ssl.SSLContext) -> None:
+    def __init__(
+        self, destinations: Destinations, context: ssl.SSLContext, pace: Pace | None
+    ) -> None:
         super().__init__(verify=context, trust_env=False)
         self._pool = httpcore2.ConnectionPool(
             ssl_context=context,
             max_connections=4,
             http2=False,
-            network_backend=PinnedBackend(destinations),
+            network_backend=PinnedBackend(destinations, pace),
         )
 
 
@@ -190,6 +194,8 @@ def _network_errors() -> Iterator[None]:
     except httpx2.ConnectError as error:
         detail = "its certificate is not trusted" if _is_tls(error) else "it cannot be reached"
         raise CorralError("network_error", f"the server does not answer: {detail}") from error
+    except httpx2.TimeoutException as error:
+        raise CorralError("network_error", "the server is silent, or too slow") from error
     except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as error:
         raise CorralError("network_error", "the connection broke off") from error
 
