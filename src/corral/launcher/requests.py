@@ -45,7 +45,7 @@ from corral.sandbox.oci import SEALED_PROFILE, Bind
 from corral.sandbox.policy import KINDS
 
 _PROBE_MODULE: Final = "corral.selftest.probes.program"
-_PROBE_BYTES: Final = 256 << 20
+_PROBE_BYTES: Final = 64 << 20
 """Memory of a probe's jail: small, so that a memory attack ends soon."""
 _OWN_FOLDERS: Final = {"fetch": "/quarantine", "gateway": "/state"}
 """Where a zone may write; a probe gets an empty folder there, never a real one."""

@@ -13,7 +13,7 @@ from corral.selftest.devices_unsafe import count_device_programs
 from corral.selftest.weights import UNIFIED
 
 _ROOT: Final = Path("/sys/fs/cgroup")
-_LIMITED_BYTES: Final = 256 << 20
+_LIMITED_BYTES: Final = 64 << 20
 _TASKS: Final = 4096
 _UNLIMITED: Final = "ok"
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from corral.sandbox.cgroup import CgroupHost, CgroupLimits, find_cgroups
 
-_OUTER: Final = CgroupLimits(memory_bytes=768 << 20, pids=600, cpu_shares=8192, cpu_quota_us=0)
+_OUTER: Final = CgroupLimits(memory_bytes=384 << 20, pids=600, cpu_shares=8192, cpu_quota_us=0)
 """Over what a probe tries to use, far under what would hurt a host. Processor time has no bound:
 the one attack on it lasts half a second, and its weight is that of eight ordinary groups, so that
 what else runs on the host does not decide what its control shows."""

@@ -40,7 +40,7 @@ def fill(group: Path, kind: str, weight: int) -> None:
     policy = load_policy(kind)
     quota = policy.cpu_cores * 100_000
     for name, text in {
-        "memory.max": str(256 << 20), "pids.max": str(policy.pids), "cpu.weight": str(weight),
+        "memory.max": str(64 << 20), "pids.max": str(policy.pids), "cpu.weight": str(weight),
         "cpu.max": f"{quota or 'max'} 100000",
     }.items():  # fmt: skip
         (group / name).write_text(text + "\n")
