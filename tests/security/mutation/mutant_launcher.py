@@ -16,7 +16,7 @@ def main() -> None:
     sys.path[:0] = [source, root]
     from corral.launcher import main as launcher
     from corral.launcher import namespaces_unsafe, pen, stage
-    from tests.security.mutation.walls import WALLS
+    from tests.security.mutation.walls import BASES, WALLS
 
     control = os.open(chosen, os.O_RDONLY)  # before the launcher hides folders from itself
     control = os.dup2(control, 200)
@@ -29,8 +29,8 @@ def main() -> None:
     def compile_mutant(*args, **named):  # type: ignore[no-untyped-def]
         bundle = compile_bundle(*args, **named)
         for name in removed():
-            if name in WALLS:
-                WALLS[name].change(bundle)
+            if name in WALLS | BASES:
+                (WALLS | BASES)[name].change(bundle)
         return bundle
 
     def start_mutant(runtime, name, document, stdio, extra, *rest, **named):  # type: ignore[no-untyped-def]

@@ -126,10 +126,9 @@ def score() -> Iterator[dict[str, bool]]:
 
 def test_the_catalog_names_the_walls_that_are_removed() -> None:
     named = {wall for probe in load_catalog().values() for wall in probe.walls}
-    # The selftest's own side, the image's builder and what only some processors and kernels can
-    # give have unit tests: ESC-04, SBX-12, tests/unit/jail/test_hardware_unsafe.py.
+    # The selftest's own side and the image's builder have unit tests: ESC-04, SBX-12.
     tested_elsewhere = {"image", "bounded readers", "discarded errors", "mount flags",
-                        "environment hygiene", "speculation opt-out"}  # fmt: skip
+                        "environment hygiene"}  # fmt: skip
     assert named - tested_elsewhere <= set(WALLS)
 
 

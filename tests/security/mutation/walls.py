@@ -149,12 +149,43 @@ def without_arguments(name: str) -> Change:
     return change
 
 
-def merging_process(bundle: Bundle) -> None:
-    # As below a service manager with MemoryKSM=yes: without the opt-out it would stay so.
-    patched_entry(
-        "import ctypes; import corral.jail.hardware_unsafe as hard; hard.opt_out = lambda *_: (); "
-        "ctypes.CDLL(None).prctl(67, ctypes.c_ulong(1), *[ctypes.c_ulong(0)] * 3)"
-    )(bundle)
+def without_opt_out(option: str, before: str = "pass") -> Change:
+    """Let the jail entry ask for a state where it would set it."""
+    asked = f"hard._PR_SET_{option} = hard._PR_GET_{option}"
+    return patched_entry(f"import corral.jail.hardware_unsafe as hard; {asked}; {before}")
+
+
+MERGED = "import ctypes; ctypes.CDLL(None).prctl(67, ctypes.c_ulong(1), *[ctypes.c_ulong(0)] * 3)"
+"""As below a service manager with MemoryKSM=yes: without the opt-out it would stay so."""
+
+PREDICTORS = """
+import ctypes
+
+states = {0: 3, 1: 3}  # PR_SPEC_PRCTL | PR_SPEC_ENABLE
+
+
+class Library(ctypes.CDLL):
+    def __getattr__(self, name):
+        real = self[name]  # the ordinary way would keep it, and never ask here again
+        if name != "prctl":
+            return real
+
+        def prctl(option, *arguments):
+            number = getattr(option, "value", option)
+            if number not in {52, 53}:
+                return real(option, *arguments)
+            control, value = (getattr(one, "value", one) for one in arguments[:2])
+            if number == 53:
+                states[control] = 1 | value
+            return 0 if number == 53 else states[control]
+
+        return prctl
+
+
+ctypes.CDLL = Library
+"""
+"""A kernel that leaves each process the choice (spec_ctrl.rst), as many do and that of CI does not:
+put in below the entry's code and the probes', which both run unchanged."""
 
 
 def may_gain_privileges(bundle: Bundle) -> None:
@@ -182,8 +213,12 @@ def nothing(_: Bundle) -> None:
     """What `mutant_launcher` does itself: descriptors, the stage."""
 
 
-LAUNCHER_ONLY = {"launcher capabilities": Wall(nothing, ())}
-"""Without its capabilities the launcher cannot even start a jail without a user namespace."""
+BASES = {
+    # Without its capabilities the launcher cannot even start a jail without a user namespace.
+    "launcher capabilities": Wall(nothing, ()),
+    "kernel that leaves the choice": Wall(patched_entry(f"exec({PREDICTORS!r})"), ()),
+}
+"""What only makes the removal of a wall visible."""
 
 WALLS: dict[str, Wall] = {
     "user namespace": Wall(
@@ -234,7 +269,17 @@ WALLS: dict[str, Wall] = {
     ),
     "seccomp arguments of ioctl": Wall(without_arguments("ioctl"), ("kernel.terminal-input",)),
     "seccomp arguments of madvise": Wall(without_arguments("madvise"), ("memory.mergeable",)),
-    "KSM opt-out": Wall(merging_process, ("hardware.merging",)),
+    "seccomp arguments of prctl": Wall(
+        without_arguments("prctl"), ("memory.merge-process", "hardware.allow-speculation")
+    ),
+    "KSM opt-out": Wall(
+        without_opt_out("MEMORY_MERGE", MERGED), ("hardware.merging",),
+        base=("seccomp arguments of prctl",),
+    ),
+    "speculation opt-out": Wall(
+        without_opt_out("SPECULATION_CTRL"), ("hardware.store-bypass", "hardware.indirect-branch"),
+        base=("kernel that leaves the choice",),
+    ),
     "cgroup pids of processes": Wall(
         without_resource("pids"), ("resource.processes",), base=("seccomp",),
         only="resource.processes",

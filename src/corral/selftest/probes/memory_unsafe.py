@@ -68,6 +68,8 @@ def _mergeable(_: Context) -> None:
 
 @probe("memory.merge-process")
 def _merge_process(_: Context) -> None:
-    before = prctl(_PR_GET_MEMORY_MERGE)
+    before = 0
+    with no_result():  # a sealed process may not even ask
+        before = prctl(_PR_GET_MEMORY_MERGE)
     prctl(_PR_SET_MEMORY_MERGE, 1)
     prctl(_PR_SET_MEMORY_MERGE, before)

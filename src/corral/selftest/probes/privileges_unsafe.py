@@ -13,7 +13,8 @@ from corral.selftest.probes.registry import Context, Stopped, probe
 from corral.selftest.probes.syscall_unsafe import call, prctl
 
 _PR_GET_DUMPABLE = 3
-_PR_GET_SPECULATION_CTRL = 52
+_PR_GET_SPECULATION_CTRL, _PR_SET_SPECULATION_CTRL = 52, 53
+_NO_SUCH_CONTROL = 99
 _PR_GET_MEMORY_MERGE = 68
 _SPEC_ENABLE, _SPEC_DISABLE, _SPEC_FORCE_DISABLE = 2, 4, 8
 _CAPABILITIES = {
@@ -138,6 +139,12 @@ def _store_bypass(_: Context) -> None:
 @probe("hardware.indirect-branch")
 def _indirect_branch(_: Context) -> None:
     _speculation(1)
+
+
+@probe("hardware.allow-speculation")
+def _allow_speculation(_: Context) -> None:
+    # The kernel answers ENODEV, whatever the processor; a filter has looked at the value before.
+    prctl(_PR_SET_SPECULATION_CTRL, _NO_SUCH_CONTROL, _SPEC_ENABLE)
 
 
 def _speculation(control: int) -> None:

@@ -75,7 +75,7 @@ def call_number(number: int, *arguments: int) -> int:
     return result
 
 
-def prctl(option: int, argument: int = 0) -> int:
+def prctl(option: int, argument: int = 0, second: int = 0) -> int:
     """Ask the kernel for a fact about this process (the PR_GET options), or set one.
 
     Raises:
@@ -83,7 +83,7 @@ def prctl(option: int, argument: int = 0) -> int:
     """
     zero = ctypes.c_ulong(0)
     # SAFETY: plain integers.
-    result = int(LIBC.prctl(option, ctypes.c_ulong(argument), zero, zero, zero))
+    result = int(LIBC.prctl(option, ctypes.c_ulong(argument), ctypes.c_ulong(second), zero, zero))
     if result == -1:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
