@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,16 @@ def test_scan_exit_codes(place: Path, tmp_path: Path) -> None:
     report = json.loads(refused.stdout)
     assert (refused.returncode, report["verdict"]) == (1, "reject")
     assert {"code", "severity", "message"} <= set(report["findings"][0])
+    log = tmp_path / "log.sarif"
+    logged = corral(place, "scan", str(wrong), "--sarif", "--output", str(log), check=False)
+    assert (logged.returncode, logged.stdout) == (1, "")
+    (run,) = json.loads(log.read_text())["runs"]
+    assert run["results"][0]["ruleId"] == report["findings"][0]["code"]
+    assert run["artifacts"][0]["hashes"] == {"sha-256": sha256(wrong.read_bytes()).hexdigest()}
+    nowhere = str(tmp_path / "no" / "log.json")
+    unwritten = corral(place, "scan", MODEL, "--json", "--output", nowhere, check=False)
+    assert unwritten.returncode == 2
+    assert json.loads(unwritten.stdout)["error"]["code"] == "output_not_written"
     undecided = corral(place, "scan", str(tmp_path / "absent.gguf"), "--json", check=False)
     assert undecided.returncode == 2
     assert "error" in json.loads(undecided.stdout)

@@ -21,4 +21,4 @@ def with_advisory(report: Report, advisory: Advisory | None) -> Report:
     if advisory is None:
         return report
     findings = (known_bad_finding(advisory), *report.findings)[:FINDINGS]
-    return make_report(findings, report.facts, report.scanner, report.kind)
+    return make_report(findings, report.facts, report.scanner, report.kind, report.template)

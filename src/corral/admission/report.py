@@ -40,12 +40,16 @@ class Finding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         code: stable slug, e.g. `key_duplicate`.
         where: escaped key or tensor name, or empty.
+        offset: where its evidence begins in the file, in bytes; None if it has no one place.
+        length: bytes of the evidence.
     """
 
     code: _Slug
     severity: Severity
     message: _Text
     where: Annotated[str, Meta(max_length=160)] = ""
+    offset: _Count | None = None
+    length: _Count = 0
 
 
 class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

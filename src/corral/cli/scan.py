@@ -7,12 +7,15 @@ is checked and printed without control characters.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from corral import __version__
 from corral.cli.failure import typed_failure
+from corral.cli.finding_table import ORDER, show_report
 from corral.cli.models import find_model
 from corral.cli.options import (
     DegradedOption,
@@ -24,16 +27,13 @@ from corral.cli.options import (
     sandbox_settings,
 )
 from corral.cli.progress import shown_progress
-from corral.cli.terminal import print_error, print_json, print_note, print_table
+from corral.cli.terminal import json_line, print_error, print_json
 from corral.core.errors import CorralError
 from corral.core.home import Home
 
 if TYPE_CHECKING:
-    from corral.admission.report import Report, TemplateReport
     from corral.admission.scan.request import Companion
-
-_ORDER = {"info": 0, "flag": 1, "reject": 2}
-_STYLES = {"info": "dim", "flag": "yellow", "reject": "bold red"}
+    from corral.admission.scan.runner import ScannedFiles
 
 
 def scan(
@@ -69,6 +69,18 @@ def scan(
     fail_on: Annotated[
         str, typer.Option("--fail-on", help="Least severity that makes exit code 1.")
     ] = "flag",
+    sarif: Annotated[
+        bool, typer.Option("--sarif", help="Print the findings as a SARIF 2.1.0 log on stdout.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            metavar="FILE",
+            help="With --sarif or --json: write to this file in place of stdout.",
+            show_default=False,
+        ),
+    ] = None,
     tier: TierOption = None,
     runtime: RuntimeOption = None,
     allow_degraded: DegradedOption = None,
@@ -83,23 +95,62 @@ def scan(
     """
     if base and target:
         raise typer.BadParameter("not together with --base", param_hint="--target")
-    if fail_on not in _ORDER:
+    if sarif and as_json:
+        raise typer.BadParameter("not together with --json", param_hint="--sarif")
+    if output and not (sarif or as_json):
+        raise typer.BadParameter("only together with --sarif or --json", param_hint="--output")
+    if fail_on not in ORDER:
         raise typer.BadParameter("must be info, flag or reject", param_hint="--fail-on")
     settings = sandbox_settings(tier, runtime, allow_degraded)
     try:
         companion: tuple[Companion, str] = ("base", base) if base else ("target", target or "")
-        report = _scan(targets, companion, Home.locate(home), settings, deep=deep)
+        scanned = _scan(targets, companion, Home.locate(home), settings, deep=deep)
+        if sarif or as_json:
+            _print_document(_sarif(scanned) if sarif else _json(scanned), output)
+        else:
+            show_report(scanned.report)
     except (CorralError, PermissionError) as error:
-        print_error(typed_failure(error), as_json=as_json)
+        failure = typed_failure(error)
+        if sarif:
+            _print_failure(failure, output)
+        print_error(failure, as_json=as_json)
         raise typer.Exit(2) from error
-    if as_json:
-        import msgspec
-
-        print_json(msgspec.to_builtins(report))
-    else:
-        _show(report)
-    if any(_ORDER[f.severity] >= _ORDER[fail_on] for f in report.findings):
+    if any(ORDER[f.severity] >= ORDER[fail_on] for f in scanned.report.findings):
         raise typer.Exit(1)
+
+
+def _sarif(scanned: ScannedFiles) -> object:
+    from corral.admission.sarif import make_sarif
+
+    return make_sarif(scanned, version=__version__)
+
+
+def _json(scanned: ScannedFiles) -> object:
+    import msgspec
+
+    return msgspec.to_builtins(scanned.report)
+
+
+def _print_failure(failure: CorralError, output: Path | None) -> None:
+    from corral.admission.sarif import make_failure_sarif
+
+    # Where not even this can be written, the error that is printed next has to do.
+    with suppress(CorralError):
+        _print_document(make_failure_sarif(failure, version=__version__), output)
+
+
+def _print_document(document: object, output: Path | None) -> None:
+    if output is None:
+        print_json(document)
+        return
+    try:
+        output.write_text(json_line(document), encoding="ascii")
+    except OSError as error:
+        raise CorralError(
+            "output_not_written",
+            "the file of --output cannot be written",
+            remedy="name a file in a folder that exists and is yours",
+        ) from error
 
 
 def _scan(
@@ -109,7 +160,7 @@ def _scan(
     settings: dict[str, object],
     *,
     deep: bool,
-) -> Report:
+) -> ScannedFiles:
     from corral.admission.scan.runner import scan_files
     from corral.admission.scan.siblings import with_siblings
     from corral.cli.job_unsafe import job_launcher
@@ -142,30 +193,3 @@ def _file_of(target: str, home: Home) -> Path:
         if "/" in target or target.lower().endswith(".gguf"):
             return path
         raise
-
-
-def _show(report: Report) -> None:
-    from rich.text import Text
-
-    print_table(
-        ("SEVERITY", "CODE", "WHERE", "MESSAGE"),
-        (
-            (Text(f.severity, style=_STYLES[f.severity]), f.code, f.where or "-", f.message)
-            for f in sorted(report.findings, key=lambda f: -_ORDER[f.severity])
-        ),
-        empty="nothing found",
-    )
-    if report.template is not None:
-        _show_template(report.template)
-    print_note(f"verdict: {report.verdict}")
-
-
-def _show_template(template: TemplateReport) -> None:
-    name = f" ({template.name})" if template.name else ""
-    print_note(f"chat template: {template.outcome}{name}")
-    if template.nearest:
-        print_note(
-            f"most like {template.nearest}, without {template.missing} of its lines and with:"
-        )
-        for line in template.added:
-            print_note(f"  + {line}")

@@ -79,9 +79,14 @@ def notes() -> Console:
     return Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
+def json_line(document: object) -> str:
+    """Return one JSON document as one line; everything but ASCII is escaped."""
+    return json.dumps(document, default=str) + "\n"
+
+
 def print_json(document: object) -> None:
-    """Print one JSON document in one line; everything but ASCII is escaped."""
-    sys.stdout.write(json.dumps(document, default=str) + "\n")
+    """Print one JSON document in one line."""
+    sys.stdout.write(json_line(document))
     sys.stdout.flush()
 
 

@@ -25,6 +25,6 @@ def test_a_set_is_examined_in_its_jail(
     for path, part in zip(paths, parts_of(GgufFile(), 2), strict=True):
         path.write_bytes(part.encode())
     launcher = launch({"sandbox.runtime": runtime}).client
-    report = scan_files(paths, home=job_home, config=Config(), launcher=launcher)
+    report = scan_files(paths, home=job_home, config=Config(), launcher=launcher).report
     assert (report.verdict, report.kind) == ("accept", "model")
     assert not [path for path in job_home.quarantine.iterdir() if path.name.startswith("scan-")]

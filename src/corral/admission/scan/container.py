@@ -45,8 +45,13 @@ def parse_container(fd: int) -> Container:
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         raise ScanRefusal("not_a_file", "the candidate is not a regular file")
     cursor = Cursor(fd)
-    metadata = parse_metadata(cursor)
-    tensors = parse_tensors(cursor, metadata)
+    try:
+        metadata = parse_metadata(cursor)
+        tensors = parse_tensors(cursor, metadata)
+    except ScanRefusal as refusal:
+        if refusal.place is None:
+            refusal.place = (cursor.item, cursor.offset - cursor.item)
+        raise
     check_floats(metadata)
     check_with_library(fd, cursor.offset, metadata, tensors)
     return Container(fd, metadata, tensors, cursor.offset)

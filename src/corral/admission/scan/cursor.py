@@ -31,13 +31,22 @@ class ScanRefusal(Exception):  # noqa: N818  a verdict on the file, not a fault 
         code: finding code.
         message: fixed text, nothing of the file in it.
         where: name in the file, not yet escaped.
+        place: offset and length in bytes of what is wrong; None if only its name tells.
     """
 
-    def __init__(self, code: str, message: str, where: bytes = b"") -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        where: bytes = b"",
+        *,
+        place: tuple[int, int] | None = None,
+    ) -> None:
         super().__init__(code)
         self.code = code
         self.message = message
         self.where = where
+        self.place = place
 
 
 class Cursor:
@@ -46,10 +55,11 @@ class Cursor:
     Attributes:
         offset: next byte to read.
         size_bytes: size of the file.
+        item: where the number, pair or description begins that is being read.
     """
 
     def __init__(self, fd: int) -> None:
-        self.offset = 0
+        self.offset = self.item = 0
         self.size_bytes = os.fstat(fd).st_size
         mapped = min(self.size_bytes, GGUF_METADATA_BYTES)
         self._data: mmap.mmap | bytes = (

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from corral.admission.report import (
     FINDINGS,
     SCANNER,
@@ -31,6 +33,7 @@ from corral.admission.scan.facts import gather_facts
 from corral.admission.scan.formats import recognise
 from corral.admission.scan.hyperparameters import check_rotation, read_hyperparameters
 from corral.admission.scan.keys import check_keys
+from corral.admission.scan.places import placed, refused
 from corral.admission.scan.projector import check_projector
 from corral.admission.scan.request import ScanRequest
 from corral.admission.scan.shapes import check_tensors
@@ -62,11 +65,18 @@ def scan_descriptor(
         parts: the other files of a set, called `request.parts`.
         model: the model that the file is for; -1 for none.
     """
+    first: Container | None = None
     try:
-        return _scan(fd, request, parts, model)
+        first = parse_container(fd)  # 1
+        report = _scan(first, request, parts, model)
+        alone = None if parts else first
+        return msgspec.structs.replace(report, findings=placed(report.findings, alone))
     except ScanRefusal as refusal:
-        first = Finding(refusal.code, "reject", refusal.message, _escape(refusal.where))
-        return make_report((first, *_other_formats(fd)), None, SCANNER)
+        if parts:
+            # It may be about any of the files.
+            refusal.place, first = None, None
+        finding = refused(refusal, _escape(refusal.where), first)
+        return make_report((finding, *_other_formats(fd)), None, SCANNER)
     except MemoryError:
         return rejected("resource_limit", "the file needs more memory than a scan may use")
     except Exception:
@@ -78,9 +88,7 @@ def rejected(code: str, message: str) -> Report:
     return make_report((Finding(code, "reject", message),), None, SCANNER)
 
 
-def _scan(fd: int, request: ScanRequest, others: Sequence[int], model: int) -> Report:
-    # 1
-    first = parse_container(fd)
+def _scan(first: Container, request: ScanRequest, others: Sequence[int], model: int) -> Report:
     parts: tuple[Container, ...] = (first,)
     # 2
     if others:

@@ -54,4 +54,6 @@ def check_floats(metadata: Metadata) -> None:
     """
     for key, value in metadata.values.items():
         if value.kind in FLOATS and not np.isfinite(np.asarray(value.items)).all():
-            raise ScanRefusal("float_nonfinite", "a number is not finite", key.encode())
+            place = metadata.places[key]
+            message = "a number is not finite"
+            raise ScanRefusal("float_nonfinite", message, key.encode(), place=place)

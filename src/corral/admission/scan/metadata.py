@@ -62,12 +62,14 @@ class Metadata:
     """Header and key-value pairs of a file.
 
     Attributes:
+        places: offset and length of each pair, in bytes, by its key.
         spans: of each array: where its items begin -> (type of the items, count, where they end).
     """
 
     version: int
     tensor_count: int
     values: dict[str, Value]
+    places: dict[str, tuple[int, int]] = field(default_factory=dict)
     spans: dict[int, tuple[int, int, int]] = field(default_factory=dict)
 
 
@@ -81,11 +83,13 @@ def parse_metadata(cursor: Cursor) -> Metadata:
         raise ScanRefusal("truncated", "the file is empty or ends inside its header")
     if cursor.take(4) != b"GGUF":
         raise ScanRefusal("magic", "the file does not start as a GGUF file does")
+    cursor.item = cursor.offset
     version = cursor.u32()
     if version & 0xFFFF == 0 and version:
         raise ScanRefusal("endianness", "the file is big-endian")
     if version not in {2, 3}:
         raise ScanRefusal("version", "only GGUF versions 2 and 3 are read")
+    cursor.item = cursor.offset
     tensor_count, value_count = cursor.u64(), cursor.u64()
     if tensor_count > TENSORS:
         raise ScanRefusal("n_tensors", "the file claims more tensors than any model has")
@@ -95,10 +99,12 @@ def parse_metadata(cursor: Cursor) -> Metadata:
         raise ScanRefusal("truncated", "the file is too short for what its header claims")
     found = Metadata(version, tensor_count, {})
     for _ in range(value_count):
+        begin = cursor.item = cursor.offset
         key = _key(cursor)
         if key in found.values:
             raise ScanRefusal("key_duplicate", "a metadata key occurs twice", key.encode())
         found.values[key] = _value(cursor, key.encode(), found.spans)
+        found.places[key] = (begin, cursor.offset - begin)
     return found
 
 

@@ -30,6 +30,7 @@ from corral.advisories.database import load_advisories
 from corral.core.config import Config
 from corral.core.errors import CorralError
 from corral.core.home import Home
+from corral.core.ids import Digest
 from corral.core.limits import SCAN_BYTES_PER_SECOND, SCAN_SECONDS
 from corral.ipc.client import LauncherClient
 from corral.ipc.messages import StartScan
@@ -63,6 +64,27 @@ class Counterpart:
 
     companion: Companion
     path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class ScannedFile:
+    """A file as it was scanned.
+
+    Attributes:
+        path: as the operator named it.
+    """
+
+    path: Path
+    digest: Digest
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScannedFiles:
+    """What a scan says, and of what."""
+
+    report: Report
+    files: tuple[ScannedFile, ...]
 
 
 def scan_sealed(
@@ -115,7 +137,7 @@ def scan_files(
     model: Path | None = None,
     deep: bool = False,
     progress: Progress = no_progress,
-) -> Report:
+) -> ScannedFiles:
     """Scan files of the operator: by private copies, which are removed afterwards.
 
     Args:
@@ -154,8 +176,12 @@ def scan_files(
             parts, home=home, launcher=launcher, counterpart=counterpart, deep=deep
         )
         # A sealed copy is called by its digest.
-        digests = [part.path.name for part in parts]
-        return with_advisory(report, load_advisories(home).about(digests))
+        files = tuple(
+            ScannedFile(path, Digest(part.path.name), part.path.stat().st_size)
+            for path, part in zip(paths, parts, strict=True)
+        )
+        advisory = load_advisories(home).about([file.digest for file in files])
+        return ScannedFiles(with_advisory(report, advisory), files)
 
 
 def _scan(launcher: LauncherClient, folder: Path, request: ScanRequest, *, beside: bool) -> Report:

@@ -32,6 +32,7 @@ class Tensor:
         shape: dimensions, fastest first.
         kind: ggml type name, e.g. `Q4_1`.
         offset: where its data begins in the file.
+        described: offset and length of its description, in bytes.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Tensor:
     elements: int
     size_bytes: int
     offset: int
+    described: tuple[int, int] = (0, 0)
 
 
 def parse_tensors(cursor: Cursor, metadata: Metadata) -> tuple[Tensor, ...]:
@@ -84,6 +86,7 @@ def check_kinds(tensors: tuple[Tensor, ...]) -> None:
 
 
 def _tensor(cursor: Cursor) -> Tensor:
+    begin = cursor.item = cursor.offset
     length = cursor.u64()
     if not 1 <= length <= _NAME_BYTES:
         raise ScanRefusal("tensor_name_length", "a tensor name is empty or too long")
@@ -112,16 +115,22 @@ def _tensor(cursor: Cursor) -> Tensor:
     size_bytes = elements // block * block_bytes
     if size_bytes > _ELEMENTS:
         raise ScanRefusal("nbytes_overflow", "a tensor is larger than any file", raw)
-    return Tensor(raw.decode("ascii"), shape, known.name, elements, size_bytes, offset)
+    described = (begin, cursor.offset - begin)
+    return Tensor(raw.decode("ascii"), shape, known.name, elements, size_bytes, offset, described)
 
 
 def _check_extent(size_bytes: int, unpadded: int, padded: int) -> None:
     if unpadded > _ELEMENTS:
         raise ScanRefusal("nbytes_overflow", "the tensors are larger than any file")
     if size_bytes < unpadded:
-        raise ScanRefusal("data_extent", "the file ends before its tensor data does")
+        message, place = "the file ends before its tensor data does", (size_bytes, 0)
+        raise ScanRefusal("data_extent", message, place=place)
     if size_bytes not in {unpadded, padded}:
-        raise ScanRefusal("trailing_bytes", "the file has bytes after its last tensor")
+        message, place = (
+            "the file has bytes after its last tensor",
+            (unpadded, size_bytes - unpadded),
+        )
+        raise ScanRefusal("trailing_bytes", message, place=place)
 
 
 def _alignment(metadata: Metadata) -> int:

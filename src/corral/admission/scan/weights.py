@@ -89,7 +89,8 @@ def check_finite(
 def _check_zeros(fd: int, start: int, end: int) -> None:
     # The layout rules leave less than one alignment unit (4 KiB) here.
     if start < end and any(os.pread(fd, end - start, start)):
-        raise ScanRefusal("padding_bytes", "there is something where padding should be")
+        message = "there is something where padding should be"
+        raise ScanRefusal("padding_bytes", message, place=(start, end - start))
 
 
 def _windows(fd: int, tensor: Tensor) -> Iterator[NDArray[np.uint8]]:

@@ -20,9 +20,9 @@ def test_scan_leaves_nothing(home: Home, tmp_path: Path) -> None:
     good.write_bytes(GgufFile().encode())
     bad.write_bytes(b"no model")
     with bare_jobs(home) as launcher:
-        report = scan_files([good], home=home, config=Config(), launcher=launcher)
+        report = scan_files([good], home=home, config=Config(), launcher=launcher).report
         assert report.verdict == "accept"
-        report = scan_files([bad], home=home, config=Config(), launcher=launcher)
+        report = scan_files([bad], home=home, config=Config(), launcher=launcher).report
         assert (report.verdict, report.findings[0].code) == ("reject", "magic")
         with pytest.raises(CorralError) as caught:
             scan_files([tmp_path], home=home, config=Config(), launcher=launcher)
@@ -40,11 +40,11 @@ def test_a_set_and_an_adapter_with_its_base(home: Home, tmp_path: Path) -> None:
     with bare_jobs(home) as launcher:
         report = scan_files(
             [tmp_path / name for name in names], home=home, config=Config(), launcher=launcher
-        )
+        ).report
         assert (report.verdict, report.kind) == ("accept", "model")
         report = scan_files(
             [adapter], home=home, config=Config(), launcher=launcher, companion="base", model=base
-        )
+        ).report
         assert (report.verdict, report.kind, report.findings) == ("accept", "adapter", ())
     assert list(home.quarantine.iterdir()) == []
     assert base.stat().st_nlink == 1
@@ -65,9 +65,9 @@ def test_what_an_advisory_names_is_found(home: Home, tmp_path: Path) -> None:
     }
     (home.advisories / "ops.json").write_text(json.dumps(record))
     with bare_jobs(home) as launcher:
-        report = scan_files([file], home=home, config=Config(), launcher=launcher)
+        report = scan_files([file], home=home, config=Config(), launcher=launcher).report
         assert (report.verdict, report.findings[0].code) == ("reject", "advisory_known_bad")
         assert report.findings[0].message.isprintable()
         (home.advisories / "ops.json").unlink()
-        report = scan_files([file], home=home, config=Config(), launcher=launcher)
+        report = scan_files([file], home=home, config=Config(), launcher=launcher).report
         assert report.verdict == "accept", "the control"
