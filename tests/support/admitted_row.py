@@ -8,23 +8,29 @@ from contextlib import closing
 import msgspec
 
 from corral.admission.receipt import Receipt, sign_receipt
+from corral.admission.redecision import decided_anew
 from corral.core.home import Home
 from corral.pki.receipt_key import load_receipt_key
+from tests.support.policies import DECIDED, DEFAULT
 from tests.support.served_template import SERVED
 
 
-def make_receipt(**changes: object) -> Receipt:
-    """Return a receipt of a local file of which nothing was demanded."""
+def make_receipt(*, decided_at: int = 1_700_000_060, **changes: object) -> Receipt:
+    """Return a receipt of a local file of which nothing was demanded, by the shipped policy."""
     plain = Receipt(
         name="m", digest="a" * 64, size_bytes=1536, trust="untrusted", source="file:///m.gguf",
         final_url="", wheel_sha256="", revision="", sha256_demanded=False,
-        wheel_sha256_demanded=False, scanner="corral-scan 4", findings=(), policy="p",
+        wheel_sha256_demanded=False, scanner="corral-scan 4", findings=(), procedure="p",
         engine="xllamacpp 1", architecture="llama", quantisation="Q8_0", parameters=1000,
         block_count=2, vocabulary_tokens=32, weights_bytes=1024, kv_bytes_per_token=512,
         context_train_tokens=2048, has_chat_template=True, control_tokens=("<s>",),
-        template=SERVED, fetched_at=1_700_000_000, admitted_at=1_700_000_060,
+        template=SERVED, decision=DECIDED, fetched_at=1_700_000_000, admitted_at=1_700_000_060,
     )  # fmt: skip
-    return msgspec.structs.replace(plain, **changes)
+    found = msgspec.structs.replace(plain, **changes)
+    if "decision" not in changes:
+        decided = decided_anew(found, DEFAULT, now_s=decided_at)
+        found = msgspec.structs.replace(found, decision=decided.decision)
+    return found
 
 
 def put_receipt(home: Home, receipt: Receipt) -> None:

@@ -7,8 +7,14 @@ from dataclasses import replace
 from corral.admission.policy.document import Policy, parse_policy
 from corral.admission.policy.shipped import default_policy_text
 from corral.admission.policy.subject import Subject
+from corral.admission.policy.verdict import Allowance, Decision
 
 DEFAULT = parse_policy(default_policy_text())
+DECIDED = Decision(
+    policy=DEFAULT.name, policy_sha256=DEFAULT.sha256, rule="sound", outcome="admit",
+    reasons=("Nothing was demanded: neither digest nor signature; anybody made it.",),
+    allowance=Allowance(), decided_at=1_700_000_060,
+)  # fmt: skip
 HEAD = 'format = 1\nname = "p"\ndescription = "d"\n'
 ANYTHING = '[[grant]]\nrule = "any"\nlevel = "untrusted"\nwhy = "w"\n'
 PLAIN = Subject(

@@ -33,7 +33,6 @@ from packageurl import PackageURL
 
 from corral.admission.receipt import Receipt
 from corral.admission.source import HubSource, PypiSource, parse_source
-from corral.admission.trust_reasons import trust_reasons
 from corral.core.errors import CorralError
 
 _NAMESPACE: Final = uuid.UUID("14448ddc-6285-4b39-bd8a-ffd166b4c598")
@@ -131,7 +130,11 @@ def _properties(receipt: Receipt) -> Iterator[tuple[str, str]]:
         "admitted_at": _time(receipt.admitted_at),
         "readmitted_from_store": "true" if receipt.readmitted_from_store else "",
         "scanner": receipt.scanner,
-        "policy": receipt.policy,
+        "procedure": receipt.procedure,
+        "policy": receipt.decision.policy,
+        "policy_sha256": receipt.decision.policy_sha256,
+        "policy_rule": receipt.decision.rule,
+        "licence_claimed": receipt.licence,
         "trial_engine": receipt.engine,
         "quantisation": receipt.quantisation,
         "parameters": receipt.parameters,
@@ -142,7 +145,7 @@ def _properties(receipt: Receipt) -> Iterator[tuple[str, str]]:
         "template:found_sha256": template.found_sha256,
     }
     yield from ((name, str(value)) for name, value in plain.items() if value != "")
-    yield from (("trust_reason", reason) for reason in trust_reasons(receipt))
+    yield from (("trust_reason", reason) for reason in receipt.decision.reasons)
     for finding in receipt.findings:
         where = f" at {finding.where}" if finding.where else ""
         yield "finding", f"{finding.severity} {finding.code}{where}: {finding.message}"

@@ -41,7 +41,8 @@ class CatalogEntry:
 class Catalog:
     """The admitted models in memory, read again whenever the database changed.
 
-    Not for use by several threads at once.
+    What the policy holds back is not among the models: nobody may use it. Not for use by several
+    threads at once.
     """
 
     def __init__(self, database: Path, public_key_pem: bytes) -> None:
@@ -49,9 +50,10 @@ class Catalog:
         self._verify = verify_receipt(public_key_pem)
         self._watch = ChangeWatch(database)
         self._entries: Mapping[str, CatalogEntry] | None = None
+        self._held: Mapping[str, CatalogEntry] = MappingProxyType({})
 
     def entries(self) -> Mapping[str, CatalogEntry]:
-        """Return every admitted model by name.
+        """Return every model that may be used, by name.
 
         Raises:
             CorralError: code `database_unavailable`; the caller denies.
@@ -60,8 +62,13 @@ class Catalog:
         if self._watch.changed():
             self._entries = None
         if self._entries is None:
-            self._entries = self._load()
+            self._entries, self._held = self._load()
         return self._entries
+
+    def held(self) -> Mapping[str, CatalogEntry]:
+        """Return the models that the policy holds back; raises as `entries`."""
+        self.entries()
+        return self._held
 
     def lookup(self, name: str) -> CatalogEntry | None:
         """Return the admitted model of that name, or None."""
@@ -71,7 +78,7 @@ class Catalog:
         """Let the database go."""
         self._watch.close()
 
-    def _load(self) -> Mapping[str, CatalogEntry]:
+    def _load(self) -> tuple[Mapping[str, CatalogEntry], Mapping[str, CatalogEntry]]:
         connection = open_reader(self._database)
         try:
             rows = connection.execute(
@@ -80,13 +87,15 @@ class Catalog:
         finally:
             connection.close()
         found: dict[str, CatalogEntry] = {}
+        held: dict[str, CatalogEntry] = {}
         for name, text, signature in rows:
             receipt = self._verify(text, signature)
             if receipt is None or receipt.name != name:
                 _log.error("receipt_not_valid", model=name)
                 continue
-            found[name] = entry_of(receipt)
-        return MappingProxyType(found)
+            place = held if receipt.decision.outcome == "hold" else found
+            place[name] = entry_of(receipt)
+        return MappingProxyType(found), MappingProxyType(held)
 
 
 def entry_of(receipt: Receipt) -> CatalogEntry:

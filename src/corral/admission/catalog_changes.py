@@ -10,6 +10,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from corral.admission.catalog import CatalogEntry, entry_of
 from corral.admission.lock import store_lock
+from corral.admission.policy.standing import read_standing
 from corral.admission.receipt import Receipt
 from corral.admission.sealing import SealedBlob
 from corral.admission.store import remove_blob, store_blob
@@ -28,9 +29,10 @@ def add_entry(home: Home, admitted: Admitted, receipt: Receipt, sealed: SealedBl
     Blob first, row second: a crash in between leaves a blob that `sweep_quarantine` removes.
 
     Raises:
-        CorralError: codes `blob_changed`, `name_taken`, `database_unavailable`.
+        CorralError: codes `blob_changed`, `name_taken`, `policy_changed`, `database_unavailable`.
     """
     with store_lock(home):
+        _check_policy(home, receipt)
         check_name(home, ModelName(receipt.name), Digest(receipt.digest))
         store_blob(home, admitted, sealed)
         put_row(home, receipt, admitted.receipt_text, admitted.signature)
@@ -42,15 +44,26 @@ def readmit_entry(home: Home, receipt: Receipt, text: str, signature: bytes) -> 
     """Put the row of a blob that is in the store into the catalog; None if the blob has gone.
 
     Raises:
-        CorralError: codes `name_taken`, `database_unavailable`.
+        CorralError: codes `name_taken`, `policy_changed`, `database_unavailable`.
     """
     with store_lock(home):
+        _check_policy(home, receipt)
         if not home.blob(Digest(receipt.digest)).is_file():
             return None
         check_name(home, ModelName(receipt.name), Digest(receipt.digest))
         put_row(home, receipt, text, signature)
         write_trust_marks(home)
     return entry_of(receipt)
+
+
+def _check_policy(home: Home, receipt: Receipt) -> None:
+    """Refuse what was decided while another policy came into force; holds `store_lock`."""
+    if read_standing(home).policy.sha256 != receipt.decision.policy_sha256:
+        raise CorralError(
+            "policy_changed",
+            "the admission policy was changed while this model was decided",
+            remedy="pull it again: the new policy decides",
+        )
 
 
 def put_row(home: Home, receipt: Receipt, text: str, signature: bytes) -> None:

@@ -32,7 +32,7 @@ from corral.admission.receipt import Receipt, verify_receipt
 from corral.admission.rotten import set_aside
 from corral.admission.sealing import BLOB_MODE, hash_file
 from corral.admission.store import DIGEST_NAME, verity_marks
-from corral.admission.trust_marks import wrong_marks
+from corral.admission.trust_marks import held_blobs, wrong_marks
 from corral.admission.verity_unsafe import measure_verity
 from corral.core.errors import CorralError
 from corral.core.home import Home
@@ -212,7 +212,8 @@ class _Check:
 
     def _missing(self, there: frozenset[str]) -> None:
         for digest in sorted(self._names):
-            if digest not in there and not self._home.blob(Digest(digest)).exists():
+            places = (self._home.blob(Digest(digest)), held_blobs(self._home) / digest)
+            if digest not in there and not any(place.exists() for place in places):
                 self._tell("missing", digest, "the blob of an admitted model is not there")
 
     def _leftovers(self) -> None:

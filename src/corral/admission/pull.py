@@ -10,7 +10,8 @@ the partial download of a broken connection, which the next pull of the same sou
     3 verify       against what the operator expects
     4 scan         structure check in a jail
     5 trial        load in an engine jail, one token
-    6 admit        signed receipt, blob into the store, row into the catalog
+    6 decide       the standing policy gives a trust level, or refuses
+    7 admit        signed receipt, blob into the store, row into the catalog
 
 A digest that the operator names and the store has takes the short way: `admission.readmission`.
 """
@@ -30,6 +31,7 @@ from corral.admission.fetch.client import fetch_source
 from corral.admission.fetch.wire import MODEL
 from corral.admission.lock import pull_lock
 from corral.admission.manifest_proof import KeptManifest, read_manifest
+from corral.admission.policy.standing import Standing, read_standing
 from corral.admission.progress import Progress, no_progress
 from corral.admission.quarantine import blobs_folder, has_partial, remove_folder, sweep_locked
 from corral.admission.readmission import readmit
@@ -113,6 +115,7 @@ def pull_model(
         )  # fmt: skip
         if known is not None:
             return known
+        standing = read_standing(home)
         pull = _Pull(
             place,
             model,
@@ -125,6 +128,7 @@ def pull_model(
             signed,
             file_name,
             known_bad,
+            standing,
         )
         return pull.run()
 
@@ -142,6 +146,7 @@ class _Pull:
     signed: SignedModel | None
     file_name: str
     known_bad: Advisories
+    standing: Standing
 
     def run(self) -> CatalogEntry:
         resumable = False
@@ -216,17 +221,20 @@ class _Pull:
         part = Part(str(self.model), blob.path)
         report = scan_sealed([part], home=self.home, launcher=self.launcher)
         replacing = self.config.admission.template == "replace"
-        scanned = _passed(verified.scan(report, replacing=replacing))
+        policy = self.standing.policy
+        scanned = _passed(verified.scan(report, policy, replacing=replacing))
         # 5 trial
         self.progress("trial", 0, 0)
         trialled = _passed(scanned.trial(self.trial.load(blob.digest, scanned.template.text)))
-        # 6 admit
+        # 6 decide
+        decided = _passed(trialled.decide(policy, now_s=self.standing.now_s()))
+        # 7 admit
         self.progress("admit", 0, 0)
         receipt = make_receipt(
-            trialled, name=self.model, fetched_at=fetched_at, admitted_at=int(time.time())
+            decided, name=self.model, fetched_at=fetched_at, admitted_at=int(time.time())
         )
         text, signature = sign_receipt(receipt, load_receipt_key(self.home))
-        return add_entry(self.home, trialled.admit(text, signature), receipt, blob)
+        return add_entry(self.home, decided.admit(text, signature), receipt, blob)
 
 
 def _passed(result: _Stage | Denied) -> _Stage:

@@ -4,11 +4,12 @@ Trust: operator side. Input: the operator's source and expectation; catalog entr
 verified. The bytes are known to the last one, so nothing is fetched, scanned or tried again; that
 holds only for what is checked here, and the receipt says that it was so.
 
-    1 an admission of these bytes by the scanner, the policy and the engine of today
+    1 an admission of these bytes by the scanner, the procedure and the engine of today
     2 the blob is in the store, and is the regular file that was admitted
     3 a local source is a regular file with these very bytes; a remote one is not asked
     4 no advisory names bytes or signer; a demanded signature covers them under the demanded name
-    5 receipt: provenance of the earlier admission, and what was asked for now
+    5 the standing policy decides anew, by the provenance of then and the demands of now
+    6 receipt: provenance of the earlier admission, and what was asked for now
 """
 
 from __future__ import annotations
@@ -23,14 +24,16 @@ import msgspec
 from corral.admission.catalog import Catalog, CatalogEntry
 from corral.admission.catalog_changes import check_name, readmit_entry
 from corral.admission.expectation import Expectation
+from corral.admission.policy.standing import read_standing
 from corral.admission.progress import Progress
-from corral.admission.receipt import POLICY, Receipt, sign_receipt
+from corral.admission.receipt import PROCEDURE, Receipt, sign_receipt
+from corral.admission.redecision import decided_anew
 from corral.admission.report import SCANNER
 from corral.admission.sealing import hash_file, open_local_file
 from corral.admission.signing.verification import SignedModel
 from corral.admission.source import LocalSource, Source
 from corral.admission.trial import installed_engine
-from corral.admission.trusted_model import denied_as_bad
+from corral.admission.trusted_model import Denied, denied_as_bad, denied_as_held
 from corral.advisories.database import Advisories
 from corral.core.errors import CorralError
 from corral.core.home import Home
@@ -54,7 +57,8 @@ def readmit(
 
     Raises:
         CorralError: codes of `open_local_file`, `SignedModel.refusal`; `too_large`,
-            `hash_mismatch`, `name_taken`, `database_unavailable`, `receipt_key_unreadable`.
+            `hash_mismatch`, `name_taken`, `policy_refused`, `policy_changed`,
+            `database_unavailable`, `receipt_key_unreadable`; those of `read_standing`.
     """
     if expect.sha256 is None or expect.wheel_sha256 or expect.manifest_sha256:
         return None
@@ -71,36 +75,43 @@ def readmit(
     keys = (signed.signer.fingerprint,) if signed else ()
     bad = known_bad.about((expect.sha256, old.wheel_sha256), keys)
     if bad is not None:
-        denied = denied_as_bad(bad)
-        raise CorralError(denied.code, denied.message, remedy=denied.remedy)
+        raise _refused(denied_as_bad(bad))
     # 4
     refusal = signed.refusal(expect.sha256, file_name) if signed else None
     if refusal is not None:
         raise refusal
     # 5
-    receipt = msgspec.structs.replace(
+    asked = msgspec.structs.replace(
         old,
         name=name,
-        trust="verified",
         sha256_demanded=True,
         signers=(signed.signer,) if signed else (),
         readmitted_from_store=True,
         asked_source=str(source),
         admitted_at=int(time.time()),
     )
+    standing = read_standing(home)
+    receipt = decided_anew(asked, standing.policy, now_s=standing.now_s())
+    if receipt.decision.outcome == "hold":
+        raise _refused(denied_as_held(receipt.decision))
+    # 6
     text, signature = sign_receipt(receipt, load_receipt_key(home))
     return readmit_entry(home, receipt, text, signature)
 
 
+def _refused(denied: Denied) -> CorralError:
+    return CorralError(denied.code, denied.message, remedy=denied.remedy)
+
+
 def _earlier_admission(home: Home, digest: Digest) -> Receipt | None:
     """Return the latest receipt of these bytes whose checks are those of today."""
-    today = (SCANNER, POLICY, installed_engine())
+    today = (SCANNER, PROCEDURE, installed_engine())
     with closing(Catalog(home.database, home.receipt_public_key.read_bytes())) as catalog:
         found = [
             entry.receipt
             for entry in catalog.entries().values()
             if entry.digest == digest
-            and (entry.receipt.scanner, entry.receipt.policy, entry.receipt.engine) == today
+            and (entry.receipt.scanner, entry.receipt.procedure, entry.receipt.engine) == today
         ]
     return max(found, key=lambda receipt: receipt.admitted_at, default=None)
 

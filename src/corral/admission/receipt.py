@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from corral.admission.layer import LayerClaim
+from corral.admission.policy.verdict import Decision
 from corral.admission.report import Finding
 from corral.admission.signing.signer import Signer
 from corral.admission.template.choice import ServedTemplate
@@ -27,10 +28,10 @@ from corral.core.errors import CorralError
 from corral.core.ids import ModelName
 
 if TYPE_CHECKING:
-    from corral.admission.trusted_model import Trialled
+    from corral.admission.trusted_model import Decided
 
-POLICY: Final = "corral-admission 1"
-"""Name of the rules that `trusted_model` enforces; raise it when they change."""
+PROCEDURE: Final = "corral-admission 2"
+"""Name of the steps that `trusted_model` enforces; raise it when they change."""
 RECEIPT_CONTEXT: Final = b"corral admission receipt v1\n"
 """Put before the signed bytes, so that the key's signatures mean nothing elsewhere."""
 _RECEIPT_BYTES: Final = 2 << 20
@@ -53,7 +54,9 @@ class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         layers: what else that manifest has, as it says; nothing of it was fetched.
         scanner: name and version of the scanner.
         findings: what it saw and let pass.
-        policy: rules in force.
+        procedure: steps of the admission.
+        decision: what the policy made of all this; `trust` is its level.
+        licence: what the file says, unchecked; empty if nothing.
         engine: what the trial load ran, empty if it did not say.
         weights_bytes, kv_bytes_per_token, context_train_tokens: the resource estimate.
         control_tokens: texts that input must never contain.
@@ -82,9 +85,11 @@ class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     signers: tuple[Signer, ...] = ()
     scanner: str
     findings: tuple[Finding, ...]
-    policy: str
+    procedure: str
+    decision: Decision
     engine: str
     architecture: str
+    licence: str = ""
     quantisation: str
     parameters: int
     block_count: int
@@ -105,9 +110,10 @@ _decoder: Final = msgspec.json.Decoder(Receipt)
 
 
 def make_receipt(
-    trialled: Trialled, *, name: ModelName, fetched_at: int, admitted_at: int
+    decided: Decided, *, name: ModelName, fetched_at: int, admitted_at: int
 ) -> Receipt:
     """Return the receipt of a model that has passed every stage."""
+    trialled = decided.trialled
     scanned = trialled.scanned
     verified = scanned.verified
     quarantined = verified.quarantined
@@ -117,7 +123,7 @@ def make_receipt(
         name=name,
         digest=quarantined.digest,
         size_bytes=quarantined.size_bytes,
-        trust=verified.trust,
+        trust=decided.trust,
         source=provenance.source,
         final_url=provenance.final_url,
         wheel_sha256=provenance.wheel_sha256,
@@ -130,9 +136,11 @@ def make_receipt(
         signers=verified.signers,
         scanner=scanned.report.scanner,
         findings=scanned.report.findings,
-        policy=POLICY,
+        procedure=PROCEDURE,
+        decision=decided.decision,
         engine=trialled.engine,
         architecture=facts.architecture,
+        licence=facts.licence,
         quantisation=facts.quantisation,
         parameters=facts.parameters,
         block_count=facts.block_count,

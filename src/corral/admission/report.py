@@ -59,6 +59,7 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         kv_bytes_per_token: 16-bit K and V of all layers for one token of context.
         control_tokens: texts of the tokens of type CONTROL; input must never contain them.
         quantisation: the tensor type that most weights have.
+        licence: `general.license` in lower case; empty if there is none, or none that is one word.
     """
 
     architecture: Annotated[str, Meta(pattern=r"\A[a-z0-9][a-z0-9_.-]{0,63}\Z")]
@@ -77,6 +78,7 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         tuple[Annotated[str, Meta(max_length=CONTROL_TOKEN_CHARS)], ...],
         Meta(max_length=CONTROL_TOKENS),
     ]
+    licence: Annotated[str, Meta(pattern=r"\A(?:[a-z0-9][a-z0-9._+-]{0,63})?\Z")] = ""
 
 
 class TemplateReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -7,7 +7,8 @@ Trust: operator side; pure decisions, no I/O. Input: values made by the other st
     3 Verified     digest and signature are what the operator expected (or nothing was expected)
     4 Scanned      the structure check in the jail accepted it
     5 Trialled     the engine loaded it in its jail and gave a token
-    6 Admitted     a receipt about all this is signed; only this may enter the store
+    6 Decided      the policy gives it a trust level
+    7 Admitted     a receipt about all this is signed; only this may enter the store
 
 Each type can be made only by the step before it: the constructors are sealed, so the wrong order
 cannot be written. A step that refuses returns `Denied`; it never raises.
@@ -21,6 +22,10 @@ from typing import Final, final
 from corral.admission.expectation import Expectation
 from corral.admission.known_bad import known_bad_finding
 from corral.admission.layer import LayerClaim
+from corral.admission.policy.decide import decide
+from corral.admission.policy.document import Policy
+from corral.admission.policy.subject import Subject, counted, evidence_of
+from corral.admission.policy.verdict import Decision
 from corral.admission.report import Facts, Finding, Report
 from corral.admission.signing.signer import Signer
 from corral.admission.signing.verification import SignedModel
@@ -107,7 +112,7 @@ class Quarantined(_Sealed):
         signed: SignedModel | None = None,
         file_name: str = "",
     ) -> Verified | Denied:
-        """Step 3: compare with what the operator expects; expecting nothing gives `untrusted`.
+        """Step 3: compare with what the operator expects; nothing need be expected.
 
         Nothing that is known to be bad goes on, whatever the operator expects.
 
@@ -138,11 +143,9 @@ class Quarantined(_Sealed):
         refusal = signed.refusal(self.digest, file_name) if signed else None
         if refusal is not None:
             return Denied(refusal.code, refusal.message, refusal.remedy)
-        pinned = expect.sha256 or expect.wheel_sha256 or expect.manifest_sha256
         return Verified(
             seal=_SEAL,
             quarantined=self,
-            trust="verified" if pinned or signed else "untrusted",
             expect=expect,
             signers=(signed.signer,) if signed else (),
         )
@@ -151,32 +154,34 @@ class Quarantined(_Sealed):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified(_Sealed):
-    """Step 3. The bytes are the expected ones, and `trust` says how much that means.
+    """Step 3. The bytes are the expected ones; how much that means the policy says.
 
     Attributes:
         signers: whose signatures over these bytes were verified; empty: none was demanded.
     """
 
     quarantined: Quarantined
-    trust: Trust
     expect: Expectation
     signers: tuple[Signer, ...]
 
-    def scan(self, report: Report, *, replacing: bool = False) -> Scanned | Denied:
-        """Step 4: only an `accept` with facts goes on; a flag needs a policy that does not exist.
+    def scan(self, report: Report, policy: Policy, *, replacing: bool = False) -> Scanned | Denied:
+        """Step 4: nothing that was rejected goes on, and nothing that the policy will refuse.
 
-        Fail closed: a flagged model is refused like a rejected one, unless only its chat template
-        is at fault and the operator has said that such a template is replaced (`replacing`).
+        A flagged model goes on only under a policy that lets its findings pass; its chat template
+        must be fit, or be replaced by a built-in because the operator has said so (`replacing`).
         """
         facts, found = report.facts, report.template
         if facts is None or found is None:
             return _denied_by_scan(report)
-        if report.verdict != "accept" and not (replacing and report.only_template):
+        if report.verdict == "reject" and not (replacing and report.only_template):
             return _denied_by_scan(report)
         template = choose_template(found, replacing=replacing)
         if template is None:
             return _denied_by_scan(report)
-        return Scanned(seal=_SEAL, verified=self, report=report, facts=facts, template=template)
+        scanned = Scanned(seal=_SEAL, verified=self, report=report, facts=facts, template=template)
+        # The same question as at the end: what will be refused is not worth a load.
+        _, decision = decide(policy, scanned.subject, now_s=0)
+        return _denied_by_policy(policy, decision, report) or scanned
 
 
 @final
@@ -188,6 +193,29 @@ class Scanned(_Sealed):
     report: Report
     facts: Facts
     template: ServedTemplate
+
+    @property
+    def subject(self) -> Subject:
+        """What the policy decides by."""
+        verified = self.verified
+        expect, quarantined = verified.expect, verified.quarantined
+        return Subject(
+            source=quarantined.fetched.provenance.source,
+            digest=quarantined.digest,
+            size_bytes=quarantined.size_bytes,
+            parameters=self.facts.parameters,
+            architecture=self.facts.architecture,
+            licence=self.facts.licence,
+            evidence=evidence_of(
+                sha256=expect.sha256 is not None,
+                wheel_sha256=expect.wheel_sha256 is not None,
+                manifest_sha256=expect.manifest_sha256 is not None,
+                signature=bool(verified.signers),
+            ),
+            signers=verified.signers,
+            findings=counted(self.report.findings, self.template.outcome),
+            template=self.template.outcome,
+        )
 
     def trial(self, result: TrialResult) -> Trialled | Denied:
         """Step 5: the engine must have loaded it."""
@@ -208,24 +236,40 @@ class Trialled(_Sealed):
     scanned: Scanned
     engine: str
 
+    def decide(self, policy: Policy, *, now_s: int) -> Decided | Denied:
+        """Step 6: the policy must give it a level."""
+        trust, decision = decide(policy, self.scanned.subject, now_s=now_s)
+        denied = _denied_by_policy(policy, decision, self.scanned.report)
+        return denied or Decided(seal=_SEAL, trialled=self, trust=trust, decision=decision)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided(_Sealed):
+    """Step 6. The policy admits it; `trust` and `decision` say as what, and why."""
+
+    trialled: Trialled
+    trust: Trust
+    decision: Decision
+
     def admit(self, receipt_text: str, signature: bytes) -> Admitted:
-        """Step 6: a signed receipt exists."""
-        return Admitted(seal=_SEAL, trialled=self, receipt_text=receipt_text, signature=signature)
+        """Step 7: a signed receipt exists."""
+        return Admitted(seal=_SEAL, decided=self, receipt_text=receipt_text, signature=signature)
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admitted(_Sealed):
-    """Step 6. May enter store and catalog."""
+    """Step 7. May enter store and catalog."""
 
-    trialled: Trialled
+    decided: Decided
     receipt_text: str
     signature: bytes
 
     @property
     def digest(self) -> Digest:
         """The blob's name in the store."""
-        return self.trialled.scanned.verified.quarantined.digest
+        return self.decided.trialled.scanned.verified.quarantined.digest
 
 
 def begin(provenance: Provenance) -> Fetched:
@@ -238,6 +282,24 @@ def denied_as_bad(advisory: Advisory) -> Denied:
     finding = known_bad_finding(advisory)
     remedy = f"read it: corral advisory show {advisory.id}"
     return Denied("advisory_known_bad", finding.message, remedy, (finding,))
+
+
+def _denied_by_policy(policy: Policy, decision: Decision, report: Report) -> Denied | None:
+    if decision.outcome == "admit":
+        return None
+    cap = next((c for c in policy.caps if c.rule == decision.rule), None)
+    if cap is not None and report.verdict != "accept" and (cap.severities or cap.findings):
+        return _denied_by_scan(report)
+    return denied_as_held(decision)
+
+
+def denied_as_held(decision: Decision) -> Denied:
+    """Return the refusal of what the policy holds back."""
+    return Denied(
+        "policy_refused",
+        f"the policy {decision.policy} refuses this model. {' '.join(decision.reasons)}"[:1000],
+        "see what it demands: corral admit --print-policy",
+    )
 
 
 _CODES: Final = {"magic": "not_gguf", "truncated": "truncated", "data_extent": "truncated"}

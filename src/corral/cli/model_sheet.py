@@ -46,6 +46,7 @@ def _identity(receipt: Receipt) -> Facts:
         ("sha256", receipt.digest),
         ("size", f"{size_text(receipt.size_bytes)} ({receipt.size_bytes:,} bytes)"),
         ("architecture", receipt.architecture),
+        ("licence", receipt.licence and f"{receipt.licence}, as the file says"),
         ("parameters", f"{receipt.parameters:,} in {receipt.block_count} blocks"),
         ("quantisation", receipt.quantisation),
         (
@@ -69,10 +70,22 @@ def _source(receipt: Receipt) -> Facts:
 
 
 def _trust(receipt: Receipt) -> Facts:
-    from corral.admission.trust_reasons import trust_reasons
-
-    facts: Facts = [("level", receipt.trust)]
-    facts += [("why", reason) for reason in trust_reasons(receipt)]
+    decision = receipt.decision
+    allowed = decision.allowance
+    held = decision.outcome == "hold"
+    facts: Facts = [("level", "held back: nobody may use it" if held else receipt.trust)]
+    facts += [("why", reason) for reason in decision.reasons]
+    facts += [
+        ("policy", f"{decision.policy} (sha256 {decision.policy_sha256})"),
+        ("rule", decision.rule or "none"),
+        ("decided", _time(decision.decided_at)),
+        ("tier", f"at least {allowed.tier}" if allowed.tier else ""),
+        ("tenants", "" if "*" in allowed.tenants else ", ".join(allowed.tenants) or "none"),
+        ("context", _at_most(allowed.context_tokens_max, "tokens")),
+        ("answer", _at_most(allowed.answer_tokens_max, "tokens")),
+        ("at once", _at_most(allowed.parallel_max, "requests for one worker")),
+        ("memory", _at_most(allowed.memory_bytes_max, "bytes for one worker")),
+    ]
     for signer in receipt.signers:
         facts.append(("signed as", signer.signed_name))
         facts.append(("signature file", f"sha256 {signer.bundle_sha256}"))
@@ -122,10 +135,14 @@ def _admission(receipt: Receipt) -> Facts:
             else "",
         ),
         ("scanner", receipt.scanner),
-        ("policy", receipt.policy),
+        ("procedure", receipt.procedure),
         ("trial load", receipt.engine or "passed; the engine did not say what it is"),
         ("receipt", "signature verified just now"),
     ]
+
+
+def _at_most(limit: int | None, what: str) -> str:
+    return "" if limit is None else f"at most {limit:,} {what}"
 
 
 def _time(unix_s: int) -> str:

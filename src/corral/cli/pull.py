@@ -94,6 +94,7 @@ def pull(
     from corral.admission.pull import pull_model
     from corral.admission.signing.demand import SignatureDemand
     from corral.cli.job_unsafe import job_launcher
+    from corral.cli.new_home import prepared
     from corral.cli.scope_unsafe import settle_scope
     from corral.engine.trial import EngineTrial
     from corral.tenancy.setup import prepare_home
@@ -105,7 +106,7 @@ def pull(
     settings = sandbox_settings(tier, runtime, allow_degraded)
     config = effective_config(place, settings)
     settle_scope(config)
-    prepare_home(place)
+    prepared(place, prepare_home)
     with job_launcher(place, settings) as launcher, shown_progress() as progress:
         entry = pull_model(
             source,

@@ -164,12 +164,13 @@ def _scan(
     from corral.admission.scan.runner import scan_files
     from corral.admission.scan.siblings import with_siblings
     from corral.cli.job_unsafe import job_launcher
+    from corral.cli.new_home import prepared
     from corral.cli.scope_unsafe import settle_scope
     from corral.tenancy.setup import prepare_home
 
     config = effective_config(home, settings)
     settle_scope(config)
-    prepare_home(home)
+    prepared(home, prepare_home)
     paths = [_file_of(target, home) for target in targets]
     role, name = companion
     model = _file_of(name, home) if name else None

@@ -7,6 +7,8 @@ import pytest
 
 from corral.admission.catalog import CatalogEntry
 from corral.admission.expectation import Expectation
+from corral.admission.policy.shipped import default_policy_text
+from corral.admission.policy.standing import install_standing
 from corral.admission.pull import pull_model
 from corral.admission.trial import TrialResult, installed_engine
 from corral.core.config import Config
@@ -44,6 +46,7 @@ def home(tmp_path: Path) -> Home:
     for folder in (home.state, home.secrets, home.quarantine, home.blobs):
         folder.mkdir(parents=True)
     ensure_receipt_key(home)
+    install_standing(home, default_policy_text())
     open_database(home.database)
     return home
 

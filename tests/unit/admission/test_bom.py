@@ -67,7 +67,7 @@ def test_a_bom_holds_what_the_receipt_knows() -> None:
     found = properties(document)
     assert found["size_bytes"] == ["1536"]
     assert found["trust"] == ["verified"]
-    assert len(found["trust_reason"]) == 2
+    assert len(found["trust_reason"]) == 3
     assert found["finding"] == ["info b: c", "info key_odd at general.\u202ename: odd"]
     assert found["signer:0:identity"] == ["a@example.org"]
     assert found["template:outcome"] == ["passed"]

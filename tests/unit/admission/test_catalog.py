@@ -11,19 +11,11 @@ from corral.admission.receipt import Receipt, sign_receipt, verify_receipt
 from corral.core.errors import CorralError
 from corral.core.home import Home
 from corral.pki.receipt_key import ensure_receipt_key, load_receipt_key
-from tests.support.served_template import SERVED
+from tests.support.admitted_row import make_receipt
 
 
 def receipt(name: str = "m") -> Receipt:
-    return Receipt(
-        name=name, digest="a" * 64, size_bytes=9, trust="untrusted", source="file:///m",
-        final_url="", wheel_sha256="", revision="", sha256_demanded=False,
-        wheel_sha256_demanded=False, scanner="s", findings=(), policy="p", engine="e",
-        architecture="llama", quantisation="F32", parameters=1, block_count=1,
-        vocabulary_tokens=1, weights_bytes=1, kv_bytes_per_token=1, context_train_tokens=1,
-        has_chat_template=True, control_tokens=("<s>",), template=SERVED,
-        fetched_at=1, admitted_at=2,
-    )  # fmt: skip
+    return make_receipt(name=name)
 
 
 def admit(home: Home, name: str = "m") -> None:

@@ -102,7 +102,7 @@ def test_the_launchers_mark_follows(home: Home, pull: Pull, model_file: Path) ->
 
 
 @pytest.mark.claim("ADM-16")
-@pytest.mark.parametrize("field", ["engine", "scanner", "policy"])
+@pytest.mark.parametrize("field", ["engine", "scanner", "procedure"])
 def test_after_an_upgrade_the_model_goes_the_whole_way(
     home: Home, pull: Pull, model_file: Path, trial: Trial, field: str
 ) -> None:

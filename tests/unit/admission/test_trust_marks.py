@@ -9,23 +9,16 @@ import pytest
 
 from corral.admission.catalog_changes import put_row, remove_entry
 from corral.admission.quarantine import sweep_quarantine
-from corral.admission.receipt import Receipt, sign_receipt
+from corral.admission.receipt import sign_receipt
 from corral.admission.trust_level import Trust
 from corral.admission.trust_marks import write_trust_marks
 from corral.core.home import Home
 from corral.pki.receipt_key import load_receipt_key
-from tests.support.served_template import SERVED
+from tests.support.admitted_row import make_receipt
 
 
 def admit(home: Home, name: str, trust: Trust, digest: str = "a" * 64) -> None:
-    made = Receipt(
-        name=name, digest=digest, size_bytes=9, trust=trust, source="file:///m", final_url="",
-        wheel_sha256="", revision="", sha256_demanded=False, wheel_sha256_demanded=False,
-        scanner="s", findings=(), policy="p", engine="e", architecture="llama",
-        quantisation="F32", parameters=1, block_count=1, vocabulary_tokens=1, weights_bytes=1,
-        kv_bytes_per_token=1, context_train_tokens=1, has_chat_template=True, control_tokens=(),
-        template=SERVED, fetched_at=1, admitted_at=2,
-    )  # fmt: skip
+    made = make_receipt(name=name, trust=trust, digest=digest, decided_at=1 << 33)
     put_row(home, made, *sign_receipt(made, load_receipt_key(home)))
 
 

@@ -3,10 +3,12 @@
 import pytest
 
 from corral.admission.expectation import Expectation
+from corral.admission.policy.document import Policy
 from corral.admission.report import Facts, Finding, Report, make_report
 from corral.admission.trial import TrialResult
 from corral.admission.trusted_model import (
     Admitted,
+    Decided,
     Denied,
     Fetched,
     Provenance,
@@ -19,6 +21,7 @@ from corral.admission.trusted_model import (
 from corral.advisories.database import Advisories
 from corral.core.errors import CorralError
 from corral.core.ids import Digest
+from tests.support.policies import ANYTHING, DEFAULT, policy
 from tests.support.served_template import PASSED
 
 DIGEST = Digest("a" * 64)
@@ -43,7 +46,9 @@ def verified(expect: Expectation | None = None) -> Verified:
 
 
 @pytest.mark.claim("ADM-01")
-@pytest.mark.parametrize("kind", [Fetched, Quarantined, Verified, Scanned, Trialled, Admitted])
+@pytest.mark.parametrize(
+    "kind", [Fetched, Quarantined, Verified, Scanned, Trialled, Decided, Admitted]
+)
 def test_no_proof_can_be_made_by_hand(kind: type) -> None:
     names = kind.__dataclass_fields__  # type: ignore[attr-defined]
     with pytest.raises(TypeError):
@@ -53,20 +58,55 @@ def test_no_proof_can_be_made_by_hand(kind: type) -> None:
 
 
 def test_the_whole_way() -> None:
-    scanned = verified(Expectation(sha256=DIGEST)).scan(CLEAN)
+    scanned = verified(Expectation(sha256=DIGEST)).scan(CLEAN, DEFAULT)
     assert isinstance(scanned, Scanned)
     trialled = scanned.trial(TrialResult(ok=True, code="", engine="e 1"))
     assert isinstance(trialled, Trialled)
-    admitted = trialled.admit("{}", b"sig")
-    assert admitted.digest == DIGEST
-    assert trialled.scanned.verified.trust == "verified"
+    decided = trialled.decide(DEFAULT, now_s=7)
+    assert isinstance(decided, Decided)
+    assert (decided.trust, decided.decision.rule) == ("verified", "demanded")
+    assert (decided.decision.policy_sha256, decided.decision.decided_at) == (DEFAULT.sha256, 7)
+    assert decided.admit("{}", b"sig").digest == DIGEST
+
+
+def trialled_by(policy: Policy, stage: Verified) -> Trialled:
+    scanned = stage.scan(CLEAN, policy)
+    assert isinstance(scanned, Scanned)
+    trialled = scanned.trial(TrialResult(ok=True, code="", engine="e 1"))
+    assert isinstance(trialled, Trialled)
+    return trialled
 
 
 def test_trust_follows_from_what_was_demanded() -> None:
-    assert verified().trust == "untrusted"
     by_wheel = quarantined(OTHER).verify(Expectation(wheel_sha256=OTHER), NONE_BAD)
     assert isinstance(by_wheel, Verified)
-    assert by_wheel.trust == "verified"
+    for stage, trust in ((verified(), "untrusted"), (by_wheel, "verified")):
+        decided = trialled_by(DEFAULT, stage).decide(DEFAULT, now_s=0)
+        assert isinstance(decided, Decided)
+        assert decided.trust == trust
+
+
+@pytest.mark.claim("POL-04")
+def test_what_the_policy_refuses_is_neither_tried_nor_admitted() -> None:
+    strict = policy(ANYTHING.replace("why", 'signers = ["lab"]\nwhy'))
+    early = verified().scan(CLEAN, strict)
+    assert isinstance(early, Denied)
+    assert early.code == "policy_refused"
+    # A policy that changed meanwhile is asked again at the end; control: the first one admits.
+    trialled = trialled_by(DEFAULT, verified())
+    late = trialled.decide(strict, now_s=0)
+    assert isinstance(late, Denied)
+    assert late.code == "policy_refused"
+    assert isinstance(trialled.decide(DEFAULT, now_s=0), Decided)
+    assert not hasattr(trialled, "admit")
+
+
+def test_a_flag_goes_on_only_where_the_policy_lets_it() -> None:
+    flagged = make_report((Finding("causal_attn", "flag", "m"),), FACTS, "s", template=PASSED)
+    assert isinstance(verified().scan(flagged, DEFAULT), Denied)
+    assert isinstance(verified().scan(flagged, policy(ANYTHING)), Scanned)
+    rejected = make_report((Finding("n_kv", "reject", "m"),), FACTS, "s", template=PASSED)
+    assert isinstance(verified().scan(rejected, policy(ANYTHING)), Denied)
 
 
 @pytest.mark.claim("ADM-02")
@@ -91,14 +131,14 @@ def test_another_digest_is_denied(expect: Expectation) -> None:
     ],
 )
 def test_only_an_accepting_report_with_facts_goes_on(report: Report, code: str) -> None:
-    result = verified().scan(report)
+    result = verified().scan(report, DEFAULT)
     assert isinstance(result, Denied)
     assert result.code == code
     assert result.findings == report.findings
 
 
 def test_a_failed_trial_is_denied() -> None:
-    scanned = verified().scan(CLEAN)
+    scanned = verified().scan(CLEAN, DEFAULT)
     assert isinstance(scanned, Scanned)
     result = scanned.trial(TrialResult(ok=False, code="model_load_failed"))
     assert isinstance(result, Denied)

@@ -19,7 +19,7 @@ import pytest
 import uvloop
 
 from corral.admission.catalog_changes import put_row
-from corral.admission.receipt import Receipt, sign_receipt
+from corral.admission.receipt import sign_receipt
 from corral.core.config import Config, override_config
 from corral.core.home import Home
 from corral.gateway.main import serve
@@ -31,8 +31,8 @@ from corral.tenancy.grants import grant_model
 from corral.tenancy.keys import create_key
 from corral.tenancy.setup import initialise
 from corral.tenancy.tenants import add_tenant
+from tests.support.admitted_row import make_receipt
 from tests.support.fake_launcher import FakeLauncher
-from tests.support.served_template import SERVED
 
 MODELS = {
     "tiny": "echo", "slow": "slow", "special": "special", "dead": "die", "midway": "die_midway",
@@ -88,15 +88,11 @@ class Served:
         return [tuple(row) for row in rows]
 
 
-def admit(home: Home, name: str, *, digest: str, template: bool = True) -> None:
-    receipt = Receipt(
-        name=name, digest=digest, size_bytes=1000, trust="verified", source="file",
-        final_url="", wheel_sha256="", revision="", sha256_demanded=True,
-        wheel_sha256_demanded=False, scanner="s 1", findings=(), policy="p", engine="e",
-        architecture="llama", quantisation="Q4_1", parameters=1, block_count=1,
-        vocabulary_tokens=10, weights_bytes=1000, kv_bytes_per_token=10,
-        context_train_tokens=2048, has_chat_template=template, template=SERVED,
-        control_tokens=("<|im_start|>", "<|im_end|>"), fetched_at=1, admitted_at=1700000000,
+def admit(home: Home, name: str, *, digest: str, template: bool = True, **changes: object) -> None:
+    receipt = make_receipt(
+        name=name, digest=digest, size_bytes=1000, trust="verified", has_chat_template=template,
+        weights_bytes=1000, kv_bytes_per_token=10, control_tokens=("<|im_start|>", "<|im_end|>"),
+        admitted_at=1_700_000_000, **changes,
     )  # fmt: skip
     text, signature = sign_receipt(receipt, load_receipt_key(home))
     put_row(home, receipt, text, signature)

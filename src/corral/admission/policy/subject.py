@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from corral.admission.report import Finding
+from corral.admission.report import TEMPLATE_CODES, Finding
 from corral.admission.signing.signer import Signer
 
 Evidence = Literal["sha256", "wheel_sha256", "manifest_sha256", "signature"]
@@ -40,3 +40,23 @@ class Subject:
     signers: tuple[Signer, ...]
     findings: tuple[Finding, ...]
     template: TemplateOutcome
+
+
+def evidence_of(
+    *, sha256: bool, wheel_sha256: bool, manifest_sha256: bool, signature: bool
+) -> frozenset[Evidence]:
+    """Return what was demanded and fulfilled, each by its name."""
+    given: dict[Evidence, bool] = {
+        "sha256": sha256,
+        "wheel_sha256": wheel_sha256,
+        "manifest_sha256": manifest_sha256,
+        "signature": signature,
+    }
+    return frozenset(name for name, was_given in given.items() if was_given)
+
+
+def counted(findings: tuple[Finding, ...], template: TemplateOutcome) -> tuple[Finding, ...]:
+    """Return the findings that count: those about a template that was replaced do not."""
+    if template != "replaced":
+        return findings
+    return tuple(f for f in findings if not f.code.startswith(TEMPLATE_CODES))

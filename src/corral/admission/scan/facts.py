@@ -6,17 +6,21 @@ computed from what stands here.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from typing import Final
 
 import numpy as np
 
 from corral.admission.report import Facts
 from corral.admission.scan.cursor import ScanRefusal
 from corral.admission.scan.hyperparameters import Hyperparameters
-from corral.admission.scan.metadata import Metadata
+from corral.admission.scan.metadata import STRING, Metadata
 from corral.admission.scan.tensors import Tensor
 from corral.admission.scan.tokenizer import Vocabulary
 from corral.admission.scan.values import FLOATS
+
+_LICENCE: Final = re.compile(r"[a-z0-9][a-z0-9._+-]{0,63}")
 
 
 def gather_facts(
@@ -43,7 +47,17 @@ def gather_facts(
         quantisation=kinds.most_common(1)[0][0],
         has_chat_template="tokenizer.chat_template" in metadata.values,
         control_tokens=vocabulary.control,
+        licence=_licence(metadata),
     )
+
+
+def _licence(metadata: Metadata) -> str:
+    """Return the licence's identifier; a sentence, or a value that is no text, is none."""
+    value = metadata.values.get("general.license")
+    if value is None or value.is_array or value.kind != STRING:
+        return ""
+    text = str(value.items[0]).strip().lower()
+    return text if _LICENCE.fullmatch(text) else ""
 
 
 def check_floats(metadata: Metadata) -> None:
