@@ -37,6 +37,11 @@ class CatalogEntry:
     admitted_at: datetime
     receipt: Receipt
 
+    @property
+    def held(self) -> bool:
+        """The policy holds it back: nobody may use it."""
+        return self.receipt.decision.outcome == "hold"
+
 
 class Catalog:
     """The admitted models in memory, read again whenever the database changed.
@@ -93,8 +98,9 @@ class Catalog:
             if receipt is None or receipt.name != name:
                 _log.error("receipt_not_valid", model=name)
                 continue
-            place = held if receipt.decision.outcome == "hold" else found
-            place[name] = entry_of(receipt)
+            entry = entry_of(receipt)
+            place = held if entry.held else found
+            place[name] = entry
         return MappingProxyType(found), MappingProxyType(held)
 
 

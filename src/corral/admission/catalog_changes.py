@@ -5,6 +5,8 @@ Trust: operator side. Input: receipts that this side has signed; names that were
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.sqlite import insert
 
@@ -67,22 +69,28 @@ def _check_policy(home: Home, receipt: Receipt) -> None:
 
 
 def put_row(home: Home, receipt: Receipt, text: str, signature: bytes) -> None:
-    """Write the row of a receipt whose blob is in the store.
+    """Write the row of a receipt whose blob is in the store; see `put_rows`."""
+    put_rows(home, [(receipt, text, signature)])
+
+
+def put_rows(home: Home, signed: Sequence[tuple[Receipt, str, bytes]]) -> None:
+    """Write the rows of receipts, all or none.
 
     The caller holds `store_lock` and writes the trust marks next.
     """
-    row = {
-        "digest": receipt.digest,
-        "size_bytes": receipt.size_bytes,
-        "trust": receipt.trust,
-        "source": receipt.source,
-        "admitted_at": receipt.admitted_at,
-        "receipt": text,
-        "signature": signature,
-    }
-    statement = insert(models).values(name=receipt.name, **row)
     with writing(open_database(home.database)) as connection:
-        connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=row))
+        for receipt, text, signature in signed:
+            row = {
+                "digest": receipt.digest,
+                "size_bytes": receipt.size_bytes,
+                "trust": receipt.trust,
+                "source": receipt.source,
+                "admitted_at": receipt.admitted_at,
+                "receipt": text,
+                "signature": signature,
+            }
+            statement = insert(models).values(name=receipt.name, **row)
+            connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=row))
 
 
 def check_name(home: Home, name: ModelName, digest: Digest) -> None:

@@ -2,7 +2,8 @@
 
 Trust: operator side. Input: the operator's command line.
 
-Exit codes: 0 done; 1 refused or failed; 2 wrong usage (`scan`: could not decide); 70 a defect of
+Exit codes: 0 done; 1 refused or failed; 2 wrong usage (`scan`: could not decide);
+3 a model is held back (`admit`); 70 a defect of
 corral itself (`internal_error`); 130 interrupted.
 """
 
@@ -13,6 +14,7 @@ import sys
 import typer
 
 from corral.cli import (
+    admit,
     advisory,
     config,
     doctor,
@@ -52,6 +54,7 @@ app = typer.Typer(
 )
 app.command("up")(up.up)
 app.command("pull")(pull.pull)
+app.command("admit")(admit.admit)
 app.command("scan")(scan.scan)
 app.command("explain")(explain.explain)
 app.command("sign")(sign.sign)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def list_models(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """List the admitted models.
+    """List the admitted models, and those that the policy holds back.
 
     Example: corral list --json
     """
@@ -31,8 +31,8 @@ def list_models(home: HomeOption = None, as_json: JsonOption = False) -> None:
         ("MODEL", ">SIZE", "TRUST", "ADMITTED", "SHA256", "SOURCE"),
         (
             (
-                e.name, size_text(e.size_bytes), e.trust, f"{e.admitted_at:%Y-%m-%d %H:%M}",
-                e.digest[:12], e.source,
+                e.name, size_text(e.size_bytes), "held" if e.held else e.trust,
+                f"{e.admitted_at:%Y-%m-%d %H:%M}", e.digest[:12], e.source,
             )
             for e in entries
         ),
@@ -57,13 +57,24 @@ def rm(model: ModelArgument, home: HomeOption = None, as_json: JsonOption = Fals
         print_note(f"{model} is removed")
 
 
-def find_model(home: Home, name: str) -> CatalogEntry:
+def find_model(home: Home, name: str, *, held_too: bool = False) -> CatalogEntry:
     """Return an admitted model.
 
+    Args:
+        home: state folder.
+        name: of the model.
+        held_too: return it also if the policy holds it back, so that nobody may use it.
+
     Raises:
-        CorralError: code `no_such_model`.
+        CorralError: codes `no_such_model`, `model_held`.
     """
     for entry in _catalog(home):
+        if entry.name == name and entry.held and not held_too:
+            raise CorralError(
+                "model_held",
+                "the admission policy holds this model back",
+                remedy=f"see why: corral show {name}; decide anew: corral admit {name}",
+            )
         if entry.name == name:
             return entry
     raise CorralError(
@@ -80,6 +91,7 @@ def entry_document(entry: CatalogEntry) -> dict[str, Any]:
         "sha256": entry.digest,
         "size_bytes": entry.size_bytes,
         "trust": entry.trust,
+        "held": entry.held,
         "source": entry.source,
         "admitted_at": entry.admitted_at.isoformat(),
     }
@@ -104,6 +116,6 @@ def _catalog(home: Home) -> tuple[CatalogEntry, ...]:
     open_database(home.database)  # an empty file, or one of an older version, is made whole
     try:
         with closing(Catalog(home.database, public_key)) as catalog:
-            return tuple(catalog.entries().values())
+            return (*catalog.entries().values(), *catalog.held().values())
     except sqlite3.Error as error:
         raise unavailable() from error

@@ -46,7 +46,7 @@ def show(
     if receipt and bom:
         raise typer.BadParameter("not together with --receipt", param_hint="--bom")
     place = open_home(home)
-    entry = find_model(place, model)
+    entry = find_model(place, model, held_too=True)
     if receipt or bom:
         from corral.admission.signed_receipt import read_signed_receipt
 

@@ -39,7 +39,7 @@ def decide(policy: Policy, subject: Subject, *, now_s: int) -> tuple[Trust, Deci
             f"grant {g.rule} ({g.level}) wants {unmet(unmet_conditions(policy, g, subject))}."
             for g in policy.grants
         ]
-        return _held(policy, "", reasons, now_s)
+        return held_decision(policy, "", reasons, now_s)
     grant = max(granted, key=lambda g: LEVELS.index(g.level))
     cap = min(capping, key=_height, default=None)
     reasons.append(f"Grant {grant.rule} gives {grant.level}: {grant.why}")
@@ -47,7 +47,7 @@ def decide(policy: Policy, subject: Subject, *, now_s: int) -> tuple[Trust, Deci
         return grant.level, _decision(policy, grant.rule, grant.level, reasons, now_s)
     if cap.level == "refuse":
         reasons.append(f"Cap {cap.rule} refuses it: {cap.why}{_seen(cap, subject)}")
-        return _held(policy, cap.rule, reasons, now_s)
+        return held_decision(policy, cap.rule, reasons, now_s)
     reasons.append(f"Cap {cap.rule} leaves {cap.level}: {cap.why}{_seen(cap, subject)}")
     return cap.level, _decision(policy, cap.rule, cap.level, reasons, now_s)
 
@@ -120,7 +120,10 @@ def _decision(policy: Policy, rule: str, level: Trust, reasons: list[str], now_s
     )  # fmt: skip
 
 
-def _held(policy: Policy, rule: str, reasons: list[str], now_s: int) -> tuple[Trust, Decision]:
+def held_decision(
+    policy: Policy, rule: str, reasons: list[str], now_s: int
+) -> tuple[Trust, Decision]:
+    """Return the decision that nobody may use a model, and the level that it is filed under."""
     return LEVELS[0], Decision(
         policy=policy.name, policy_sha256=policy.sha256, rule=rule, outcome="hold",
         reasons=tuple(reasons), allowance=_HELD, decided_at=now_s,
