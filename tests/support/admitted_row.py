@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 
 import msgspec
 
-from corral.admission.receipt import Receipt, sign_receipt
+from corral.admission.receipt import RECEIPT_CONTEXT, Receipt, sign_receipt
 from corral.admission.redecision import decided_anew
 from corral.core.home import Home
 from corral.pki.receipt_key import load_receipt_key
@@ -36,6 +37,19 @@ def make_receipt(*, decided_at: int = 1_700_000_060, **changes: object) -> Recei
 def put_receipt(home: Home, receipt: Receipt) -> None:
     """Sign a receipt with the installation's key and write its row."""
     text, signature = sign_receipt(receipt, load_receipt_key(home))
+    put_signed(home, receipt, text, signature)
+
+
+def put_outdated(home: Home, name: str) -> None:
+    """Write the row of a receipt that is signed, but has a field that nobody knows."""
+    receipt = make_receipt(name=name)
+    text = json.dumps(msgspec.to_builtins(receipt) | {"of_another_version": 1})
+    signature = load_receipt_key(home).sign(RECEIPT_CONTEXT + text.encode())
+    put_signed(home, receipt, text, signature)
+
+
+def put_signed(home: Home, receipt: Receipt, text: str, signature: bytes) -> None:
+    """Write the row of a receipt with whatever text and signature."""
     with closing(sqlite3.connect(home.database)) as connection, connection:
         connection.execute(
             "INSERT INTO models (name, digest, size_bytes, trust, source, admitted_at, receipt, "

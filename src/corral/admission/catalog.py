@@ -16,7 +16,7 @@ from typing import Final
 
 import structlog
 
-from corral.admission.receipt import Receipt, verify_receipt
+from corral.admission.receipt import Receipt, ReceiptFault, read_receipt
 from corral.admission.trust_level import Trust
 from corral.core.ids import Digest, ModelName
 from corral.state.change import ChangeWatch
@@ -52,10 +52,11 @@ class Catalog:
 
     def __init__(self, database: Path, public_key_pem: bytes) -> None:
         self._database = database
-        self._verify = verify_receipt(public_key_pem)
+        self._read = read_receipt(public_key_pem)
         self._watch = ChangeWatch(database)
         self._entries: Mapping[str, CatalogEntry] | None = None
         self._held: Mapping[str, CatalogEntry] = MappingProxyType({})
+        self._faults: Mapping[str, ReceiptFault] = MappingProxyType({})
 
     def entries(self) -> Mapping[str, CatalogEntry]:
         """Return every model that may be used, by name.
@@ -79,6 +80,17 @@ class Catalog:
         """Return the admitted model of that name, or None."""
         return self.entries().get(name)
 
+    def faults(self) -> Mapping[str, ReceiptFault]:
+        """Return, by name, why rows that `entries` leaves out do not count.
+
+        Names are those of the database, which the gateway's zone can write.
+
+        Raises:
+            CorralError, sqlite3.Error: as `entries`.
+        """
+        self.entries()
+        return self._faults
+
     def close(self) -> None:
         """Let the database go."""
         self._watch.close()
@@ -93,14 +105,17 @@ class Catalog:
             connection.close()
         found: dict[str, CatalogEntry] = {}
         held: dict[str, CatalogEntry] = {}
+        faults: dict[str, ReceiptFault] = {}
         for name, text, signature in rows:
-            receipt = self._verify(text, signature)
-            if receipt is None or receipt.name != name:
-                _log.error("receipt_not_valid", model=name)
+            receipt = self._read(text, signature)
+            if isinstance(receipt, Receipt) and receipt.name == name:
+                entry = entry_of(receipt)
+                place = held if entry.held else found
+                place[name] = entry
                 continue
-            entry = entry_of(receipt)
-            place = held if entry.held else found
-            place[name] = entry
+            faults[name] = "receipt_invalid" if isinstance(receipt, Receipt) else receipt
+            _log.error("receipt_not_valid", model=name, fault=faults[name])
+        self._faults = MappingProxyType(faults)
         return MappingProxyType(found), MappingProxyType(held)
 
 

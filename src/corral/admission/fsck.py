@@ -28,7 +28,7 @@ from sqlalchemy import select
 from corral.admission.lock import store_lock, try_pull_lock
 from corral.admission.progress import Progress, no_progress
 from corral.admission.quarantine import leftovers
-from corral.admission.receipt import Receipt, verify_receipt
+from corral.admission.receipt import Receipt, read_receipt
 from corral.admission.rotten import set_aside
 from corral.admission.sealing import BLOB_MODE, hash_file
 from corral.admission.store import DIGEST_NAME, verity_marks
@@ -41,9 +41,8 @@ from corral.state.database import open_database, reading
 from corral.state.tables import models
 
 Kind = Literal[
-    "rotten", "missing", "receipt", "orphan", "half_written", "not_a_blob", "mode", "owner",
-    "links", "size", "unreadable", "trust_mark",
-    "verity",
+    "rotten", "missing", "receipt", "receipt_outdated", "orphan", "half_written", "not_a_blob",
+    "mode", "owner", "links", "size", "unreadable", "trust_mark", "verity",
 ]  # fmt: skip
 _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LARGEST: Final = 1 << 62
@@ -132,7 +131,7 @@ class _Check:
 
     def _rows(self) -> None:
         try:
-            verify = verify_receipt(self._home.receipt_public_key.read_bytes())
+            read = read_receipt(self._home.receipt_public_key.read_bytes())
         except OSError as error:
             raise CorralError(
                 "receipt_key_missing", "the key that verifies admission receipts is gone"
@@ -144,8 +143,13 @@ class _Check:
             rows = connection.execute(statement).all()
         for name, digest, text, signature in rows:
             self._names.setdefault(digest, []).append(name)
-            receipt = verify(text, signature)
-            if receipt is None or (receipt.name, receipt.digest) != (name, digest):
+            receipt = read(text, signature)
+            if receipt == "receipt_outdated":
+                message = "this version does not read the receipt of this name: pull it again"
+                self._tell("receipt_outdated", _shown(name), message)
+            elif not isinstance(receipt, Receipt) or (receipt.name, receipt.digest) != (
+                name, digest,
+            ):  # fmt: skip
                 self._tell("receipt", _shown(name), "the receipt of this name does not verify")
             else:
                 self._receipts[digest] = receipt

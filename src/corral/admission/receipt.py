@@ -37,6 +37,10 @@ RECEIPT_CONTEXT: Final = b"corral admission receipt v1\n"
 _RECEIPT_BYTES: Final = 2 << 20
 
 
+ReceiptFault = Literal["receipt_invalid", "receipt_outdated"]
+"""Why a receipt does not count: the signature, or a text that this version cannot read."""
+
+
 class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything that was known when a model was admitted under a name.
 
@@ -163,7 +167,22 @@ def sign_receipt(receipt: Receipt, key: Ed25519PrivateKey) -> tuple[str, bytes]:
 
 
 def verify_receipt(public_key_pem: bytes) -> Callable[[str, bytes], Receipt | None]:
-    """Return a verifier: (text, signature) → the receipt, or None if the signature does not hold.
+    """Return a verifier: (text, signature) → the receipt, or None if `read_receipt` finds a fault.
+
+    Raises:
+        CorralError: code `receipt_key_unreadable`.
+    """
+    read = read_receipt(public_key_pem)
+
+    def verify(text: str, signature: bytes) -> Receipt | None:
+        found = read(text, signature)
+        return found if isinstance(found, Receipt) else None
+
+    return verify
+
+
+def read_receipt(public_key_pem: bytes) -> Callable[[str, bytes], Receipt | ReceiptFault]:
+    """Return a reader: (text, signature) → the receipt, or why it does not count.
 
     Raises:
         CorralError: code `receipt_key_unreadable`.
@@ -175,17 +194,40 @@ def verify_receipt(public_key_pem: bytes) -> Callable[[str, bytes], Receipt | No
     if not isinstance(key, Ed25519PublicKey):
         raise _unreadable()
 
-    def verify(text: str, signature: bytes) -> Receipt | None:
+    def read(text: str, signature: bytes) -> Receipt | ReceiptFault:
         raw = text.encode()
         if len(raw) > _RECEIPT_BYTES:
-            return None
+            return "receipt_invalid"
         try:
             key.verify(signature, RECEIPT_CONTEXT + raw)
+        except InvalidSignature:
+            return "receipt_invalid"
+        try:
             return _decoder.decode(raw)
-        except (InvalidSignature, msgspec.DecodeError, UnicodeDecodeError):
-            return None
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return "receipt_outdated"
 
-    return verify
+    return read
+
+
+def receipt_error(name: str, fault: ReceiptFault) -> CorralError:
+    """Return the error that says that the model of a name cannot be used, and why.
+
+    Args:
+        name: of a row; untrusted unless the caller had it from the operator.
+        fault: what is wrong with its receipt.
+    """
+    if fault == "receipt_outdated":
+        return CorralError(
+            "receipt_outdated",
+            f"the receipt of {name} is signed, but of a form that this version does not read",
+            remedy=f"admit it again: corral rm {name}, then corral pull its source",
+        )
+    return CorralError(
+        "receipt_invalid",
+        f"the receipt of {name} does not verify: somebody else wrote it, or another key signed it",
+        remedy=f"look with corral fsck; then corral rm {name}, and pull it again",
+    )
 
 
 def _unreadable() -> CorralError:

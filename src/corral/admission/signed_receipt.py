@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from corral.admission.receipt import Receipt, verify_receipt
+from corral.admission.receipt import Receipt, read_receipt, receipt_error
 from corral.core.errors import CorralError
 from corral.core.home import Home
 from corral.state.connection import open_reader
@@ -47,25 +47,28 @@ def read_signed_receipt(home: Home, name: str) -> SignedReceipt:
     """Return the receipt of an admitted model with its signature.
 
     Raises:
-        CorralError: codes `no_such_model` (also if its receipt does not verify),
+        CorralError: codes `no_such_model`, `receipt_invalid`, `receipt_outdated`,
             `receipt_key_unreadable`, `database_unavailable`.
         OSError: the public key cannot be read.
         sqlite3.Error: the database cannot be read.
     """
     pem = home.receipt_public_key.read_bytes()
-    verify = verify_receipt(pem)
+    read = read_receipt(pem)
     with closing(open_reader(home.database)) as connection:
         row = connection.execute(
             "SELECT receipt, signature FROM models WHERE name = ?", (name,)
         ).fetchone()
-    text, signature = row or ("", b"")
-    receipt = verify(text, signature)
-    if receipt is None or receipt.name != name:
+    if row is None:
         raise CorralError(
             "no_such_model",
             "no admitted model has that name",
             remedy="see the names with corral list",
         )
+    text, signature = row
+    receipt = read(text, signature)
+    if not isinstance(receipt, Receipt) or receipt.name != name:
+        fault = "receipt_invalid" if isinstance(receipt, Receipt) else receipt
+        raise receipt_error(name, fault)
     key = load_pem_public_key(pem)
     der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return SignedReceipt(receipt, text, signature, "sha256:" + hashlib.sha256(der).hexdigest())

@@ -10,12 +10,15 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from corral.cli.options import HomeOption, JsonOption, ModelArgument, open_home
-from corral.cli.terminal import print_json, print_note, print_table, size_text
+from corral.cli.terminal import print_json, print_note, print_table, print_warning, size_text
 from corral.core.errors import CorralError
 from corral.core.home import Home
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from corral.admission.catalog import CatalogEntry
+    from corral.admission.receipt import ReceiptFault
 
 
 def list_models(home: HomeOption = None, as_json: JsonOption = False) -> None:
@@ -23,7 +26,9 @@ def list_models(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
     Example: corral list --json
     """
-    entries = sorted(_catalog(open_home(home)), key=lambda e: e.name)
+    found, faults = read_catalog(open_home(home))
+    note_faults(faults)
+    entries = sorted(found, key=lambda e: e.name)
     if as_json:
         print_json([entry_document(entry) for entry in entries])
         return
@@ -66,9 +71,12 @@ def find_model(home: Home, name: str, *, held_too: bool = False) -> CatalogEntry
         held_too: return it also if the policy holds it back, so that nobody may use it.
 
     Raises:
-        CorralError: codes `no_such_model`, `model_held`.
+        CorralError: codes `no_such_model`, `model_held`, `receipt_invalid`, `receipt_outdated`.
     """
-    for entry in _catalog(home):
+    from corral.admission.receipt import receipt_error
+
+    entries, faults = read_catalog(home)
+    for entry in entries:
         if entry.name == name and entry.held and not held_too:
             raise CorralError(
                 "model_held",
@@ -77,6 +85,8 @@ def find_model(home: Home, name: str, *, held_too: bool = False) -> CatalogEntry
             )
         if entry.name == name:
             return entry
+    if name in faults:
+        raise receipt_error(name, faults[name])
     raise CorralError(
         "no_such_model",
         "no admitted model has that name",
@@ -97,14 +107,26 @@ def entry_document(entry: CatalogEntry) -> dict[str, Any]:
     }
 
 
-def _catalog(home: Home) -> tuple[CatalogEntry, ...]:
+def note_faults(faults: Mapping[str, ReceiptFault]) -> None:
+    """Print a warning on stderr for each model whose receipt does not count."""
+    from corral.admission.receipt import receipt_error
+
+    for name, fault in faults.items():
+        print_warning(receipt_error(name, fault))
+
+
+def read_catalog(home: Home) -> tuple[tuple[CatalogEntry, ...], Mapping[str, ReceiptFault]]:
+    """Return the admitted models, and the names whose receipts do not count.
+
+    Raises:
+        CorralError: codes `receipt_key_missing`, `receipt_key_unreadable`, `database_unavailable`.
+    """
     from corral.admission.catalog import Catalog
     from corral.state.connection import unavailable
     from corral.state.database import open_database
     from corral.telemetry.log import configure_logging
 
-    # A receipt that does not verify is logged: to stderr, never into a JSON document.
-    configure_logging(level="warning")
+    configure_logging(level="critical")  # callers say it in words
     try:
         public_key = home.receipt_public_key.read_bytes()
     except FileNotFoundError as error:
@@ -116,6 +138,7 @@ def _catalog(home: Home) -> tuple[CatalogEntry, ...]:
     open_database(home.database)  # an empty file, or one of an older version, is made whole
     try:
         with closing(Catalog(home.database, public_key)) as catalog:
-            return (*catalog.entries().values(), *catalog.held().values())
+            entries = (*catalog.entries().values(), *catalog.held().values())
+            return entries, catalog.faults()
     except sqlite3.Error as error:
         raise unavailable() from error

@@ -136,6 +136,18 @@ def print_note(text: str) -> None:
     notes().print(plain_text(text), soft_wrap=True)
 
 
+def print_warning(error: CorralError) -> None:
+    """Print on stderr what is wrong though the verb goes on; the code is last, for searching."""
+    from rich.text import Text
+
+    line = Text("warning: ", style="bold yellow")
+    line.append(plain_line(error.message), style="not bold default")
+    line.append(f"  [{error.code}]", style="dim not bold")
+    if error.remedy:
+        line.append(f"\n     do: {plain_line(error.remedy)}", style="not bold default")
+    notes().print(line, soft_wrap=True)
+
+
 def print_error(error: CorralError, *, as_json: bool) -> None:
     """Print what happened, why, and what to do; the code is last, for searching."""
     from rich.text import Text

@@ -242,6 +242,7 @@ def _announce(
         note_serving(home, _serving(config, pid))
     except CorralError as error:
         print_error(error, as_json=False)
+    _warn_of_models(home)
     url = base_url(config.listen.host, config.listen.names, host, port)
     ca_file = None if config.tls.cert_file else str(home.ca_cert)
     if as_json:
@@ -251,6 +252,16 @@ def _announce(
         print_json({**document, "pid": pid})
         return
     _show_banner(url, ca_file, first)
+
+
+def _warn_of_models(home: Home) -> None:
+    """Say which admitted models are not served, as their receipts do not count."""
+    from corral.cli.models import note_faults, read_catalog
+
+    try:
+        note_faults(read_catalog(home)[1])
+    except CorralError as error:
+        print_error(error, as_json=False)
 
 
 def _serving(config: Config, pid: int) -> Serving:

@@ -11,7 +11,7 @@ from corral.admission.receipt import Receipt, sign_receipt, verify_receipt
 from corral.core.errors import CorralError
 from corral.core.home import Home
 from corral.pki.receipt_key import ensure_receipt_key, load_receipt_key
-from tests.support.admitted_row import make_receipt
+from tests.support.admitted_row import make_receipt, put_outdated
 
 
 def receipt(name: str = "m") -> Receipt:
@@ -61,7 +61,17 @@ def test_a_row_that_was_tampered_with_is_no_model(
     admit(home, "m")
     admit(home, "good")
     execute(home, change + " WHERE name = 'm'")
-    assert set(catalog(home).entries()) == {"good"}
+    changed = catalog(home)
+    assert set(changed.entries()) == {"good"}
+    assert list(changed.faults().values()) == ["receipt_invalid"]
+
+
+def test_a_signed_receipt_of_another_form_is_a_fault_of_its_own(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_outdated(home, "old")
+    found = catalog(home)
+    assert (dict(found.entries()), dict(found.faults())) == ({}, {"old": "receipt_outdated"})
 
 
 @pytest.mark.claim("ADM-06")

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from corral.cli.up import _warn_of_models
 from corral.core.home import Home
+from tests.support.admitted_row import make_receipt, put_outdated, put_receipt, put_signed
 from tests.support.command_line import Corral
 
 
@@ -42,3 +46,36 @@ def test_a_mistyped_file_is_no_missing_model(corral: Corral, home: Home, tmp_pat
         assert (ended.code, ended.error_code) == (2, "source_missing"), target
     ended = corral("scan", "smol", *place)
     assert (ended.code, ended.error_code) == (2, "no_such_model")
+
+
+def test_a_receipt_that_does_not_count_is_said_so(
+    corral: Corral, home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_receipt(home, make_receipt(name="good"))
+    put_outdated(home, "old")
+    put_signed(home, make_receipt(name="forged"), "{}", bytes(64))
+    place = ("--home", str(home.root))
+    listed = corral("list", *place, "--json")
+    assert (listed.code, [one["name"] for one in listed.document]) == (0, ["good"])
+    said = listed.err
+    _warn_of_models(home)
+    for shown in (said, capsys.readouterr().err):
+        assert "the receipt of old is signed" in shown
+        assert "[receipt_outdated]" in shown
+        assert "[receipt_invalid]" in shown
+        assert "good" not in shown
+    for name, code in {"old": "receipt_outdated", "forged": "receipt_invalid"}.items():
+        for options in ((), ("--receipt",), ("--bom",)):
+            ended = corral("show", name, *options, *place, "--json")
+            assert (ended.code, ended.error_code) == (1, code)
+    checked = corral("fsck", *place, "--json").document["troubles"]
+    kinds = {one["where"]: one["kind"] for one in checked if one["kind"].startswith("receipt")}
+    assert kinds == {"old": "receipt_outdated", "forged": "receipt"}
+
+
+def test_up_goes_on_where_the_models_cannot_be_read(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home.receipt_public_key.unlink()
+    _warn_of_models(home)
+    assert "[receipt_key_missing]" in capsys.readouterr().err

@@ -64,7 +64,7 @@ def test_a_receipt_that_does_not_verify_is_not_printed(corral: Corral, home: Hom
     with closing(sqlite3.connect(home.database)) as connection, connection:
         connection.execute("UPDATE models SET receipt = replace(receipt, 'untrusted', 'verified')")
     ended = corral("show", "m", "--receipt", "--json", "--home", str(home.root))
-    assert (ended.code, ended.error_code) == (1, "no_such_model")
+    assert (ended.code, ended.error_code) == (1, "receipt_invalid")
 
 
 def test_people_read_where_it_is_from_and_why_it_is_trusted(corral: Corral, home: Home) -> None:
