@@ -105,6 +105,26 @@ def test_a_known_digest_is_admitted_from_the_store(place: Path) -> None:
     corral(place, "rm", "m")
 
 
+@pytest.mark.claim("ADM-40")
+def test_a_dry_run_makes_nothing(place: Path, tmp_path: Path) -> None:
+    blob, nowhere = place / "store" / "sha256" / MODEL_SHA256, tmp_path / "none" / "home"
+    plan = corral_json(nowhere, "pull", str(blob), "--name", "m", "--dry-run")
+    assert (plan["files"][0]["sha256"], plan["in_store"]) == (MODEL_SHA256, False)
+    assert not nowhere.parent.exists()
+    here = corral(place, "pull", "hf://o/r/m.gguf", "--dry-run", "--json", check=False)
+    assert json.loads(here.stdout)["error"]["code"] == "network_error"
+    taken = corral(place, "pull", str(tmp_path / "x.gguf"), "--dry-run", check=False)
+    assert "source_missing" in taken.stderr
+    other = tmp_path / "other.gguf"
+    other.write_bytes(b"GGUF")
+    done = corral(place, "pull", str(other), "--name", MODEL, "--dry-run", "--json", check=False)
+    assert (done.returncode, json.loads(done.stdout)["refusal"]["code"]) == (1, "name_taken")
+    assert (
+        "refused"
+        in corral(place, "pull", str(other), "--name", MODEL, "--dry-run", check=False).stdout
+    )
+
+
 def test_keys_are_printed_by_up_also_after_a_pull(tmp_path: Path, model_home: Path) -> None:
     blob = model_home / "store" / "sha256" / MODEL_SHA256
     home = tmp_path / "home"

@@ -21,6 +21,7 @@ class Page:
     Attributes:
         cut_after: close the connection after so many body bytes, once.
         chunked: no Content-Length.
+        ranges: whether a part is given to who asks for it.
         requires: value of `Authorization` without which the answer is 401, with `challenge`.
     """
 
@@ -29,6 +30,7 @@ class Page:
     headers: dict[str, str] = field(default_factory=dict)
     cut_after: int | None = None
     chunked: bool = False
+    ranges: bool = True
     requires: str = ""
     challenge: str = ""
 
@@ -69,12 +71,12 @@ def download_server() -> Iterator[DownloadServer]:
             body, status, extra = page.body, page.status, dict(page.headers)
             if page.requires and headers.get("authorization") != page.requires:
                 body, status, extra = b"{}", 401, {"WWW-Authenticate": page.challenge}
-            wanted = re.fullmatch(r"bytes=([0-9]+)-", headers.get("range", ""))
+            wanted = re.fullmatch(r"bytes=([0-9]+)-([0-9]*)", headers.get("range", ""))
             valid = headers.get("if-range") in {None, extra.get("ETag")}
-            if wanted and status == 200 and valid:
-                start = int(wanted[1])
-                extra["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
-                body, status = body[start:], 206
+            if wanted and status == 200 and valid and page.ranges:
+                start, last = int(wanted[1]), int(wanted[2] or len(body) - 1)
+                extra["Content-Range"] = f"bytes {start}-{last}/{len(body)}"
+                body, status = body[start : last + 1], 206
             self.send_response(status)
             if page.chunked:
                 extra["Transfer-Encoding"] = "chunked"

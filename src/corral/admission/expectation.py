@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from corral.admission.policy.subject import Evidence, evidence_of
 from corral.core.ids import Digest, parse_digest
 
 
@@ -23,6 +24,15 @@ class Expectation:
     sha256: Digest | None = None
     wheel_sha256: Digest | None = None
     manifest_sha256: Digest | None = None
+
+    def evidence(self, *, signature: bool) -> frozenset[Evidence]:
+        """Return what these demands are to a policy, once they are met; and a signature."""
+        return evidence_of(
+            sha256=self.sha256 is not None,
+            wheel_sha256=self.wheel_sha256 is not None,
+            manifest_sha256=self.manifest_sha256 is not None,
+            signature=signature,
+        )
 
     @classmethod
     def parse(cls, *, sha256: str | None = None, wheel_sha256: str | None = None) -> Expectation:

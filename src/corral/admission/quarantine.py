@@ -6,6 +6,7 @@ following links.
     quarantine/fetch-<hash of source>/   a fetch jail's folder: model, wheel, *.part
     quarantine/blobs/<digest>            sealed copies on their way through scan and trial
     quarantine/scan-<random>/            copy for `corral scan`
+    quarantine/ask-<random>/             a fetch jail's folder that only asks what there is
 """
 
 from __future__ import annotations
@@ -37,14 +38,15 @@ def remove_folder(home: Home, name: str) -> None:
         shutil.rmtree(home.quarantine / name)
 
 
-def has_partial(home: Home, name: str) -> bool:
-    """Return whether a fetch folder holds the beginning of a file."""
-    with suppress(FileNotFoundError):
-        return any(
-            path.suffix == ".part" and path.lstat().st_size
+def partial_bytes(home: Home, name: str) -> int:
+    """Return how much of a file an interrupted fetch has left in its folder."""
+    with suppress(OSError):
+        return sum(
+            path.lstat().st_size
             for path in (home.quarantine / name).iterdir()
+            if path.suffix == ".part"
         )
-    return False
+    return 0
 
 
 def sweep_quarantine(home: Home) -> None:
@@ -120,7 +122,7 @@ def _admitted_digests(home: Home) -> frozenset[str]:
 
 
 def _is_stale(folder: Path, now_s: float) -> bool:
-    if folder.name.startswith("scan-"):
+    if folder.name.startswith(("scan-", "ask-")):
         return now_s - folder.stat().st_mtime > _SCAN_SECONDS
     if folder.name.startswith("fetch-"):
         ages_s = [now_s - p.lstat().st_mtime for p in folder.iterdir() if p.suffix == ".part"]

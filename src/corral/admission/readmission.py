@@ -60,11 +60,11 @@ def readmit(
             `hash_mismatch`, `name_taken`, `policy_refused`, `policy_changed`,
             `database_unavailable`, `receipt_key_unreadable`; those of `read_standing`.
     """
-    if expect.sha256 is None or expect.wheel_sha256 or expect.manifest_sha256:
+    if expect.sha256 is None or not can_readmit(expect):
         return None
     # 1, 2
-    old = _earlier_admission(home, expect.sha256)
-    if old is None or not _is_stored(home, old):
+    old = stored_admission(home, expect.sha256)
+    if old is None:
         return None
     # 3
     check_name(home, name, expect.sha256)
@@ -103,8 +103,17 @@ def _refused(denied: Denied) -> CorralError:
     return CorralError(denied.code, denied.message, remedy=denied.remedy)
 
 
-def _earlier_admission(home: Home, digest: Digest) -> Receipt | None:
-    """Return the latest receipt of these bytes whose checks are those of today."""
+def can_readmit(expect: Expectation) -> bool:
+    """Return whether a demand can be met without fetching: by the digest of the file alone."""
+    return bool(expect.sha256) and not expect.wheel_sha256 and not expect.manifest_sha256
+
+
+def stored_admission(home: Home, digest: Digest) -> Receipt | None:
+    """Return the latest receipt of a blob of the store whose checks are those of today.
+
+    Raises:
+        CorralError: code `database_unavailable`.
+    """
     today = (SCANNER, PROCEDURE, installed_engine())
     with closing(Catalog(home.database, home.receipt_public_key.read_bytes())) as catalog:
         found = [
@@ -113,7 +122,8 @@ def _earlier_admission(home: Home, digest: Digest) -> Receipt | None:
             if entry.digest == digest
             and (entry.receipt.scanner, entry.receipt.procedure, entry.receipt.engine) == today
         ]
-    return max(found, key=lambda receipt: receipt.admitted_at, default=None)
+    latest = max(found, key=lambda receipt: receipt.admitted_at, default=None)
+    return latest if latest and _is_stored(home, latest) else None
 
 
 def _is_stored(home: Home, receipt: Receipt) -> bool:

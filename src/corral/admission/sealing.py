@@ -21,7 +21,8 @@ from corral.core.limits import MIB
 
 BLOB_MODE: Final = 0o444
 _CHUNK_BYTES: Final = 8 * MIB
-_RESERVE_BYTES: Final = 64 * MIB
+RESERVE_BYTES: Final = 64 * MIB
+"""Kept free on the disk of the state folder: the database lives there too."""
 _NO_RANGE_COPY: Final = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -132,7 +133,7 @@ def seal_copy(
     except OSError as error:
         new.unlink(missing_ok=True)
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise _no_space() from error
+            raise no_space() from error
         raise CorralError("copy_failed", "the file cannot be copied into quarantine") from error
     except BaseException:
         new.unlink(missing_ok=True)
@@ -152,7 +153,7 @@ def hash_file(fd: int, *, max_bytes: int, moved: Callable[[int, int], None]) -> 
             hasher.update(chunk)
             size += len(chunk)
             if size > max_bytes:
-                raise _too_large(max_bytes)
+                raise too_large(max_bytes)
             moved(size, max(size, total))
     except OSError as error:
         raise CorralError("copy_failed", "the file cannot be read") from error
@@ -186,7 +187,7 @@ def _copy(
             left -= len(chunk)
         size += count
         if size > max_bytes:
-            raise _too_large(max_bytes)
+            raise too_large(max_bytes)
         moved(size, max(size, total))
 
 
@@ -199,13 +200,14 @@ def _write_all(fd: int, data: bytes) -> int:
 
 def _check_size(folder: Path, total: int, max_bytes: int) -> None:
     if total > max_bytes:
-        raise _too_large(max_bytes)
+        raise too_large(max_bytes)
     disk = os.statvfs(folder)
-    if total + _RESERVE_BYTES > disk.f_bavail * disk.f_frsize:
-        raise _no_space()
+    if total + RESERVE_BYTES > disk.f_bavail * disk.f_frsize:
+        raise no_space()
 
 
-def _too_large(max_bytes: int) -> CorralError:
+def too_large(max_bytes: int) -> CorralError:
+    """Return the error of a file over `fetch.max_bytes`."""
     return CorralError(
         "too_large",
         f"the file is larger than {max_bytes} bytes",
@@ -213,7 +215,8 @@ def _too_large(max_bytes: int) -> CorralError:
     )
 
 
-def _no_space() -> CorralError:
+def no_space() -> CorralError:
+    """Return the error of a full disk."""
     return CorralError(
         "no_space",
         "the disk of the state folder has not enough free space",

@@ -24,7 +24,7 @@ from corral.admission.known_bad import known_bad_finding
 from corral.admission.layer import LayerClaim
 from corral.admission.policy.decide import decide
 from corral.admission.policy.document import Policy
-from corral.admission.policy.subject import Subject, counted, evidence_of
+from corral.admission.policy.subject import Subject, counted
 from corral.admission.policy.verdict import Decision
 from corral.admission.report import Facts, Finding, Report
 from corral.admission.signing.signer import Signer
@@ -206,12 +206,7 @@ class Scanned(_Sealed):
             parameters=self.facts.parameters,
             architecture=self.facts.architecture,
             licence=self.facts.licence,
-            evidence=evidence_of(
-                sha256=expect.sha256 is not None,
-                wheel_sha256=expect.wheel_sha256 is not None,
-                manifest_sha256=expect.manifest_sha256 is not None,
-                signature=bool(verified.signers),
-            ),
+            evidence=expect.evidence(signature=bool(verified.signers)),
             signers=verified.signers,
             findings=counted(self.report.findings, self.template.outcome),
             template=self.template.outcome,

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _WORDS: Final[dict[Stage, str]] = {
     "wait": "waiting for another pull",
+    "ask": "asking the source",
+    "hash": "hashing",
     "fetch": "downloading",
     "copy": "copying and hashing",
     "scan": "scanning in a jail",

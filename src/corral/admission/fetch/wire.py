@@ -45,6 +45,7 @@ class FetchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         wheel_sha256: expected digest of the wheel; empty if none.
         ca_pem: certificates to trust; the jail has no files for them.
         credentials: `host:port` → value of `Authorization` for this host alone.
+        only_ask: say what is there, and fetch nothing but what says it.
     """
 
     source: str
@@ -57,6 +58,7 @@ class FetchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pypi_index: str
     hf_endpoint: str
     credentials: dict[str, str] = {}
+    only_ask: bool = False
 
 
 class Moved(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="ev", tag="moved"):
@@ -83,6 +85,21 @@ class Arrived(
     layers: Annotated[tuple[LayerClaim, ...], Meta(max_length=LAYERS)] = ()
 
 
+class Told(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="ev", tag="told"):
+    """What the servers say of the file, of which nothing was fetched.
+
+    Attributes:
+        size_bytes: of the download: the file, or the wheel around it; -1 if nobody says.
+        sha256: of the file; empty if nobody says.
+    """
+
+    size_bytes: Annotated[int, Meta(ge=-1, le=(1 << 63) - 1)]
+    sha256: _Hex
+    final_url: Annotated[str, Meta(max_length=4096)]
+    wheel_sha256: _Hex = ""
+    revision: Annotated[str, Meta(pattern=r"\A[0-9a-f]{0,64}\Z")] = ""
+
+
 class Refused(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="ev", tag="refused"
 ):
@@ -93,7 +110,7 @@ class Refused(
     remedy: _Text = ""
 
 
-FromJob = Moved | Arrived | Refused
+FromJob = Moved | Arrived | Told | Refused
 
 _from_job: Final[msgspec.json.Decoder[FromJob]] = msgspec.json.Decoder(FromJob)
 _request: Final = msgspec.json.Decoder(FetchRequest)
@@ -121,7 +138,7 @@ def parse_from_job(line: bytes) -> FromJob | None:
     match message:
         case Refused(code=code, message=text, remedy=remedy):
             sound = code in CODES and text.isprintable() and remedy.isprintable()
-        case Arrived(final_url=url):
+        case Arrived(final_url=url) | Told(final_url=url):
             sound = url.isascii() and url.isprintable()
         case _:
             sound = True
