@@ -1,7 +1,8 @@
 """The genuine worker, which on `RANDOM:<json>` makes random system calls from where it stands.
 
-Standard library and corral only: it runs in the engine image, in the worker's place, or
-(`--control`) outside. What it was told to be allowed it may do; any other call must be refused.
+Standard library and corral only: it runs in the engine image, in the worker's place; in any zone's
+image, in the place of the selftest's program, where it takes its order from stdin; or (`--control`)
+outside. What it was told to be allowed it may do; any other call must be refused.
 
 Calls that are allowed are left out, or get tame arguments, where they would end, stop or deafen the
 caller itself: the point is what it can do to others. Calls that are not allowed are never tamed.
@@ -11,6 +12,7 @@ import ctypes
 import errno
 import json
 import mmap
+import os
 import random
 import sys
 import time
@@ -29,7 +31,10 @@ ENDS_SELF = {
     11: "munmap: its own memory", 25: "mremap", 28: "madvise",
 }  # fmt: skip
 WAITS = {202: "futex", 230: "clock_nanosleep", 35: "nanosleep", 7: "poll", 271: "ppoll",
-         288: "accept4", 232: "epoll_wait", 281: "epoll_pwait", 0: "read"}  # fmt: skip
+         232: "epoll_wait", 281: "epoll_pwait"}  # fmt: skip
+WAITS_FOR_OTHERS = {288: "accept4", 0: "read", 1: "write", 20: "writev", 42: "connect",
+                    44: "sendto", 45: "recvfrom", 46: "sendmsg", 47: "recvmsg",
+                    307: "sendmmsg"}  # fmt: skip
 DESCRIPTORS = (3, 77, 127, -1, 0xFFFFFFFF)
 REFUSED = {errno.EPERM, errno.ENOSYS}
 ARENA_BYTES = 1 << 16
@@ -97,9 +102,9 @@ class Generator:
             self.counts["left_out"] += 1
             return
         if may and number in WAITS:
-            args = [77 if number in {0, 288} else 1, 1, 0, 1, 0, 0]
-        elif may and args[0] in {0, 1, 2}:
-            args[0] = 77  # stdin, stdout and stderr stay, so that the result can be told
+            args = [1, 1, 0, 1, 0, 0]
+        elif may and (number in WAITS_FOR_OTHERS or args[0] in {0, 1, 2}):
+            args[0] = -1  # stdin, stdout and stderr stay, so that the result can be told
         may = self.may(number, args)
         if may and number in ENDS_SELF:
             return
@@ -109,8 +114,6 @@ class Generator:
         error = ctypes.get_errno() if result == -1 else 0
         if may:
             self.counts["succeeded"] += result != -1
-            if result > 2 and number in {257, 41, 288, 291, 72, 2}:
-                self.call(3, [result] + [0] * 5)  # what it opened
             return
         self.counts["outside"] += 1
         if error not in REFUSED and len(self.through) < 20:
@@ -126,6 +129,7 @@ class Generator:
         while time.monotonic() < until:
             for _ in range(200):
                 self.step()
+            os.closerange(4, 128)  # what it opened; a sealed worker may not, and has nothing open
         return {**self.counts, "numbers": len(self.numbers), "through": self.through}
 
 
@@ -148,6 +152,10 @@ def answer(order):
 def main():
     if sys.argv[1:2] == ["--control"]:
         print(json.dumps(answer(sys.argv[2])))
+        return
+    if __name__.endswith(".program"):
+        for order in sys.stdin:
+            print(json.dumps(answer(order)), flush=True)
         return
     from corral.engine import genuine
     from corral.engine.worker_wire import chunk, encode_lines, end

@@ -86,7 +86,6 @@ def _tasks(lines: Iterable[str]) -> dict[int, _Task]:
             or (name == "prctl" and rest.startswith("0x16, 0x2,"))
         ):
             task.filters.append(at)
-            continue
         task.made.append((at, Made(name, _numbers(rest))))
     return tasks
 
