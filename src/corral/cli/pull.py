@@ -99,6 +99,7 @@ def pull(
     from corral.admission.signing.demand import SignatureDemand
     from corral.cli.job_unsafe import job_launcher
     from corral.cli.new_home import prepared
+    from corral.cli.policed import policed_settings
     from corral.cli.scope_unsafe import settle_scope
     from corral.engine.trial import EngineTrial
     from corral.tenancy.setup import prepare_home
@@ -120,6 +121,8 @@ def pull(
         )  # fmt: skip
         return
     prepared(place, prepare_home)
+    settings = policed_settings(place, settings)
+    config = effective_config(place, settings)
     with job_launcher(place, settings) as launcher, shown_progress() as progress:
         entry = pull_model(
             source,

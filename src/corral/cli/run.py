@@ -63,24 +63,31 @@ def run(
 
     Example: corral run smollm2-135m-instruct "Why is the sky blue?" --max-tokens 80
     """
+    from corral.admission.policy.document import LEVELS
     from corral.cli.chat import Conversation, chat, speed_line
     from corral.cli.job_unsafe import job_launcher
     from corral.cli.models import find_model
+    from corral.cli.policed import policed_settings, raised_settings
     from corral.cli.scope_unsafe import settle_scope
+    from corral.engine.allowance import allowed_config
     from corral.engine.local import LocalWorker
     from corral.engine.sizing import engine_start
     from corral.engine.wire import Sampling
 
     place = open_home(home)
-    settings = sandbox_settings(tier, runtime, allow_degraded)
+    settings = policed_settings(place, sandbox_settings(tier, runtime, allow_degraded))
     config = effective_config(place, settings)
     settle_scope(config)
     entry = find_model(place, model)
+    allowance = entry.receipt.decision.allowance
+    settings = raised_settings(config, settings, dict.fromkeys(LEVELS, allowance))
+    config = allowed_config(config, allowance)
     if prompt == "-" or (prompt is None and (as_json or not sys.stdin.isatty())):
         prompt = piped_prompt()
-    sampling = Sampling(
-        max_tokens=max_tokens or config.limits.max_tokens, temperature=temperature, seed=seed
-    )
+    longest = max_tokens or config.limits.max_tokens
+    if allowance.answer_tokens_max is not None:
+        longest = min(longest, allowance.answer_tokens_max)
+    sampling = Sampling(max_tokens=longest, temperature=temperature, seed=seed)
     start = engine_start(
         tenant=_LOCAL, model=entry.name, digest=entry.digest, estimate=entry.receipt, config=config
     )

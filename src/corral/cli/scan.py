@@ -165,6 +165,7 @@ def _scan(
     from corral.admission.scan.siblings import with_siblings
     from corral.cli.job_unsafe import job_launcher
     from corral.cli.new_home import prepared
+    from corral.cli.policed import policed_settings
     from corral.cli.scope_unsafe import settle_scope
     from corral.tenancy.setup import prepare_home
 
@@ -174,6 +175,7 @@ def _scan(
     paths = [_file_of(target, home) for target in targets]
     role, name = companion
     model = _file_of(name, home) if name else None
+    settings = policed_settings(home, settings)
     with job_launcher(home, settings) as launcher, shown_progress() as progress:
         return scan_files(
             paths if len(paths) > 1 else with_siblings(paths[0]),

@@ -27,6 +27,7 @@ from corral.cli.options import (
     effective_config,
     sandbox_settings,
 )
+from corral.cli.policed import policed_settings
 from corral.cli.scope_unsafe import settle_scope
 from corral.cli.serving import Serving, note_serving
 from corral.cli.terminal import notes, print_error, print_json, print_note
@@ -87,6 +88,7 @@ def up(
     listener = take_listener()
     if listener:
         settings["listen.host"], settings["listen.port"] = listener.getsockname()[:2]
+    settings = policed_settings(place, settings)
     config = effective_config(place, settings)
     if not listener:
         settle_scope(config)

@@ -17,6 +17,7 @@ class Ask:
     """One completion to make: of `messages` or of `prompt`, one of the two.
 
     Attributes:
+        asked_as: field by which the caller bounded the answer; empty if it did not.
         stream: send the answer as it comes.
         include_usage: end a stream with token counts.
         obfuscate: pad each event of a stream.
@@ -26,6 +27,7 @@ class Ask:
     sampling: Sampling
     messages: tuple[Message, ...] | None = None
     prompt: str | None = None
+    asked_as: str = ""
     stream: bool = False
     include_usage: bool = False
     obfuscate: bool = True

@@ -116,6 +116,10 @@ HOST_REPORT_UNAVAILABLE: Final = ApiError(
     503, "host_report_unavailable", "the server was started without a report on its host", _SERVER,
     retry_after_s=300, retry=False,
 )  # fmt: skip
+TIER_NOT_GIVEN: Final = ApiError(
+    503, "tier_not_given", "the server was started without the sandbox that this model's policy "
+    "demands; its operator has to start it again", _SERVER, retry_after_s=300, retry=False,
+)  # fmt: skip
 _LASTING: Final = frozenset({"model_quarantined", "model_load_failed", "seal_failed"})
 """Without the operator these stay: a client that tries again by itself only waits longer."""
 
@@ -127,6 +131,21 @@ def model_not_found(model: str) -> ApiError:
         404, "model_not_found", f"the model '{shown}' does not exist or you may not use it",
         param="model",
     )  # fmt: skip
+
+
+def answer_too_long(asked_as: str, asked: int, most: int) -> ApiError:
+    """Return the 400 of a caller who asks for a longer answer than there is.
+
+    Args:
+        asked_as: the field that it was asked with.
+        asked: tokens.
+        most: that the server gives, or the policy of this model.
+    """
+    return bad_request(
+        "max_tokens_too_large",
+        f"{asked_as} is {asked}; this server gives at most {most}",
+        asked_as,
+    )
 
 
 def over_limit(refusal: Refusal) -> ApiError:

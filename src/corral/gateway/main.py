@@ -70,12 +70,13 @@ class Gateway:
         self._tls = ServerTls(await link.open_secret("tls_cert"), await link.open_secret("tls_key"))
         keyring = Keyring(self._database, pepper)
         ledger = Ledger(self._database)
+        catalog = Catalog(self._database, public_key)
         self._router = Router(link, config.engine, ward=Ward(self._database))
         services = Services(
             config=config,
             keyring=keyring,
-            standing=Standing(keyring),
-            catalog=Catalog(self._database, public_key),
+            standing=Standing(keyring, catalog),
+            catalog=catalog,
             limits=TenantLimits(config.limits),
             ledger=ledger,
             uploads=upload_places(config.limits.body_bytes),

@@ -2,7 +2,7 @@
 
     1 parse          strict schema, bounded size and depth               gateway.schemas
     2 authenticate   a live key, compared in constant time               tenancy.keyring
-    3 authorise      the tenant may use the model, else "not found"      tenancy, admission.catalog
+    3 authorise      grants and policy let the tenant, else "not found"  tenancy, admission.catalog
     4 lease          rate, concurrency, the tenant's own queue           tenancy.limits
     5 sanitise in    valid text, no control-token text                   guard
     6 route          this tenant's own worker, started on demand         engine.router
@@ -188,7 +188,7 @@ class Pipeline:
         if isinstance(authenticated, ApiError):
             return authenticated
         # 3 authorise
-        return authenticated.authorise(services.catalog)
+        return authenticated.authorise(services.catalog, services.config)
 
 
 async def _give_up(exchange: Exchange, error: ApiError) -> None:

@@ -10,12 +10,15 @@ an `ApiError`; what it cannot decide it refuses.
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, final
+
+import msgspec
 
 from corral.admission.catalog import Catalog, CatalogEntry
 from corral.core.config import Config
 from corral.core.errors import CorralError
+from corral.engine.allowance import allowed_config, tier_is_given
 from corral.engine.router import Router
 from corral.engine.sizing import engine_start
 from corral.engine.supervisor import Unavailable
@@ -26,8 +29,10 @@ from corral.gateway.dialect import Dialect
 from corral.gateway.errors import (
     CATALOG_UNAVAILABLE,
     LEDGER_UNHEALTHY,
+    TIER_NOT_GIVEN,
     UNAUTHENTICATED,
     ApiError,
+    answer_too_long,
     bad_request,
     denied,
     model_not_found,
@@ -88,20 +93,45 @@ class Authenticated(_Sealed):
     parsed: Parsed
     principal: Principal
 
-    def authorise(self, catalog: Catalog) -> Authorised | ApiError:
-        """Stage 3: the tenant was granted the model; unknown and forbidden look the same."""
+    def authorise(self, catalog: Catalog, config: Config) -> Authorised | ApiError:
+        """Stage 3: the tenant was granted the model, and the policy lets it use and serve it.
+
+        Unknown and forbidden look the same. What the policy allows is in the signed receipt.
+        """
         name = self.parsed.ask.model
         try:
             entry = catalog.lookup(name)
         except (CorralError, sqlite3.Error, OSError):
             return CATALOG_UNAVAILABLE
-        if entry is None or not self.principal.may_use(name):
+        if entry is None or not usable(self.principal, entry):
             return model_not_found(name)
+        allowance = entry.receipt.decision.allowance
+        if not tier_is_given(config, entry.trust, allowance):
+            return TIER_NOT_GIVEN
         if self.parsed.dialect.needs_template and not entry.receipt.has_chat_template:
             return bad_request(
                 "no_chat_template", "this model has no chat template; use /v1/completions", "model"
             )
-        return Authorised(seal=_SEAL, authenticated=self, entry=entry)
+        ask = _within(self.parsed.ask, allowed_config(config, allowance).limits.max_tokens)
+        if isinstance(ask, ApiError):
+            return ask
+        bounded = replace(self, parsed=replace(self.parsed, ask=ask))
+        return Authorised(seal=_SEAL, authenticated=bounded, entry=entry)
+
+
+def usable(principal: Principal, entry: CatalogEntry) -> bool:
+    """Return whether a tenant may use an admitted model: by its grants and by the policy."""
+    allowance = entry.receipt.decision.allowance
+    return principal.may_use(entry.name) and allowance.admits_tenant(principal.tenant)
+
+
+def _within(ask: Ask, most: int) -> Ask | ApiError:
+    """Return the ask with an answer of at most so many tokens, or the refusal of a longer one."""
+    if ask.sampling.max_tokens <= most:
+        return ask
+    if ask.asked_as:
+        return answer_too_long(ask.asked_as, ask.sampling.max_tokens, most)
+    return replace(ask, sampling=msgspec.structs.replace(ask.sampling, max_tokens=most))
 
 
 @final
@@ -163,7 +193,7 @@ class Sanitised(_Sealed):
             model=entry.name,
             digest=entry.digest,
             estimate=entry.receipt,
-            config=config,
+            config=allowed_config(config, entry.receipt.decision.allowance),
         )
         template = entry.receipt.template.text
         stream = await router.open(start, template, ask.sampling, ask.messages, ask.prompt)

@@ -5,19 +5,24 @@ running requests are looked at together, by the keyring's own check (4 µs each,
 database unless it changed); a single chunk costs nothing.
 
 A key that is refused twice in a row is out, within a second or so of the operator's command: what
-is meant is a revoke, an expiry, a frozen tenant or a grant taken back. A database that cannot be
+is meant is a revoke, an expiry, a frozen tenant, a grant taken back, or a model that the
+policy holds back or takes from the tenant. A database that cannot be
 read refuses everybody, and so ends all requests, but not for one failed look.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from corral.gateway.errors import REVOKED, ApiError, model_not_found
+from corral.admission.catalog import Catalog
+from corral.core.errors import CorralError
+from corral.gateway.errors import CATALOG_UNAVAILABLE, REVOKED, ApiError, model_not_found
 from corral.tenancy.keyring import Keyring
+from corral.tenancy.principal import Principal
 
 _LOOK_S: Final = 0.4
 _REFUSALS: Final = 2
@@ -39,24 +44,38 @@ class Permit:
         self._token = token
         self._refusals = 0
 
-    def look(self, keyring: Keyring) -> None:
-        """Ask the keyring once more."""
+    def look(self, keyring: Keyring, catalog: Catalog) -> None:
+        """Ask the keyring and the catalog once more."""
         principal = keyring.authenticate(self._token)
         reason: ApiError | None = None
         if principal is None:
             reason = REVOKED
-        elif self.model is not None and not principal.may_use(self.model):
-            reason = model_not_found(self.model)
+        elif self.model is not None:
+            reason = _model_lost(principal, self.model, catalog)
         self._refusals = 0 if reason is None else self._refusals + 1
         if reason is not None and self._refusals >= _REFUSALS and not self.lost.done():
             self.lost.set_result(reason)
 
 
+def _model_lost(principal: Principal, model: str, catalog: Catalog) -> ApiError | None:
+    """Return why a tenant may not go on with a model; one that was removed is worked off."""
+    try:
+        entry = catalog.lookup(model)
+        held = model in catalog.held()
+    except (CorralError, sqlite3.Error, OSError):
+        return CATALOG_UNAVAILABLE
+    allowed = entry is None or entry.receipt.decision.allowance.admits_tenant(principal.tenant)
+    if held or not allowed or not principal.may_use(model):
+        return model_not_found(model)
+    return None
+
+
 class Standing:
     """Every running request of this gateway. For one event loop."""
 
-    def __init__(self, keyring: Keyring) -> None:
+    def __init__(self, keyring: Keyring, catalog: Catalog) -> None:
         self._keyring = keyring
+        self._catalog = catalog
         self._permits: set[Permit] = set()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -76,6 +95,6 @@ class Standing:
     def _look(self) -> None:
         self._timer = None
         for permit in self._permits:
-            permit.look(self._keyring)
+            permit.look(self._keyring, self._catalog)
         if self._permits:  # nobody is looked after: the next request starts the timer again
             self._timer = asyncio.get_running_loop().call_later(_LOOK_S, self._look)

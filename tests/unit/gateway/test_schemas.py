@@ -63,6 +63,7 @@ def test_every_option_of_a_chat_arrives() -> None:
         model="m",
         messages=SAID,
         sampling=Sampling(**{**vars_of(SAMPLING), "logprobs": 3}),  # type: ignore[arg-type]
+        asked_as="max_tokens",
     )
     assert chat(
         stream=True, stream_options={"include_usage": True, "include_obfuscation": False}
@@ -80,6 +81,7 @@ def test_every_option_of_a_completion_arrives() -> None:
         model="m",
         prompt="once",
         sampling=Sampling(**{**vars_of(SAMPLING), "logprobs": 2}),  # type: ignore[arg-type]
+        asked_as="max_tokens",
     )
     assert text(stream=True, stream_options={"include_usage": True}) == Ask(
         model="m", prompt="once", sampling=Sampling(max_tokens=64), stream=True, include_usage=True

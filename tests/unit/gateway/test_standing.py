@@ -10,11 +10,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
 from sqlalchemy import Engine
 
+from corral.admission.catalog import Catalog
+from corral.admission.policy.verdict import Allowance
 from corral.core.home import Home
 from corral.gateway.standing import Permit, Standing
 from corral.state.database import open_database
@@ -23,7 +26,8 @@ from corral.tenancy.keyring import Keyring
 from corral.tenancy.keys import create_key, revoke_key
 from corral.tenancy.setup import initialise
 from corral.tenancy.tenants import freeze_tenant
-from tests.unit.gateway.conftest import Served
+from tests.support.policies import DECIDED
+from tests.unit.gateway.conftest import MODELS, Served, admit
 from tests.unit.gateway.test_pipeline import eventually
 
 FOREVER: Final[list[ChatCompletionMessageParam]] = [{"role": "user", "content": "forever"}]
@@ -44,7 +48,21 @@ def take_back(engine: Engine, _: Served) -> None:
     revoke_grant(engine, "acme", "slow")
 
 
+def take_from_tenant(_: Engine, served: Served) -> None:
+    decide(served, allowance=Allowance(tenants=("default",)))
+
+
+def decide(served: Served, **changes: object) -> None:
+    """Sign the slow model's receipt anew, as `corral admit` does."""
+    number = list(MODELS).index("slow")
+    decision = msgspec.structs.replace(DECIDED, **changes)
+    admit(served.home, "slow", digest=f"{number:064x}", decision=decision)
+
+
 ACTS = [
+    pytest.param(
+        take_from_tenant, 404, "model_not_found", marks=pytest.mark.claim("POL-07"), id="policy"
+    ),
     pytest.param(revoke, 401, "invalid_api_key", marks=pytest.mark.claim("KEY-03"), id="revoked"),
     pytest.param(freeze, 401, "invalid_api_key", marks=pytest.mark.claim("KEY-05"), id="frozen"),
     pytest.param(take_back, 404, "model_not_found", marks=pytest.mark.claim("KEY-05"), id="grant"),
@@ -135,6 +153,10 @@ def home(tmp_path: Path) -> Home:
     return home
 
 
+def catalog(home: Home) -> Catalog:
+    return Catalog(home.database, home.receipt_public_key.read_bytes())
+
+
 def lost(permit: Permit) -> str | None:
     return permit.lost.result().code if permit.lost.done() else None
 
@@ -149,7 +171,7 @@ def test_time_alone_ends_a_request(home: Home) -> None:
     keyring = Keyring(home.database, pepper)
 
     async def follow() -> tuple[bool, str]:
-        with Standing(keyring).follow(token) as permit:
+        with Standing(keyring, catalog(home)).follow(token) as permit:
             await asyncio.sleep(0.5)
             early = permit.lost.done()
             return early, (await asyncio.wait_for(permit.lost, 5)).code
@@ -168,12 +190,12 @@ def test_one_failed_look_ends_nothing_and_two_end_everything(home: Home) -> None
     away = home.database.with_suffix(".away")
 
     async def look() -> list[str | None]:
-        permit = Permit(token)
+        permit, models = Permit(token), catalog(home)
         found = []
         for there in (True, False, True, False, False):
             if there is not home.database.exists():
                 home.database.rename(away) if not there else away.rename(home.database)
-            permit.look(keyring)
+            permit.look(keyring, models)
             found.append(lost(permit))
         return found
 
@@ -189,7 +211,7 @@ def test_nobody_is_looked_after_when_nobody_asks(home: Home) -> None:
         timers = []
         plain = loop.call_later
         loop.call_later = lambda *args, **more: (timers.append(1), plain(*args, **more))[1]  # type: ignore[assignment, method-assign]
-        with Standing(keyring).follow("x"):
+        with Standing(keyring, catalog(home)).follow("x"):
             began = len(timers)
         await asyncio.sleep(1)
         return began, sum(timers)

@@ -15,6 +15,7 @@ from corral.core.errors import CorralError
 from corral.gateway.errors import CATALOG_UNAVAILABLE, UNAUTHENTICATED, model_not_found
 from corral.gateway.exchange import Exchange
 from corral.gateway.pipeline import Services
+from corral.gateway.stages import usable
 
 
 class ModelList:
@@ -36,7 +37,7 @@ class ModelList:
         except (CorralError, sqlite3.Error, OSError):
             await exchange.refuse(CATALOG_UNAVAILABLE)
             return
-        data = [_model(e) for name, e in sorted(entries.items()) if principal.may_use(name)]
+        data = [_model(e) for _, e in sorted(entries.items()) if usable(principal, e)]
         await exchange.answer(200, msgspec.json.encode({"object": "list", "data": data}))
 
 
@@ -60,7 +61,7 @@ class ModelDetail:
         except (CorralError, sqlite3.Error, OSError):
             await exchange.refuse(CATALOG_UNAVAILABLE)
             return
-        if entry is None or not principal.may_use(name):
+        if entry is None or not usable(principal, entry):
             await exchange.refuse(model_not_found(name))
             return
         await exchange.answer(200, msgspec.json.encode(_model(entry)))

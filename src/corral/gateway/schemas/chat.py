@@ -94,10 +94,12 @@ def parse_chat(body: bytes, *, max_tokens: int) -> Ask | ApiError:
         return bad_request(
             "invalid_parameter", "top_logprobs needs logprobs to be true", "top_logprobs"
         )
+    asked_tokens = request.max_completion_tokens or request.max_tokens
+    asked_as = "max_completion_tokens" if request.max_completion_tokens else "max_tokens"
     options = sampling(
         request,
-        asked_tokens=request.max_completion_tokens or request.max_tokens,
-        asked_as="max_completion_tokens" if request.max_completion_tokens else "max_tokens",
+        asked_tokens=asked_tokens,
+        asked_as=asked_as,
         max_tokens=max_tokens,
         logprobs=(request.top_logprobs or 0) if request.logprobs else None,
     )
@@ -108,6 +110,7 @@ def parse_chat(body: bytes, *, max_tokens: int) -> Ask | ApiError:
         model=request.model,
         sampling=options,
         messages=tuple(_plain(message) for message in request.messages),
+        asked_as=asked_as if asked_tokens else "",
         stream=bool(request.stream),
         include_usage=include_usage,
         obfuscate=obfuscate,

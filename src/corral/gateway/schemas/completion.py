@@ -56,6 +56,7 @@ def parse_completion(body: bytes, *, max_tokens: int) -> Ask | ApiError:
         model=request.model,
         sampling=options,
         prompt=request.prompt if isinstance(request.prompt, str) else request.prompt[0],
+        asked_as="max_tokens" if request.max_tokens else "",
         stream=bool(request.stream),
         include_usage=include_usage,
         obfuscate=obfuscate,

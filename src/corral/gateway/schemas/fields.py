@@ -12,7 +12,7 @@ from typing import Annotated, Final, TypeVar
 import msgspec
 
 from corral.engine.wire import Sampling
-from corral.gateway.errors import ApiError, bad_request
+from corral.gateway.errors import ApiError, answer_too_long, bad_request
 
 _T = TypeVar("_T")
 
@@ -91,11 +91,7 @@ def sampling(
         asked_as: the field that the caller's bound came in.
     """
     if asked_tokens is not None and asked_tokens > max_tokens:
-        return bad_request(
-            "max_tokens_too_large",
-            f"{asked_as} is {asked_tokens}; this server gives at most {max_tokens}",
-            asked_as,
-        )
+        return answer_too_long(asked_as, asked_tokens, max_tokens)
     if fields.stream_options is not None and not fields.stream:
         return bad_request(
             "invalid_parameter", "stream_options needs stream to be true", "stream_options"
