@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
-import json
-import shutil
-import socket
-import ssl
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import trustme
 
 from corral.admission.expectation import Expectation
 from corral.admission.fetch.wire import Arrived, encode
@@ -27,7 +19,8 @@ from corral.core.ids import Digest
 from tests.support.bare_jobs import bare_jobs
 from tests.support.download_server import DownloadServer, download_server
 from tests.support.gguf_file import GgufFile
-from tests.support.registry import OCI, Image, ollama, oras, publish, sha256
+from tests.support.real_registry import RealRegistry, started_registry
+from tests.support.registry import OCI, ollama, oras, publish, sha256
 from tests.unit.admission.conftest import Pull, Trial
 
 BODY = GgufFile().encode()
@@ -124,70 +117,21 @@ def test_a_fetch_job_without_a_manifest(home: Home, trial: Trial, model_file: Pa
 
 
 @pytest.fixture
-def real_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Debian's `docker-registry` (CNCF distribution) over TLS on loopback."""
-    program = shutil.which("docker-registry")
-    if program is None:
-        pytest.skip("docker-registry is not installed: scripts/setup.sh --test-tools")
-    ca = trustme.CA(key_type=trustme.KeyType.ECDSA)
-    issued = ca.issue_cert("localhost", key_type=trustme.KeyType.ECDSA)
-    issued.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "tls.pem"))
-    ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    tls = str(tmp_path / "tls.pem")
-    config = {
-        "version": 0.1,
-        "storage": {"filesystem": {"rootdirectory": str(tmp_path / "registry")}},
-        "http": {"addr": f"127.0.0.1:{port}", "tls": {"certificate": tls, "key": tls}},
-    }
-    (tmp_path / "registry.yml").write_text(json.dumps(config))
-    process = subprocess.Popen(
-        [program, "serve", str(tmp_path / "registry.yml")], stdout=-3, stderr=-3
-    )
-    try:
-        for _ in range(100):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        yield f"localhost:{port}"
-    finally:
-        process.kill()
-        process.wait()
+def real_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RealRegistry]:
+    with started_registry(tmp_path) as running:
+        monkeypatch.setenv("SSL_CERT_FILE", str(running.ca))
+        yield running
 
 
-def push(host: str, repository: str, image: Image, ca: Path) -> str:
-    """Push an artifact with the distribution API; return the manifest's digest."""
-    context = ssl.create_default_context(cafile=str(ca))
-    connection = http.client.HTTPSConnection(host, context=context)
-
-    def call(method: str, path: str, body: bytes, kind: str) -> http.client.HTTPResponse:
-        connection.request(method, path, body, {"Content-Type": kind})
-        answer = connection.getresponse()
-        answer.read()
-        assert answer.status in {201, 202}, (path, answer.status)
-        return answer
-
-    for body in (b"{}", *(body for _, _, body in image.layers)):
-        kind = "application/octet-stream"
-        start = call("POST", f"/v2/{repository}/blobs/uploads/", b"", kind)
-        place = start.headers["Location"].split(host, 1)[-1]
-        call("PUT", f"{place}&digest=sha256:{sha256(body)}", body, kind)
-    answer = call("PUT", f"/v2/{repository}/manifests/v1", image.manifest(), image.media_type)
-    connection.close()
-    return answer.headers["Docker-Content-Digest"].removeprefix("sha256:")
-
-
-def test_a_real_registry(real_registry: str, pull: Pull, tmp_path: Path) -> None:
+def test_a_real_registry(real_registry: RealRegistry, pull: Pull) -> None:
     image = oras("tiny.gguf", BODY)
     assert image.media_type == OCI
-    digest = push(real_registry, "lab/tiny", image, tmp_path / "ca.pem")
-    config = reaching(real_registry)
-    by_tag = pull(f"oci://{real_registry}/lab/tiny:v1", config=config)
-    pinned = pull(f"oci://{real_registry}/lab/tiny@sha256:{digest}", config=config, name="two")
+    digest = real_registry.push("lab/tiny", image)
+    host = real_registry.host
+    config = reaching(host)
+    by_tag = pull(f"oci://{host}/lab/tiny:v1", config=config)
+    pinned = pull(f"oci://{host}/lab/tiny@sha256:{digest}", config=config, name="two")
     assert (by_tag.digest, by_tag.trust, pinned.trust) == (SHA, "untrusted", "verified")
     assert by_tag.receipt.manifest_sha256 == pinned.receipt.manifest_sha256 == digest
-    push(real_registry, "lab/ollama", ollama(BODY), tmp_path / "ca.pem")
-    assert pull(f"ollama://{real_registry}/lab/ollama:v1", config=config).digest == SHA
+    real_registry.push("lab/ollama", ollama(BODY))
+    assert pull(f"ollama://{host}/lab/ollama:v1", config=config).digest == SHA

@@ -1,0 +1,89 @@
+"""Debian's `docker-registry` (CNCF distribution) over TLS on loopback, and how to push to it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import trustme
+
+from tests.support.registry import Image, sha256
+
+
+@dataclass(frozen=True)
+class RealRegistry:
+    """A running registry.
+
+    Attributes:
+        host: `localhost:port`.
+        ca: certificate of its authority, a PEM file.
+    """
+
+    host: str
+    ca: Path
+
+    def push(self, repository: str, image: Image, tag: str = "v1") -> str:
+        """Push an artifact with the distribution API; return the manifest's digest."""
+        context = ssl.create_default_context(cafile=str(self.ca))
+        connection = http.client.HTTPSConnection(self.host, context=context)
+
+        def call(method: str, path: str, body: bytes, kind: str) -> http.client.HTTPResponse:
+            connection.request(method, path, body, {"Content-Type": kind})
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status in {201, 202}, (path, answer.status)
+            return answer
+
+        for body in (b"{}", *(body for _, _, body in image.layers)):
+            kind = "application/octet-stream"
+            start = call("POST", f"/v2/{repository}/blobs/uploads/", b"", kind)
+            place = start.headers["Location"].split(self.host, 1)[-1]
+            call("PUT", f"{place}&digest=sha256:{sha256(body)}", body, kind)
+        path = f"/v2/{repository}/manifests/{tag}"
+        answer = call("PUT", path, image.manifest(), image.media_type)
+        connection.close()
+        return answer.headers["Docker-Content-Digest"].removeprefix("sha256:")
+
+
+@contextmanager
+def started_registry(folder: Path) -> Iterator[RealRegistry]:
+    """Run a registry whose files lie in a folder; skip where there is none."""
+    program = shutil.which("docker-registry")
+    if program is None:
+        pytest.skip("docker-registry is not installed: scripts/setup.sh --test-tools")
+    ca = trustme.CA(key_type=trustme.KeyType.ECDSA)
+    issued = ca.issue_cert("localhost", key_type=trustme.KeyType.ECDSA)
+    tls = str(folder / "tls.pem")
+    issued.private_key_and_cert_chain_pem.write_to_path(tls)
+    ca.cert_pem.write_to_path(str(folder / "ca.pem"))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    config = {
+        "version": 0.1,
+        "storage": {"filesystem": {"rootdirectory": str(folder / "registry")}},
+        "http": {"addr": f"127.0.0.1:{port}", "tls": {"certificate": tls, "key": tls}},
+    }
+    (folder / "registry.yml").write_text(json.dumps(config))
+    process = subprocess.Popen(
+        [program, "serve", str(folder / "registry.yml")], stdout=-3, stderr=-3
+    )
+    try:
+        for _ in range(100):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.05)
+        yield RealRegistry(f"localhost:{port}", folder / "ca.pem")
+    finally:
+        process.kill()
+        process.wait()
