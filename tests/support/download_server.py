@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,6 +22,8 @@ class Page:
         cut_after: close the connection after so many body bytes, once.
         chunked: no Content-Length.
         ranges: whether a part is given to who asks for it.
+        part: called with first byte and headers of each range that is given: may change them, or
+            return a status that is answered instead.
         requires: value of `Authorization` without which the answer is 401, with `challenge`.
     """
 
@@ -31,6 +33,7 @@ class Page:
     cut_after: int | None = None
     chunked: bool = False
     ranges: bool = True
+    part: Callable[[int, dict[str, str]], int | None] | None = None
     requires: str = ""
     challenge: str = ""
 
@@ -74,9 +77,13 @@ def download_server() -> Iterator[DownloadServer]:
             wanted = re.fullmatch(r"bytes=([0-9]+)-([0-9]*)", headers.get("range", ""))
             valid = headers.get("if-range") in {None, extra.get("ETag")}
             if wanted and status == 200 and valid and page.ranges:
-                start, last = int(wanted[1]), int(wanted[2] or len(body) - 1)
-                extra["Content-Range"] = f"bytes {start}-{last}/{len(body)}"
-                body, status = body[start : last + 1], 206
+                start, end = int(wanted[1]), int(wanted[2] or len(body) - 1)
+                extra["Content-Range"] = f"bytes {start}-{end}/{len(body)}"
+                instead = page.part(start, extra) if page.part else None
+                if instead is None:
+                    body, status = body[start : end + 1], 206
+                else:
+                    body, status = body if instead == 200 else b"", instead
             self.send_response(status)
             if page.chunked:
                 extra["Transfer-Encoding"] = "chunked"

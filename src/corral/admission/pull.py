@@ -6,7 +6,7 @@ the partial download of a broken connection, which the next pull of the same sou
 
     0 signature    if one is demanded: fetched or read, and verified
     1 fetch        into a folder of the source's own (jail), or open the local file
-    2 quarantine   private copy, hashed by us
+    2 quarantine   private copy, hashed by us while the rest is still fetched
     3 verify       against what the operator expects
     4 scan         structure check in a jail
     5 trial        load in an engine jail, one token
@@ -24,11 +24,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from corral.admission.block_sharing import shares_blocks
 from corral.admission.catalog import CatalogEntry
 from corral.admission.catalog_changes import add_entry, check_name
 from corral.admission.expectation import Expectation
 from corral.admission.fetch.client import fetch_source
-from corral.admission.fetch.wire import MODEL
+from corral.admission.fetch.wire import MODEL, PART
+from corral.admission.growing_copy import GrowingCopy
 from corral.admission.lock import pull_lock
 from corral.admission.manifest_proof import KeptManifest, read_manifest
 from corral.admission.policy.standing import Standing, read_standing
@@ -56,7 +58,7 @@ from corral.advisories.database import Advisories, load_advisories
 from corral.core.config import Config
 from corral.core.errors import CorralError
 from corral.core.home import Home
-from corral.core.ids import ModelName, parse_model_name
+from corral.core.ids import Digest, ModelName, parse_model_name
 from corral.ipc.client import LauncherClient
 from corral.pki.receipt_key import load_receipt_key
 
@@ -164,11 +166,7 @@ class _Pull:
         resumable = False
         blob: SealedBlob | None = None
         try:
-            fetched, fetched_at, fd, manifest = self._fetch()
-            try:
-                blob = self._quarantine(fd)
-            finally:
-                os.close(fd)
+            fetched, fetched_at, blob, manifest = self._bring()
             if manifest is not None:
                 manifest.check_names(blob.digest)
             return self._admit(fetched, fetched_at, blob)
@@ -186,22 +184,43 @@ class _Pull:
                 if not (resumable and partial_bytes(self.home, folder)):
                     remove_folder(self.home, folder)
 
-    def _fetch(self) -> tuple[Fetched, int, int, KeptManifest | None]:
-        # 1 fetch
+    def _bring(self) -> tuple[Fetched, int, SealedBlob, KeptManifest | None]:
         if isinstance(self.source, LocalSource):
+            # 1 open
             fd = open_local_file(self.source.path)
-            return begin(Provenance(str(self.source))), int(time.time()), fd, None
-        arrived = fetch_source(
-            self.source,
-            config=self.config.fetch,
-            expect=self.expect,
-            launcher=self.launcher,
-            progress=self.progress,
-        )
+            try:
+                # 2 quarantine
+                blob = seal_copy(
+                    fd,
+                    blobs_folder(self.home),
+                    max_bytes=self.config.fetch.max_bytes,
+                    moved=self._copied,
+                )
+            finally:
+                os.close(fd)
+            return begin(Provenance(str(self.source))), int(time.time()), blob, None
         folder: Path = self.home.quarantine / source_folder(self.source)
-        fd = open_fetched_file(folder, MODEL)
-        registry = isinstance(self.source, RegistrySource)
-        manifest = read_manifest(folder) if registry else None
+        with GrowingCopy(
+            folder / PART, blobs_folder(self.home), self.config.fetch.max_bytes
+        ) as copy:
+            # 1 fetch, and 2 as far as the beginning of the file has come
+            arrived = fetch_source(
+                self.source,
+                config=self.config.fetch,
+                expect=self.expect,
+                launcher=self.launcher,
+                progress=self.progress,
+                ready=copy.follow,
+                copied=not shares_blocks(self.home.quarantine),
+            )
+            fd = open_fetched_file(folder, MODEL)
+            try:
+                registry = isinstance(self.source, RegistrySource)
+                manifest = read_manifest(folder) if registry else None
+                # 2 quarantine
+                blob = copy.seal(fd, Digest(arrived.sha256), self._copied)
+            finally:
+                os.close(fd)
         provenance = Provenance(
             str(self.source),
             arrived.final_url,
@@ -210,16 +229,10 @@ class _Pull:
             manifest.digest if manifest else "",
             arrived.layers,
         )
-        return begin(provenance), int(time.time()), fd, manifest
+        return begin(provenance), int(time.time()), blob, manifest
 
-    def _quarantine(self, fd: int) -> SealedBlob:
-        # 2 quarantine
-        return seal_copy(
-            fd,
-            blobs_folder(self.home),
-            max_bytes=self.config.fetch.max_bytes,
-            moved=lambda done, total: self.progress("copy", done, total),
-        )
+    def _copied(self, done_bytes: int, total_bytes: int) -> None:
+        self.progress("copy", done_bytes, total_bytes)
 
     def _admit(self, fetched: Fetched, fetched_at: int, blob: SealedBlob) -> CatalogEntry:
         quarantined = fetched.quarantine(blob.digest, blob.size_bytes)

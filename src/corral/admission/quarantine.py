@@ -42,7 +42,7 @@ def partial_bytes(home: Home, name: str) -> int:
     """Return how much of a file an interrupted fetch has left in its folder."""
     with suppress(OSError):
         return sum(
-            path.lstat().st_size
+            min(path.lstat().st_size, path.lstat().st_blocks * 512)  # parts may lie behind gaps
             for path in (home.quarantine / name).iterdir()
             if path.suffix == ".part"
         )

@@ -10,7 +10,8 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -100,12 +101,109 @@ def open_fetched_file(folder: Path, name: str) -> int:
     return fd
 
 
+class SealingCopy:
+    """A private copy under way, hashed as it is written; `finish` or `abandon` ends it.
+
+    The file system shares the blocks where it can. What counts is what was written, not what was
+    read.
+
+    Args:
+        folder: a private folder on the disk of the state folder; made if missing.
+        max_bytes: a longer file is refused.
+
+    Attributes:
+        size_bytes: how much was copied.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder, self._max_bytes = folder, max_bytes
+        self._hasher, self.size_bytes, self._shared = hashlib.sha256(), 0, True
+        self._new = folder / f".new-{os.urandom(8).hex()}"
+        with _copy_errors():
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            self._fd = os.open(self._new, flags, 0o600)
+
+    @property
+    def digest(self) -> Digest:
+        """Of what was copied so far."""
+        return Digest(self._hasher.hexdigest())
+
+    def take(
+        self, source_fd: int, until: int | None, moved: Callable[[int, int], None] | None = None
+    ) -> None:
+        """Copy on from where the copy is.
+
+        Args:
+            source_fd: an open file; its position does not matter.
+            until: byte before which to stop; None: its end.
+            moved: called with (bytes done, bytes in all).
+
+        Raises:
+            CorralError: codes `too_large`, `no_space`, `copy_failed`.
+        """
+        with _copy_errors():
+            total = os.fstat(source_fd).st_size
+            _check_size(self._folder, total, self._max_bytes, self.size_bytes)
+            while until is None or self.size_bytes < until:
+                left = _CHUNK_BYTES if until is None else until - self.size_bytes
+                count = self._copy(source_fd, min(_CHUNK_BYTES, left))
+                if not count:
+                    return
+                self._hash(count)
+                if self.size_bytes > self._max_bytes:
+                    raise too_large(self._max_bytes)
+                if moved is not None:
+                    moved(self.size_bytes, max(self.size_bytes, total))
+
+    def finish(self) -> SealedBlob:
+        """Make the copy read-only under its digest.
+
+        Raises:
+            CorralError: codes `no_space`, `copy_failed`.
+        """
+        with _copy_errors():
+            os.fchmod(self._fd, BLOB_MODE)
+            os.fsync(self._fd)
+            path = self._new.replace(self._folder / self.digest)
+            identity = identity_of(os.fstat(self._fd))
+        os.close(self._fd)
+        return SealedBlob(path, self.digest, self.size_bytes, identity)
+
+    def abandon(self) -> None:
+        """Take the copy away."""
+        os.close(self._fd)
+        self._new.unlink(missing_ok=True)
+
+    def _copy(self, source_fd: int, count: int) -> int:
+        at = self.size_bytes
+        if self._shared:
+            try:
+                return os.copy_file_range(source_fd, self._fd, count, at, at)
+            except OSError as error:
+                if error.errno not in _NO_RANGE_COPY:
+                    raise
+                self._shared = False
+        data = memoryview(os.pread(source_fd, count, at))
+        written = 0
+        while written < len(data):
+            written += os.pwrite(self._fd, data[written:], at + written)
+        return written
+
+    def _hash(self, count: int) -> None:
+        end = self.size_bytes + count
+        while self.size_bytes < end:
+            chunk = os.pread(self._fd, end - self.size_bytes, self.size_bytes)
+            if not chunk:
+                raise OSError(errno.EIO, "short read")
+            self._hasher.update(chunk)
+            self.size_bytes += len(chunk)
+
+
 def seal_copy(
     source_fd: int, folder: Path, *, max_bytes: int, moved: Callable[[int, int], None]
 ) -> SealedBlob:
     """Copy an open file to `folder/<digest>`, hashing the copy.
-
-    The file system shares the blocks where it can.
 
     Args:
         source_fd: opened by `open_local_file` or `open_fetched_file`.
@@ -116,29 +214,13 @@ def seal_copy(
     Raises:
         CorralError: codes `too_large`, `no_space`, `copy_failed`; nothing is left.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    total = os.fstat(source_fd).st_size
-    _check_size(folder, total, max_bytes)
-    new = folder / f".new-{os.urandom(8).hex()}"
+    copy = SealingCopy(folder, max_bytes)
     try:
-        fd = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            digest, size = _copy(source_fd, fd, total, max_bytes, moved)
-            os.fchmod(fd, BLOB_MODE)
-            os.fsync(fd)
-            path = new.replace(folder / digest)
-            identity = identity_of(os.fstat(fd))
-        finally:
-            os.close(fd)
-    except OSError as error:
-        new.unlink(missing_ok=True)
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise no_space() from error
-        raise CorralError("copy_failed", "the file cannot be copied into quarantine") from error
+        copy.take(source_fd, None, moved)
+        return copy.finish()
     except BaseException:
-        new.unlink(missing_ok=True)
+        copy.abandon()
         raise
-    return SealedBlob(path, digest, size, identity)
 
 
 def hash_file(fd: int, *, max_bytes: int, moved: Callable[[int, int], None]) -> Digest:
@@ -160,49 +242,21 @@ def hash_file(fd: int, *, max_bytes: int, moved: Callable[[int, int], None]) -> 
     return Digest(hasher.hexdigest())
 
 
-def _copy(
-    source_fd: int, fd: int, total: int, max_bytes: int, moved: Callable[[int, int], None]
-) -> tuple[Digest, int]:
-    hasher, size, shared = hashlib.sha256(), 0, True
-    while True:
-        if shared:
-            try:
-                count = os.copy_file_range(source_fd, fd, _CHUNK_BYTES)
-            except OSError as error:
-                if error.errno not in _NO_RANGE_COPY:
-                    raise
-                shared = False
-                continue
-        else:
-            count = _write_all(fd, os.read(source_fd, _CHUNK_BYTES))
-        if count == 0:
-            return Digest(hasher.hexdigest()), size
-        # What counts is what was written, not what was read.
-        left = count
-        while left:
-            chunk = os.pread(fd, left, size + count - left)
-            if not chunk:
-                raise OSError(errno.EIO, "short read")
-            hasher.update(chunk)
-            left -= len(chunk)
-        size += count
-        if size > max_bytes:
-            raise too_large(max_bytes)
-        moved(size, max(size, total))
+@contextmanager
+def _copy_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise no_space() from error
+        raise CorralError("copy_failed", "the file cannot be copied into quarantine") from error
 
 
-def _write_all(fd: int, data: bytes) -> int:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
-    return len(data)
-
-
-def _check_size(folder: Path, total: int, max_bytes: int) -> None:
+def _check_size(folder: Path, total: int, max_bytes: int, copied: int) -> None:
     if total > max_bytes:
         raise too_large(max_bytes)
     disk = os.statvfs(folder)
-    if total + RESERVE_BYTES > disk.f_bavail * disk.f_frsize:
+    if total - copied + RESERVE_BYTES > disk.f_bavail * disk.f_frsize:
         raise no_space()
 
 

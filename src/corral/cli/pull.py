@@ -23,6 +23,7 @@ from corral.cli.options import (
 )
 from corral.cli.progress import shown_progress
 from corral.cli.terminal import print_facts, print_json, print_note, size_text
+from corral.core.config import override_config
 from corral.core.home import Home
 
 
@@ -82,6 +83,15 @@ def pull(
         bool,
         typer.Option("--dry-run", help="Say what would be fetched and admitted; change nothing."),
     ] = False,
+    limit_rate: Annotated[
+        str | None,
+        typer.Option(
+            "--limit-rate",
+            metavar="BYTES/S",
+            help="Most bytes per second: 500k, 10M; else fetch.limit_rate.",
+            show_default=False,
+        ),
+    ] = None,
     tier: TierOption = None,
     runtime: RuntimeOption = None,
     allow_degraded: DegradedOption = None,
@@ -96,6 +106,7 @@ def pull(
     """
     from corral.admission.expectation import Expectation
     from corral.admission.pull import pull_model
+    from corral.admission.rate import parse_rate
     from corral.admission.signing.demand import SignatureDemand
     from corral.cli.job_unsafe import job_launcher
     from corral.cli.new_home import prepared
@@ -111,6 +122,8 @@ def pull(
     settings = sandbox_settings(tier, runtime, allow_degraded)
     config = effective_config(place, settings)
     expect = Expectation.parse(sha256=sha256, wheel_sha256=wheel_sha256)
+    if limit_rate is not None:
+        config = override_config(config, {"fetch.limit_rate": parse_rate(limit_rate)})
     settle_scope(config)
     if dry_run:
         from corral.cli.dry_run import dry_run_pull

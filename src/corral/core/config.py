@@ -118,6 +118,7 @@ class Fetch:
     pypi_index: str = "https://pypi.org/simple/"
     hf_endpoint: str = "https://huggingface.co"
     token_files: tuple[str, ...] = ()
+    limit_rate: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +182,7 @@ _RANGES: Final[dict[str, tuple[int, int]]] = {
     "limits.queued_requests": (0, 65536),
     "limits.request_timeout_s": (1, 86400),
     "fetch.max_bytes": (1, 1 << 50),
+    "fetch.limit_rate": (0, 1 << 50),
 }
 _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "sandbox.tier": TIERS,

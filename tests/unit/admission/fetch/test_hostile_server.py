@@ -49,7 +49,7 @@ def outcome(web: Web, port: int, folder: Path, sha256: str = "", limit: int = 1 
     )  # fmt: skip
     try:
         with web:
-            download(web, wanted, lambda done, total: None)
+            download(web, wanted, lambda done, total, ready: None)
     except CorralError as error:
         assert not (folder / "m").exists()
         return error.code
