@@ -74,3 +74,20 @@ def test_the_template_of_the_receipt_is_used_and_none_of_the_file(
         *_, end = worker.generate(ask)
     assert isinstance(end, End)
     assert end.usage.prompt_tokens != answers[1]["usage"]["prompt_tokens"]
+
+
+PICKY = "{% if messages[-1].content %}said{% else %}{{ raise_exception('no') }}{% endif %}"
+
+
+@pytest.mark.parametrize("template", [HOSTILE, PICKY], ids=["any", "picky"])
+def test_a_new_worker_knows_the_beginning_of_the_template(model_home: Path, template: str) -> None:
+    """The first chat finds it in the cache; a template that refuses it is no obstacle."""
+    chat = Generate(1, Sampling(max_tokens=1), (Message("user", "hello"),))
+    with (
+        job_launcher(model_home) as launcher,
+        LocalWorker(launcher, engine_start(), template) as worker,
+    ):
+        *_, end = worker.generate(chat)
+    assert isinstance(end, End)
+    if template == HOSTILE:  # it is the same for every conversation
+        assert end.usage.cached_tokens >= end.usage.prompt_tokens - 1

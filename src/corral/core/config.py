@@ -84,7 +84,7 @@ class Engine:
     load_timeout_s: int = 120
     first_chunk_timeout_s: int = 300
     chunk_timeout_s: int = 60
-    event_interval_ms: int = 40
+    event_interval_ms: int = 80
     max_workers: int = 8
     crashes_max: int = 5
     crash_window_s: int = 600

@@ -55,11 +55,24 @@ class GatewayServer(uvicorn.Server):
         super().__init__(config)
         self._tls = tls
         self._on_ready = on_ready
+        self._draining = asyncio.Event()
 
     def drain(self, deadline_s: float) -> None:
         """Take nothing new, let requests finish within the deadline, then stop."""
         self.config.timeout_graceful_shutdown = max(1, int(deadline_s))
         self.should_exit = True
+        self._draining.set()
+
+    async def main_loop(self) -> None:
+        """Wait until `drain`; renew the `Date` header each second.
+
+        uvicorn's own wakes up ten times a second, on a core that an engine computes on.
+        """
+        seconds = 0
+        while not await self.on_tick(seconds * 10):
+            seconds += 1
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._draining.wait(), 1)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

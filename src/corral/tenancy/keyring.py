@@ -40,7 +40,6 @@ _NO_HASH: Final = bytes(HASH_BYTES)
 @dataclass(frozen=True, slots=True)
 class _Entry:
     hash: bytes
-    expires_at: int | None
     principal: Principal
 
 
@@ -59,6 +58,16 @@ class Keyring:
         self._lock = threading.Lock()
         self._entries: dict[str, _Entry] | None = None
         self._failing = False
+        self._version = 0
+
+    def version(self) -> int | None:
+        """Return a number that is another one once any key, tenant, grant or model has changed.
+
+        None if that cannot be told. Keys that end by their expiry do not change it.
+        """
+        with self._lock:
+            self._current()
+            return None if self._failing else self._version
 
     def authenticate(self, token: str) -> Principal | None:
         """Return who holds `token`, or None: unknown, malformed, revoked, expired, frozen."""
@@ -72,7 +81,8 @@ class Keyring:
         matches = hmac.compare_digest(stored, hash_token(self._pepper, token))
         if entry is None or not matches:
             return None
-        if entry.expires_at is not None and time.time() >= entry.expires_at:
+        ends_at = entry.principal.expires_at
+        if ends_at is not None and time.time() >= ends_at:
             return None
         return entry.principal
 
@@ -87,6 +97,7 @@ class Keyring:
             if self._watch.changed() or self._entries is None:
                 # A failed read must leave nothing to answer from: the change is reported once.
                 self._entries = None
+                self._version += 1
                 self._entries = _load(self._database)
         except (sqlite3.Error, OSError, CorralError, ValueError) as error:
             self._entries = None
@@ -115,8 +126,9 @@ def _load(database: Path) -> dict[str, _Entry]:
                 tenant=TenantName(tenant),
                 role=role,
                 models=frozenset(models.get(tenant, ())),
+                expires_at=expires_at,
             )
-            entries[prefix] = _Entry(digest, expires_at, principal)
+            entries[prefix] = _Entry(digest, principal)
         return entries
     finally:
         connection.close()

@@ -26,6 +26,7 @@ class Principal:
         tenant: whose worker, limits and usage apply.
         role: `admin` may operate the server; it gives no right to any model.
         models: model names granted, or `EVERY_MODEL`.
+        expires_at: Unix time in seconds at which the key ends; None for never.
     """
 
     key_id: int
@@ -33,6 +34,7 @@ class Principal:
     tenant: TenantName
     role: Role
     models: frozenset[str]
+    expires_at: int | None = None
 
     def may_use(self, model: str) -> bool:
         """Return whether the tenant was granted `model`; says nothing about its existence."""

@@ -203,6 +203,35 @@ def test_one_failed_look_ends_nothing_and_two_end_everything(home: Home) -> None
     keyring.close()
 
 
+@pytest.mark.claim("KEY-05")
+def test_a_look_holds_until_a_key_a_grant_or_the_model_changes(home: Home) -> None:
+    engine = open_database(home.database)
+    pepper = home.pepper.read_bytes()
+    token, _ = create_key(engine, pepper, tenant="default", name="n")
+    keyring = Keyring(home.database, pepper)
+
+    async def looks() -> list[bool]:
+        permit = Permit(token)
+        found = [permit.holds(keyring.version())]  # nobody has looked yet
+        permit.look(keyring, catalog(home))
+        found.append(permit.holds(keyring.version()))
+        permit.model = "slow"
+        found.append(permit.holds(keyring.version()))
+        permit.look(keyring, catalog(home))
+        found.append(permit.holds(keyring.version()))
+        create_key(engine, pepper, tenant="default", name="other")
+        found.append(permit.holds(keyring.version()))
+        permit.look(keyring, catalog(home))
+        home.database.rename(home.database.with_suffix(".away"))
+        found.append(permit.holds(keyring.version()))
+        return found
+
+    grant_model(engine, "default", "slow")
+    assert asyncio.run(looks()) == [False, True, False, True, False, False]
+    keyring.close()
+    engine.dispose()
+
+
 def test_nobody_is_looked_after_when_nobody_asks(home: Home) -> None:
     keyring = Keyring(home.database, home.pepper.read_bytes())
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _PREFILL_BATCH: Final = 128
 """Prompt tokens between two looks at `cancelled`: a disconnect must free the slot in a second."""
 
+_ONE_TOKEN: Final = {"max_tokens": 1, "temperature": 0, "top_k": 1}
+
 
 class XllamacppEngine:
     """llama.cpp; see `drivers.interface`.
@@ -70,8 +72,20 @@ class XllamacppEngine:
         params.verbosity = 1
         params.warmup = True
         self._server = engine.Server(params)
-        # OpenMP's threads exist only once the engine's own thread has computed something.
-        self.complete({"prompt": [0], "max_tokens": 1, "cache_prompt": False}, lambda _: False)
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        """Compute something: OpenMP's threads exist only once the engine's own thread has.
+
+        It is the beginning that the template gives every conversation, so that the first one finds
+        it in a slot's cache, and the slot's sampler (12 bytes for each word of the vocabulary)
+        is not one that no request uses.
+        """
+        beginning = {"messages": [{"role": "user", "content": ""}], **_ONE_TOKEN}
+        try:
+            self.chat(beginning, lambda _: False)
+        except RuntimeError:  # not every template takes a message without text
+            self.complete({"prompt": [0], **_ONE_TOKEN}, lambda _: False)
 
     def chat(self, body: dict[str, Any], on_chunk: OnChunk) -> None:
         """Answer a chat; `on_chunk` gets each chunk and returns True to stop."""
