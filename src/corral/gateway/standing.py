@@ -1,9 +1,9 @@
 """Whether the keys of running requests still hold: a revoke ends what it would not have begun.
 
-Trust: gateway [net]. Input: tokens that were live when their request began. Every 0.8 s the database
-is asked once whether any key, grant or model changed; only if so is each running request looked at,
-by the checks that it began with. A look wakes the gateway up on a core that an engine computes on,
-so they are few; a single chunk costs nothing.
+Trust: gateway [net]. Input: tokens that were live when their request began. Every 0.8 s the
+database is asked once whether any key, grant or model changed; only if so is each running request
+looked at, by the checks that it began with. A look wakes the gateway up on a core that an engine
+computes on, so they are few; a single chunk costs nothing.
 
 A key that is refused twice in a row is out, within a second or so of the operator's command: what
 is meant is a revoke, an expiry, a frozen tenant, a grant taken back, or a model that the
