@@ -11,6 +11,7 @@ from fuzz.targets import (
     gguf,
     gguf_set,
     hold_back,
+    policy,
     report,
     signature,
     source,
@@ -31,6 +32,7 @@ TARGETS: dict[str, Target] = {
         fetch,
         source,
         config,
+        policy,
         template,
         signature,
     )

@@ -115,9 +115,10 @@ def remove_entry(home: Home, name: str) -> None:
     """Remove a model; its blob goes too unless another name uses it.
 
     Raises:
-        CorralError: code `no_such_model`.
+        CorralError: code `no_such_model`; those of `read_standing`, before anything is changed.
     """
     with store_lock(home):
+        read_standing(home)  # what is left is marked by it
         with writing(open_database(home.database)) as connection:
             digest = connection.execute(
                 delete(models).where(models.c.name == name).returning(models.c.digest)

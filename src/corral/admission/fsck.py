@@ -6,7 +6,8 @@ disk or a stranger with root may have changed; rows that the gateway's zone can 
     1 rows       receipts that do not verify; blobs that are missing
     2 blobs      kind, owner, mode, links; content against the name, by the descriptor that was
                  checked; files that no row names, or that are no blobs at all
-    3 marks      trust levels that are not those of the receipts
+    3 marks      trust levels that are not those of the receipts; the policy, if it is not the one
+                 that was installed
     4 leftovers  copies and downloads that were never finished, while no pull runs
 
 What rotted is moved to `HOME/store/rotten` with the receipts of the names that it had, under the
@@ -42,7 +43,7 @@ from corral.state.tables import models
 
 Kind = Literal[
     "rotten", "missing", "receipt", "receipt_outdated", "orphan", "half_written", "not_a_blob",
-    "mode", "owner", "links", "size", "unreadable", "trust_mark", "verity",
+    "mode", "owner", "links", "size", "unreadable", "trust_mark", "verity", "policy",
 ]  # fmt: skip
 _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LARGEST: Final = 1 << 62
@@ -118,9 +119,7 @@ class _Check:
         else:
             self._missing(frozenset())
         # 3
-        with store_lock(self._home):
-            for name, message in wrong_marks(self._home):
-                self._tell("trust_mark", f"store/trust/{_shown(name)}", message)
+        self._marks()
         # 4
         self._leftovers()
         return Checked(self._blobs, self._bytes, tuple(self._troubles))
@@ -213,6 +212,18 @@ class _Check:
         moved = str(place.relative_to(self._home.root))
         message = "the content is not what the name says: pull it again"
         self._troubles.append(Trouble("rotten", name, message, names, moved))
+
+    def _marks(self) -> None:
+        try:
+            with store_lock(self._home):
+                wrong = wrong_marks(self._home)
+        except CorralError as error:
+            if not error.code.startswith("policy_"):
+                raise
+            self._tell("policy", "policy/standing.toml", f"{error.message} ({error.code})")
+            return
+        for name, message in wrong:
+            self._tell("trust_mark", f"store/trust/{_shown(name)}", message)
 
     def _missing(self, there: frozenset[str]) -> None:
         for digest in sorted(self._names):

@@ -17,7 +17,6 @@ import msgspec
 from sqlalchemy import delete
 
 from corral.admission.lock import store_lock
-from corral.admission.trust_marks import write_trust_marks
 from corral.core.home import Home
 from corral.core.ids import Digest
 from corral.pki.atomic import sync_folder, write_atomically
@@ -68,7 +67,8 @@ def set_aside(home: Home, digest: Digest, facts: os.stat_result) -> Path | None:
         place.chmod(0o400)
         sync_folder(home.blobs)
         sync_folder(folder)
-        write_trust_marks(home)
+        # No name of it is left, so its mark goes too; that needs no policy, which may be broken.
+        home.trust_mark(digest).unlink(missing_ok=True)
     return place
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from corral.admission.catalog import Catalog
+from corral.admission.catalog_changes import remove_entry
 from corral.admission.expectation import Expectation
+from corral.admission.fsck import check_store
 from corral.admission.policy.shipped import default_policy_text
 from corral.admission.policy.standing import install_standing, policy_folder, read_standing
 from corral.admission.quarantine import sweep_quarantine
@@ -134,3 +136,16 @@ def test_a_policy_that_came_meanwhile_is_not_gone_around(
     assert not Catalog(home.database, home.receipt_public_key.read_bytes()).entries()
     trial.load = load  # type: ignore[method-assign]
     assert pull(model_file).receipt.decision.policy == "p"
+
+
+def test_fsck_and_rm_say_that_the_policy_is_broken(
+    home: Home, pull: Pull, model_file: Path
+) -> None:
+    pull(model_file)
+    assert check_store(home).troubles == ()
+    record_of(home).unlink()
+    (trouble,) = check_store(home).troubles
+    assert (trouble.kind, "policy_missing" in trouble.message) == ("policy", True)
+    assert code_of(lambda: remove_entry(home, "tiny")) == "policy_missing"
+    models = Catalog(home.database, home.receipt_public_key.read_bytes())
+    assert set(models.entries()) == {"tiny"}
