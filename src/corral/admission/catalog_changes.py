@@ -11,6 +11,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.sqlite import insert
 
 from corral.admission.catalog import CatalogEntry, entry_of
+from corral.admission.journal import How, note_receipt, note_removal
 from corral.admission.lock import store_lock
 from corral.admission.policy.standing import read_standing
 from corral.admission.receipt import Receipt
@@ -37,7 +38,7 @@ def add_entry(home: Home, admitted: Admitted, receipt: Receipt, sealed: SealedBl
         _check_policy(home, receipt)
         check_name(home, ModelName(receipt.name), Digest(receipt.digest))
         store_blob(home, admitted, sealed)
-        put_row(home, receipt, admitted.receipt_text, admitted.signature)
+        put_rows(home, [(receipt, admitted.receipt_text, admitted.signature)], how="pull")
         write_trust_marks(home)
     return entry_of(receipt)
 
@@ -53,7 +54,7 @@ def readmit_entry(home: Home, receipt: Receipt, text: str, signature: bytes) -> 
         if not home.blob(Digest(receipt.digest)).is_file():
             return None
         check_name(home, ModelName(receipt.name), Digest(receipt.digest))
-        put_row(home, receipt, text, signature)
+        put_rows(home, [(receipt, text, signature)], how="store")
         write_trust_marks(home)
     return entry_of(receipt)
 
@@ -68,15 +69,14 @@ def _check_policy(home: Home, receipt: Receipt) -> None:
         )
 
 
-def put_row(home: Home, receipt: Receipt, text: str, signature: bytes) -> None:
-    """Write the row of a receipt whose blob is in the store; see `put_rows`."""
-    put_rows(home, [(receipt, text, signature)])
-
-
-def put_rows(home: Home, signed: Sequence[tuple[Receipt, str, bytes]]) -> None:
-    """Write the rows of receipts, all or none.
+def put_rows(home: Home, signed: Sequence[tuple[Receipt, str, bytes]], *, how: How) -> None:
+    """Write the rows of receipts, all or none; the journal before them.
 
     The caller holds `store_lock` and writes the trust marks next.
+
+    Raises:
+        CorralError: codes `journal_not_written`, `receipt_key_unreadable`,
+            `database_unavailable`.
     """
     with writing(open_database(home.database)) as connection:
         for receipt, text, signature in signed:
@@ -91,6 +91,8 @@ def put_rows(home: Home, signed: Sequence[tuple[Receipt, str, bytes]]) -> None:
             }
             statement = insert(models).values(name=receipt.name, **row)
             connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=row))
+        for receipt, text, _ in signed:
+            note_receipt(home, receipt, text, how)
 
 
 def check_name(home: Home, name: ModelName, digest: Digest) -> None:
@@ -115,7 +117,8 @@ def remove_entry(home: Home, name: str) -> None:
     """Remove a model; its blob goes too unless another name uses it.
 
     Raises:
-        CorralError: code `no_such_model`; those of `read_standing`, before anything is changed.
+        CorralError: codes `no_such_model`, `database_unavailable`; those of `read_standing`,
+            before anything is changed.
     """
     with store_lock(home):
         read_standing(home)  # what is left is marked by it
@@ -132,6 +135,7 @@ def remove_entry(home: Home, name: str) -> None:
             left = connection.execute(
                 select(func.count()).select_from(models).where(models.c.digest == digest)
             ).scalar_one()
+            note_removal(home, name, digest, "rm")
         if not left:
             remove_blob(home, Digest(digest))
         write_trust_marks(home)

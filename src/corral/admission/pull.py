@@ -31,6 +31,7 @@ from corral.admission.expectation import Expectation
 from corral.admission.fetch.client import fetch_source
 from corral.admission.fetch.wire import MODEL, PART
 from corral.admission.growing_copy import GrowingCopy
+from corral.admission.journal import Attempt, refusals_noted
 from corral.admission.lock import pull_lock
 from corral.admission.manifest_proof import KeptManifest, read_manifest
 from corral.admission.policy.standing import Standing, read_standing
@@ -97,7 +98,10 @@ def pull_model(
         CorralError: the code says which stage refused.
     """
     place, model, expect = prepare_pull(source, name, expect)
-    with pull_lock(home, lambda: progress("wait", 0, 0)):
+    with (
+        pull_lock(home, lambda: progress("wait", 0, 0)),
+        refusals_noted(home, str(place), model) as attempt,
+    ):
         sweep_locked(home)
         # 0 signature
         signed, file_name = None, ""
@@ -126,6 +130,7 @@ def pull_model(
             file_name,
             known_bad,
             standing,
+            attempt,
         )
         return pull.run()
 
@@ -161,12 +166,14 @@ class _Pull:
     file_name: str
     known_bad: Advisories
     standing: Standing
+    attempt: Attempt
 
     def run(self) -> CatalogEntry:
         resumable = False
         blob: SealedBlob | None = None
         try:
             fetched, fetched_at, blob, manifest = self._bring()
+            self.attempt.sha256 = blob.digest
             if manifest is not None:
                 manifest.check_names(blob.digest)
             return self._admit(fetched, fetched_at, blob)

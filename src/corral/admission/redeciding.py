@@ -104,7 +104,9 @@ def redecide(
         if not dry_run:
             # 5
             key = load_receipt_key(home)
-            put_rows(home, [(one.after, *sign_receipt(one.after, key)) for one in found])
+            put_rows(
+                home, [(one.after, *sign_receipt(one.after, key)) for one in found], how="admit"
+            )
             # 6
             write_trust_marks(home)
     return Outcome(chosen, installed, found, tuple(sorted(unverified)))

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 from sqlalchemy import delete
 
+from corral.admission.journal import note_removal
 from corral.admission.lock import store_lock
 from corral.core.home import Home
 from corral.core.ids import Digest
@@ -63,6 +64,7 @@ def set_aside(home: Home, digest: Digest, facts: os.stat_result) -> Path | None:
                 kept = {"receipt": text, "signature": base64.b64encode(signature).decode()}
                 receipt = place.with_name(f"{place.name}.{name.replace('/', '_')}.json")
                 write_atomically(receipt, msgspec.json.encode(kept), mode=0o400)
+                note_removal(home, name, digest, "fsck")
         blob.rename(place)
         place.chmod(0o400)
         sync_folder(home.blobs)

@@ -16,6 +16,7 @@ import typer
 from corral.cli import (
     admit,
     advisory,
+    audit,
     config,
     doctor,
     explain,
@@ -69,6 +70,7 @@ app.command("stop")(stop.stop)
 app.command("release")(release.release)
 app.command("reload")(reload.reload)
 app.command("logs")(logs.logs)
+app.add_typer(audit.app, name="audit")
 app.add_typer(key.app, name="key")
 app.add_typer(tenant.app, name="tenant")
 app.add_typer(grant.app, name="grant")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from corral.admission.catalog import Catalog, entry_of
-from corral.admission.catalog_changes import put_row
+from corral.admission.catalog_changes import put_rows
 from corral.admission.receipt import Receipt, sign_receipt, verify_receipt
 from corral.core.errors import CorralError
 from corral.core.home import Home
@@ -20,7 +20,7 @@ def receipt(name: str = "m") -> Receipt:
 
 def admit(home: Home, name: str = "m") -> None:
     made = receipt(name)
-    put_row(home, made, *sign_receipt(made, load_receipt_key(home)))
+    put_rows(home, [(made, *sign_receipt(made, load_receipt_key(home)))], how="pull")
 
 
 def catalog(home: Home) -> Catalog:

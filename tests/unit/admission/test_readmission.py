@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from corral.admission.catalog import Catalog
-from corral.admission.catalog_changes import put_row
+from corral.admission.catalog_changes import put_rows
 from corral.admission.expectation import Expectation
 from corral.admission.progress import no_progress
 from corral.admission.readmission import readmit
@@ -107,7 +107,7 @@ def test_after_an_upgrade_the_model_goes_the_whole_way(
     home: Home, pull: Pull, model_file: Path, trial: Trial, field: str
 ) -> None:
     old = msgspec.structs.replace(pull(model_file).receipt, **{field: "older 1"})
-    put_row(home, old, *sign_receipt(old, load_receipt_key(home)))
+    put_rows(home, [(old, *sign_receipt(old, load_receipt_key(home)))], how="pull")
     again = pull(model_file, expect=KNOWN).receipt
     assert trial.loads == 2
     assert not again.readmitted_from_store

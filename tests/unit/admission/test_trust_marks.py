@@ -7,7 +7,7 @@ import stat
 
 import pytest
 
-from corral.admission.catalog_changes import put_row, remove_entry
+from corral.admission.catalog_changes import put_rows, remove_entry
 from corral.admission.quarantine import sweep_quarantine
 from corral.admission.receipt import sign_receipt
 from corral.admission.trust_level import Trust
@@ -19,7 +19,7 @@ from tests.support.admitted_row import make_receipt
 
 def admit(home: Home, name: str, trust: Trust, digest: str = "a" * 64) -> None:
     made = make_receipt(name=name, trust=trust, digest=digest, decided_at=1 << 33)
-    put_row(home, made, *sign_receipt(made, load_receipt_key(home)))
+    put_rows(home, [(made, *sign_receipt(made, load_receipt_key(home)))], how="pull")
 
 
 def marks(home: Home) -> dict[str, str]:

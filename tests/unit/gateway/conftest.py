@@ -18,7 +18,7 @@ import openai
 import pytest
 import uvloop
 
-from corral.admission.catalog_changes import put_row
+from corral.admission.catalog_changes import put_rows
 from corral.admission.receipt import sign_receipt
 from corral.core.config import Config, override_config
 from corral.core.home import Home
@@ -95,7 +95,7 @@ def admit(home: Home, name: str, *, digest: str, template: bool = True, **change
         admitted_at=1_700_000_000, **changes,
     )  # fmt: skip
     text, signature = sign_receipt(receipt, load_receipt_key(home))
-    put_row(home, receipt, text, signature)
+    put_rows(home, [(receipt, text, signature)], how="pull")
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ Trust: operator side; no I/O. Input: trusted words only; nothing of a bundle get
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal, get_args
 
 from corral.core.errors import CorralError
 
@@ -13,6 +13,7 @@ SignatureCode = Literal[
     "signature_malformed", "signature_unsupported", "signature_invalid", "signature_mismatch",
     "signature_name", "signature_missing", "signer_mismatch", "signer_expired",
 ]  # fmt: skip
+SIGNATURE_CODES: Final[tuple[str, ...]] = get_args(SignatureCode)
 
 _REMEDIES: dict[str, str] = {
     "signature_malformed": "get the bundle again from whoever signed the model",
