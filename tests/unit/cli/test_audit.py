@@ -18,10 +18,7 @@ def test_a_list(corral: Corral, home: Home) -> None:
     ))  # fmt: skip
     shown = corral("audit", "list", *place)
     assert (shown.code, "\x1b[31m" in shown.out) == (0, False)
-    words = " ".join(shown.out.split())
-    assert "refused" in words
-    assert "scan_rejected" in words
-    assert "from its receipt" in words
+    assert "admit" in shown.out
     first, second = corral("audit", "list", "--json", *place).document
     assert (first["name"], first["time"]) == ("old", "2023-11-14T22:14:20Z")
     assert (second["what"], second["code"]) == ("refused", "scan_rejected")
