@@ -24,6 +24,7 @@ class Page:
         ranges: whether a part is given to who asks for it.
         part: called with first byte and headers of each range that is given: may change them, or
             return a status that is answered instead.
+        then: what is answered from the second request on.
         requires: value of `Authorization` without which the answer is 401, with `challenge`.
     """
 
@@ -34,6 +35,7 @@ class Page:
     chunked: bool = False
     ranges: bool = True
     part: Callable[[int, dict[str, str]], int | None] | None = None
+    then: Page | None = None
     requires: str = ""
     challenge: str = ""
 
@@ -71,6 +73,8 @@ def download_server() -> Iterator[DownloadServer]:
             headers = {key.lower(): value for key, value in self.headers.items()}
             server.requests.append((self.path, headers))
             page = server.pages.get(self.path, Page(status=404))
+            if page.then is not None:
+                server.pages[self.path] = page.then
             body, status, extra = page.body, page.status, dict(page.headers)
             if page.requires and headers.get("authorization") != page.requires:
                 body, status, extra = b"{}", 401, {"WWW-Authenticate": page.challenge}

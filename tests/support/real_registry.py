@@ -34,25 +34,27 @@ class RealRegistry:
 
     def push(self, repository: str, image: Image, tag: str = "v1") -> str:
         """Push an artifact with the distribution API; return the manifest's digest."""
-        context = ssl.create_default_context(cafile=str(self.ca))
-        connection = http.client.HTTPSConnection(self.host, context=context)
-
-        def call(method: str, path: str, body: bytes, kind: str) -> http.client.HTTPResponse:
-            connection.request(method, path, body, {"Content-Type": kind})
-            answer = connection.getresponse()
-            answer.read()
-            assert answer.status in {201, 202}, (path, answer.status)
-            return answer
-
         for body in (b"{}", *(body for _, _, body in image.layers)):
             kind = "application/octet-stream"
-            start = call("POST", f"/v2/{repository}/blobs/uploads/", b"", kind)
+            start = self._call("POST", f"/v2/{repository}/blobs/uploads/", b"", kind)
             place = start.headers["Location"].split(self.host, 1)[-1]
-            call("PUT", f"{place}&digest=sha256:{sha256(body)}", body, kind)
-        path = f"/v2/{repository}/manifests/{tag}"
-        answer = call("PUT", path, image.manifest(), image.media_type)
-        connection.close()
+            self._call("PUT", f"{place}&digest=sha256:{sha256(body)}", body, kind)
+        return self.put_manifest(repository, tag, image.manifest(), image.media_type)
+
+    def put_manifest(self, repository: str, tag: str, raw: bytes, media_type: str) -> str:
+        """Put a manifest or an index whose parts are there; return its digest."""
+        answer = self._call("PUT", f"/v2/{repository}/manifests/{tag}", raw, media_type)
         return answer.headers["Docker-Content-Digest"].removeprefix("sha256:")
+
+    def _call(self, method: str, path: str, body: bytes, kind: str) -> http.client.HTTPResponse:
+        context = ssl.create_default_context(cafile=str(self.ca))
+        connection = http.client.HTTPSConnection(self.host, context=context)
+        connection.request(method, path, body, {"Content-Type": kind})
+        answer = connection.getresponse()
+        answer.read()
+        connection.close()
+        assert answer.status in {201, 202}, (path, answer.status)
+        return answer
 
 
 @contextmanager

@@ -36,6 +36,7 @@ from corral.admission.sealing import (
     too_large,
 )
 from corral.admission.signature_fetch import SignatureFetch
+from corral.admission.signing.cosign import SignedManifest
 from corral.admission.signing.demand import SignatureDemand, verify_demand
 from corral.admission.signing.signer import Signer
 from corral.admission.source import LocalSource, RemoteSource, source_folder
@@ -151,7 +152,7 @@ def plan_pull(
     # 3
     digest = file.sha256 or expect.sha256
     earlier = stored_admission(home, digest) if digest else None
-    fetches = earlier is None or not can_readmit(expect)
+    fetches = earlier is None or not can_readmit(expect) or isinstance(signed, SignedManifest)
     needed_bytes = None if file.size_bytes is None else _needed(file) if fetches else 0
     disk = os.statvfs(home.quarantine)
     free_bytes = disk.f_bavail * disk.f_frsize

@@ -43,6 +43,7 @@ from corral.admission.registry_source import RegistrySource
 from corral.admission.scan.runner import Part, scan_sealed
 from corral.admission.sealing import SealedBlob, open_fetched_file, open_local_file, seal_copy
 from corral.admission.signature_fetch import SignatureFetch
+from corral.admission.signing.cosign import SignedManifest
 from corral.admission.signing.demand import SignatureDemand, verify_demand
 from corral.admission.signing.verification import SignedModel
 from corral.admission.source import (
@@ -110,7 +111,8 @@ def pull_model(
             signed = verify_demand(demand, place, config, home.root, fetch)
             file_name = demand.file_name(place)
         known_bad = load_advisories(home)
-        known = readmit(
+        # Whether a signed manifest names the file, only the registry says.
+        known = None if isinstance(signed, SignedManifest) else readmit(
             home, place, model, expect, max_bytes=config.fetch.max_bytes, progress=progress,
             signed=signed, file_name=file_name, known_bad=known_bad,
         )  # fmt: skip
@@ -162,7 +164,7 @@ class _Pull:
     trial: TrialLoader
     expect: Expectation
     progress: Progress
-    signed: SignedModel | None
+    signed: SignedModel | SignedManifest | None
     file_name: str
     known_bad: Advisories
     standing: Standing

@@ -144,9 +144,14 @@ def shown_url(url: str) -> str:
     return parts._replace(netloc=host, query=query, fragment="").geturl()
 
 
-def source_folder(source: RemoteSource) -> str:
-    """Return the quarantine folder of a source: stable, so that an interrupted pull resumes."""
-    return "fetch-" + hashlib.sha256(exact_text(source).encode()).hexdigest()[:32]
+def source_folder(source: RemoteSource, purpose: str = "") -> str:
+    """Return the quarantine folder of a source: stable, so that an interrupted pull resumes.
+
+    Args:
+        source: what is fetched.
+        purpose: what it is fetched for, if not for the model; no source begins with it.
+    """
+    return "fetch-" + hashlib.sha256((purpose + exact_text(source)).encode()).hexdigest()[:32]
 
 
 def default_name(source: Source) -> ModelName:

@@ -27,6 +27,7 @@ from corral.admission.policy.document import Policy
 from corral.admission.policy.subject import Subject, counted
 from corral.admission.policy.verdict import Decision
 from corral.admission.report import Facts, Finding, Report
+from corral.admission.signing.cosign import SignedManifest
 from corral.admission.signing.signer import Signer
 from corral.admission.signing.verification import SignedModel
 from corral.admission.template.choice import ServedTemplate, choose_template
@@ -109,7 +110,7 @@ class Quarantined(_Sealed):
         self,
         expect: Expectation,
         known_bad: Advisories,
-        signed: SignedModel | None = None,
+        signed: SignedModel | SignedManifest | None = None,
         file_name: str = "",
     ) -> Verified | Denied:
         """Step 3: compare with what the operator expects; nothing need be expected.
@@ -119,7 +120,8 @@ class Quarantined(_Sealed):
         Args:
             expect: digests that were demanded.
             known_bad: advisories in force.
-            signed: proof of the demanded signature; it must cover this digest.
+            signed: proof of the demanded signature; it must cover this digest, or the manifest
+                that names it.
             file_name: name that the signature must bear; empty if the source has none.
         """
         bad = known_bad.about(
@@ -140,7 +142,8 @@ class Quarantined(_Sealed):
         manifest = self.fetched.provenance.manifest_sha256
         if expect.manifest_sha256 is not None and expect.manifest_sha256 != manifest:
             return Denied("hash_mismatch", "the manifest has another sha256 than the expected one")
-        refusal = signed.refusal(self.digest, file_name) if signed else None
+        covered = Digest(manifest) if isinstance(signed, SignedManifest) else self.digest
+        refusal = signed.refusal(covered, file_name) if signed else None
         if refusal is not None:
             return Denied(refusal.code, refusal.message, refusal.remedy)
         return Verified(

@@ -8,18 +8,21 @@ from pathlib import Path
 import pytest
 
 from corral.admission.expectation import Expectation
-from corral.admission.fetch.client import fetch_source
-from corral.admission.fetch.wire import MODEL, Arrived
+from corral.admission.fetch.client import fetch_folder, fetch_source
+from corral.admission.fetch.wire import MODEL, Arrived, Wanted
 from corral.admission.manifest_proof import read_manifest
 from corral.admission.progress import no_progress
+from corral.admission.signing.attached import verify_attached
 from corral.admission.source import RemoteSource, parse_source, source_folder
 from corral.core.config import Fetch
 from corral.core.errors import CorralError
 from corral.core.home import Home
+from tests.support.cosign import simple_image, simple_payload
 from tests.support.download_server import Page, download_server
 from tests.support.measured_launcher import StartedLauncher
 from tests.support.real_registry import started_registry
 from tests.support.registry import ollama, oras, publish, sha256
+from tests.support.signatures import NOW, new_key, trusted_key
 
 BODY = bytes(range(256)) * 40_000
 SHA = sha256(BODY)
@@ -35,12 +38,15 @@ def fetching(
     needs_runtime(request.param)
     client = launch({"sandbox.runtime": request.param}).client
 
-    def fetch(source: RemoteSource, ca: Path, *hosts: str, private: bool = True) -> Arrived:
+    def fetch(
+        source: RemoteSource, ca: Path, *hosts: str, private: bool = True, wanted: Wanted = "model"
+    ) -> Arrived:
         monkeypatch.setenv("SSL_CERT_FILE", str(ca))
         config = Fetch(hosts=hosts, private_hosts=hosts if private else ())
         return fetch_source(
-            source, config=config, expect=Expectation(), launcher=client, progress=no_progress
-        )
+            source, config=config, expect=Expectation(), launcher=client, progress=no_progress,
+            wanted=wanted,
+        )  # fmt: skip
 
     return fetch
 
@@ -51,7 +57,10 @@ def remote(text: str) -> RemoteSource:
     return source
 
 
-def test_an_artifact_of_a_real_registry(fetching: Fetching, job_home: Home, tmp_path: Path) -> None:
+def test_an_artifact_of_a_real_registry_and_its_signature(
+    fetching: Fetching, job_home: Home, tmp_path: Path
+) -> None:
+    key = new_key()
     with started_registry(tmp_path) as registry:
         manifest = registry.push("lab/tiny", oras("tiny.gguf", BODY))
         for text in (f"{registry.host}/lab/tiny:v1", f"{registry.host}/lab/tiny@sha256:{manifest}"):
@@ -60,6 +69,12 @@ def test_an_artifact_of_a_real_registry(fetching: Fetching, job_home: Home, tmp_
             folder = job_home.quarantine / source_folder(source)
             assert (folder / MODEL).read_bytes() == BODY
             assert read_manifest(folder).digest == manifest
+        payload = simple_payload(manifest, f"{registry.host}/lab/tiny:v1")
+        registry.push("lab/tiny", simple_image((payload, key)), f"sha256-{manifest}.sig")
+        fetching(source, registry.ca, registry.host, wanted="signatures")
+        found = job_home.quarantine / fetch_folder(source, "signatures") / MODEL
+        signed = verify_attached(found.read_bytes(), trusted_key(key), NOW, None)
+        assert (signed.manifest, signed.signer.name) == (manifest, "alice")
 
 
 def test_a_large_file_over_several_connections(

@@ -14,7 +14,7 @@ from typing import Final
 from corral.admission.fetch.download import linked_sha256
 from corral.admission.fetch.hub import hub_url
 from corral.admission.fetch.pypi import find_wheel
-from corral.admission.fetch.registry import blob_url, resolve_layer
+from corral.admission.fetch.registry import Registry, resolve_layer
 from corral.admission.fetch.web import Answer, Web, check_status
 from corral.admission.fetch.wire import MANIFEST, FetchRequest, Told
 from corral.admission.registry_source import RegistrySource
@@ -48,7 +48,8 @@ def ask(web: Web, request: FetchRequest, folder: Path) -> Told:
             return _of_file(web, url)
         case RegistrySource() as source:
             layer = resolve_layer(web, source, folder / MANIFEST)
-            return Told(layer.size_bytes, layer.digest, shown_url(blob_url(source, layer)))
+            url = Registry(web, source).blob_url(layer.digest)
+            return Told(layer.size_bytes, layer.digest, shown_url(url))
         case _:
             raise CorralError("fetch_failed", "a local file is not for the fetch job")
 

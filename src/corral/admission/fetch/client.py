@@ -22,6 +22,7 @@ from corral.admission.fetch.wire import (
     Moved,
     Refused,
     Told,
+    Wanted,
     encode,
     parse_from_job,
 )
@@ -82,6 +83,11 @@ def fetch_request(source: RemoteSource, config: Fetch, expect: Expectation) -> F
     )
 
 
+def fetch_folder(source: RemoteSource, wanted: Wanted = "model") -> str:
+    """Return the quarantine folder of one thing that is fetched of a source."""
+    return source_folder(source, "" if wanted == "model" else f"{wanted} of ")
+
+
 def fetch_source(
     source: RemoteSource,
     *,
@@ -91,8 +97,9 @@ def fetch_source(
     progress: Progress,
     ready: Callable[[int], None] | None = None,
     copied: bool = True,
+    wanted: Wanted = "model",
 ) -> Arrived:
-    """Fetch into `HOME/quarantine/<source_folder>/model`.
+    """Fetch into `HOME/quarantine/<fetch_folder>/model`.
 
     Args:
         source: what to fetch.
@@ -102,13 +109,14 @@ def fetch_source(
         progress: called on the way.
         ready: called with how many bytes of `model.part` are final from its start, as the job says.
         copied: whether the file system needs blocks for a private copy of the file.
+        wanted: the model, or the signatures that its registry keeps.
 
     Raises:
         CorralError: a code of `wire.CODES` or `fetch_request`, or the launcher's refusal.
     """
     plain = fetch_request(source, config, expect)
-    request = msgspec.structs.replace(plain, copied=copied)
-    result = _run(source_folder(source), request, launcher, progress, ready)
+    request = msgspec.structs.replace(plain, copied=copied, wanted=wanted)
+    result = _run(fetch_folder(source, wanted), request, launcher, progress, ready)
     if isinstance(result, Told):
         raise _broke_protocol()
     # The job leaves the query out as well, but the job is hostile.

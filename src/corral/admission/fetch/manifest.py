@@ -93,7 +93,7 @@ def find_model_layer(raw: bytes, headers: Mapping[str, str], source: RegistrySou
     Raises:
         CorralError: codes `hash_mismatch`, `bad_manifest`, `member_not_found`, `member_ambiguous`.
     """
-    digest = _check_digest(raw, headers, source)
+    digest = check_manifest_digest(raw, headers, source)
     document = _parse(raw, headers.get("content-type", "").partition(";")[0].strip().lower())
     described = [(layer, _digest_of(layer)) for layer in (document.config, *document.layers)]
     candidates = [pair for pair in described[1:] if _is_model(pair[0], source)]
@@ -116,7 +116,12 @@ def find_model_layer(raw: bytes, headers: Mapping[str, str], source: RegistrySou
     return ModelLayer(digest, found, model.size, others)
 
 
-def _check_digest(raw: bytes, headers: Mapping[str, str], source: RegistrySource) -> Digest:
+def check_manifest_digest(raw: bytes, headers: Mapping[str, str], source: RegistrySource) -> Digest:
+    """Return the digest of the manifest that a source names.
+
+    Raises:
+        CorralError: code `hash_mismatch`: not the pinned one, or not what the registry says.
+    """
     digest = Digest(hashlib.sha256(raw).hexdigest())
     if source.manifest and source.manifest != digest:
         raise CorralError(

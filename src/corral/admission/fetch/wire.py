@@ -7,7 +7,7 @@ of a closed set, and its texts are bounded and printable or the line is refused.
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -31,6 +31,7 @@ CODES: Final = frozenset({
 })  # fmt: skip
 """Every code that a fetch job may report."""
 
+Wanted = Literal["model", "signatures"]
 _Hex = Annotated[str, Meta(pattern=r"\A(?:[0-9a-f]{64})?\Z")]
 _Text = Annotated[str, Meta(max_length=400)]
 _Bytes = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
@@ -50,6 +51,7 @@ class FetchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         only_ask: say what is there, and fetch nothing but what says it.
         limit_rate: most bytes per second; 0 for no limit.
         copied: whether our private copy of the file needs blocks of its own.
+        wanted: the model, or what its registry keeps of signatures (`admission.signature_set`).
     """
 
     source: str
@@ -65,6 +67,7 @@ class FetchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     only_ask: bool = False
     limit_rate: int = 0
     copied: bool = True
+    wanted: Wanted = "model"
 
 
 class Moved(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="ev", tag="moved"):

@@ -1,7 +1,7 @@
 """What `corral pull --signed-by` demands, and the signature file that must show it.
 
-Trust: operator side. Input: the operator's options; signature files of anybody's, beside a local
-file or fetched in the same jail as the model. They are verified before the model is fetched.
+Trust: operator side. Input: the operator's options; signatures of anybody's, beside a local file or
+fetched in the same jail as the model. They are verified before the model is fetched.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from corral.admission.registry_source import RegistrySource
+from corral.admission.signing.attached import verify_attached
+from corral.admission.signing.cosign import SignedManifest
 from corral.admission.signing.detached import find_detached, read_detached
 from corral.admission.signing.refusal import refused
 from corral.admission.signing.trust_root import find_signer
@@ -27,7 +30,7 @@ from corral.admission.source import (
 from corral.core.config import Config
 
 FetchSmall = Callable[[Sequence[RemoteSource]], bytes]
-"""Fetches the first of several files that is there."""
+"""Fetches the first of several files that is there, or a registry's set of signatures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +49,29 @@ class SignatureDemand:
 
     def file_name(self, source: Source) -> str:
         """Return the name that the signature must bear; empty if the source has none."""
+        if isinstance(source, RegistrySource) and source.kind == "oci" and not self.signature:
+            return self.signed_name or f"{source.host}/{source.repository}"
         return self.signed_name or _last_part(source)
 
 
 def verify_demand(
     demand: SignatureDemand, source: Source, config: Config, base: Path, fetch: FetchSmall
-) -> SignedModel:
+) -> SignedModel | SignedManifest:
     """Return the proof that the demanded signer signed something; not yet that it is this model.
 
+    An artifact of an OCI registry is asked for cosign's signatures of its manifest.
+
     Raises:
-        CorralError: `unknown_signer`; codes of `verify_signature`, `read_detached` and `fetch`.
+        CorralError: `unknown_signer`; codes of `verify_signature`, `verify_attached`,
+            `read_detached` and `fetch`.
     """
     trusted = find_signer(config, demand.signed_by, base)
     if demand.signature is not None:
         raw = read_detached(demand.signature)
     elif isinstance(source, LocalSource):
         raw = read_detached(find_detached(source.path))
+    elif isinstance(source, RegistrySource) and source.kind == "oci":
+        return verify_attached(fetch((source,)), trusted, datetime.now(UTC), source.manifest)
     else:
         raw = fetch(_beside(source))
     return verify_signature(raw, trusted, datetime.now(UTC))
