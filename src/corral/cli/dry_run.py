@@ -17,8 +17,8 @@ import typer
 from corral.admission.expectation import Expectation
 from corral.admission.plan import PlannedFile, PullPlan, plan_pull
 from corral.admission.signing.demand import SignatureDemand
+from corral.cli.first_policy import install_first_policy
 from corral.cli.job_unsafe import job_launcher
-from corral.cli.new_home import prepared
 from corral.cli.progress import shown_progress
 from corral.cli.terminal import print_error, print_facts, print_json, print_note, size_text
 from corral.core.config import Config
@@ -82,7 +82,7 @@ def _installation(home: Home) -> Iterator[Home]:
         place.root.mkdir()
         if home.config_file.is_file():
             shutil.copyfile(home.config_file, place.config_file)
-        prepared(place, prepare_home)
+        prepare_home(place, on_new=install_first_policy)
         yield place
 
 

@@ -29,10 +29,10 @@ def policed_settings(home: Home, settings: Mapping[str, object]) -> dict[str, ob
         ConfigError: the file or an option is not usable.
         CorralError: those of `read_standing`.
     """
-    if not home.receipt_key.exists():
-        return dict(settings)
-    from corral.admission.policy.standing import read_standing
+    from corral.admission.policy.standing import policy_folder, read_standing
 
+    if not (home.database.exists() or (policy_folder(home) / "standing.json").exists()):
+        return dict(settings)
     policy = read_standing(home).policy
     return raised_settings(effective_config(home, dict(settings)), settings, policy.levels)
 

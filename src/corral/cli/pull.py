@@ -108,8 +108,8 @@ def pull(
     from corral.admission.pull import pull_model
     from corral.admission.rate import parse_rate
     from corral.admission.signing.demand import SignatureDemand
+    from corral.cli.first_policy import install_first_policy
     from corral.cli.job_unsafe import job_launcher
-    from corral.cli.new_home import prepared
     from corral.cli.policed import policed_settings
     from corral.cli.scope_unsafe import settle_scope
     from corral.engine.trial import EngineTrial
@@ -133,7 +133,7 @@ def pull(
             demand=demand, as_json=as_json,
         )  # fmt: skip
         return
-    prepared(place, prepare_home)
+    prepare_home(place, on_new=install_first_policy)
     settings = policed_settings(place, settings)
     config = effective_config(place, settings)
     with job_launcher(place, settings) as launcher, shown_progress() as progress:

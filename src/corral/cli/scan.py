@@ -163,15 +163,15 @@ def _scan(
 ) -> ScannedFiles:
     from corral.admission.scan.runner import scan_files
     from corral.admission.scan.siblings import with_siblings
+    from corral.cli.first_policy import install_first_policy
     from corral.cli.job_unsafe import job_launcher
-    from corral.cli.new_home import prepared
     from corral.cli.policed import policed_settings
     from corral.cli.scope_unsafe import settle_scope
     from corral.tenancy.setup import prepare_home
 
     config = effective_config(home, settings)
     settle_scope(config)
-    prepared(home, prepare_home)
+    prepare_home(home, on_new=install_first_policy)
     paths = [_file_of(target, home) for target in targets]
     role, name = companion
     model = _file_of(name, home) if name else None

@@ -81,8 +81,8 @@ def selftest(
 
 
 def _run(home: Home, settings: dict[str, object], *, full: bool) -> list[Line]:
+    from corral.cli.first_policy import install_first_policy
     from corral.cli.job_unsafe import selftest_launcher
-    from corral.cli.new_home import prepared
     from corral.cli.progress import shown_status
     from corral.selftest.run import run_matrix
     from corral.selftest.targets_unsafe import made_targets
@@ -90,7 +90,7 @@ def _run(home: Home, settings: dict[str, object], *, full: bool) -> list[Line]:
     from corral.tenancy.setup import prepare_home
 
     config = effective_config(home, settings)
-    prepared(home, prepare_home)
+    prepare_home(home, on_new=install_first_policy)
     runtimes = _runtimes(config.sandbox.tier, config.sandbox.runtime, full=full)
 
     def launch(name: str) -> AbstractContextManager[LauncherClient]:

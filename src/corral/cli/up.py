@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from corral.cli.new_home import prepared
+from corral.cli.first_policy import install_first_policy
 from corral.cli.options import (
     DegradedOption,
     HomeOption,
@@ -135,7 +135,7 @@ def prepare(home: Home, config: Config, first_keys: Path | None = None) -> First
     if config.tls.cert_file:
         load_or_check_operator_certificate(config.tls.cert_file, config.tls.key_file)
     deliver = partial(_write_first_keys, first_keys) if first_keys else None
-    made = prepared(home, partial(initialise, deliver=deliver))
+    made = initialise(home, deliver, on_new=install_first_policy)
     first = None if first_keys else made
     with shown_if_it_fails(first):
         check_exposure(home, config)

@@ -8,6 +8,8 @@ The steps, in this order; each does nothing when it is done already, so an inter
 completed by the next:
  1 folders with their modes   2 pepper   3 receipt key pair   4 CA and server certificate
  5 database and schema        6 first tenants, grants and keys, in one transaction
+A folder is new until step 5 is done; what the caller wants in a new one is done just before that,
+under the same lock.
 The keys come last: they are either shown to the caller or do not exist (only a crash between that
 commit and the showing loses them; `corral key create` makes others). A caller that delivers them
 itself does so before the commit: keys that could not be delivered are never made.
@@ -40,12 +42,18 @@ _PASSABLE: Final = 0o711
 _PRIVATE: Final = 0o700
 
 
-def initialise(home: Home, deliver: Callable[[FirstKeys], None] | None = None) -> FirstKeys | None:
+def initialise(
+    home: Home,
+    deliver: Callable[[FirstKeys], None] | None = None,
+    *,
+    on_new: Callable[[Home], None] | None = None,
+) -> FirstKeys | None:
     """Make or complete the state folder; safe to call at every start and from two processes.
 
     Args:
         home: the folder need not exist.
         deliver: gets the first keys before they are valid; if it raises, there are none.
+        on_new: called in a folder that is new, with folders, secrets and certificates in it.
 
     Returns:
         The first keys if this run made them, else None.
@@ -54,7 +62,7 @@ def initialise(home: Home, deliver: Callable[[FirstKeys], None] | None = None) -
         CorralError: codes `home_unusable`, `home_not_empty`, `home_unsafe`, `pepper_missing`,
             `bad_pepper`, `receipt_key_missing`, and those of `pki` and `state`.
     """
-    with _prepared(home):
+    with _prepared(home, on_new):
         if read_rows(home.database, "SELECT 1 FROM tenants WHERE name = 'default'"):
             return None
         from corral.tenancy.first_keys import make_first_keys
@@ -62,18 +70,22 @@ def initialise(home: Home, deliver: Callable[[FirstKeys], None] | None = None) -
         return make_first_keys(home.database, load_pepper(home.pepper), deliver)
 
 
-def prepare_home(home: Home) -> None:
+def prepare_home(home: Home, *, on_new: Callable[[Home], None] | None = None) -> None:
     """Do steps 1 to 5 only: enough to admit models; the first keys wait for who can show them.
+
+    Args:
+        home: as for `initialise`.
+        on_new: as for `initialise`.
 
     Raises:
         CorralError: as `initialise`.
     """
-    with _prepared(home):
+    with _prepared(home, on_new):
         return
 
 
 @contextmanager
-def _prepared(home: Home) -> Iterator[None]:
+def _prepared(home: Home, on_new: Callable[[Home], None] | None) -> Iterator[None]:
     _make_root(home)
     with setup_lock(home):
         _make_folders(home)
@@ -86,6 +98,8 @@ def _prepared(home: Home) -> Iterator[None]:
         if not home.server_cert.exists():
             ensure_server_certificate(home, ())
         if not old:
+            if on_new is not None:
+                on_new(home)
             _ensure_schema(home)
         yield
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from corral.cli.first_policy import install_first_policy
 from corral.cli.main import main
-from corral.cli.new_home import prepared
 from corral.core.home import Home
 from corral.tenancy.setup import initialise
 from tests.support.command_line import Corral, Outcome
@@ -30,5 +30,5 @@ def corral(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 def home(tmp_path: Path) -> Home:
     """An initialised state folder."""
     place = Home(tmp_path / "home")
-    prepared(place, initialise)
+    initialise(place, on_new=install_first_policy)
     return place

@@ -256,3 +256,21 @@ def test_only_the_public_half_missing_is_made_again(home: Home) -> None:
     home.receipt_public_key.unlink()
     initialise(home)
     assert home.receipt_public_key.read_bytes() == before
+
+
+def test_what_a_new_folder_needs_is_done_once_and_again_after_an_interruption(
+    tmp_path: Path,
+) -> None:
+    home = Home(tmp_path / "home")
+    calls: list[bool] = []
+
+    def breaks(new: Home) -> None:
+        calls.append(new.receipt_key.exists())
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare_home(home, on_new=breaks)
+    prepare_home(home, on_new=lambda new: calls.append(new.database.exists()))
+    prepare_home(home, on_new=breaks)
+    assert initialise(home, on_new=breaks) is not None
+    assert calls == [True, False]
