@@ -88,7 +88,7 @@ class _Trial:
         bos: str,
         eos: str,
     ) -> None:
-        self._name = template.name
+        self._name, self._text = template.name, template.text
         self._asked = asked_texts(template, folder)
         self._lengths = asked_lengths(template, folder)
         self._control_tokens = control_tokens
@@ -99,13 +99,15 @@ class _Trial:
 
     def run(self) -> Iterator[Finding]:
         usual: list[str] = []
+        # What the source does not name cannot change a rendering: no name is made of pieces.
+        ways = (True, False) if "enable_thinking" in self._text else (True,)
         try:
-            for self._thinking in (True, False):
+            for self._thinking in ways:
                 self._base = {}
                 yield from self._look()
                 usual += (segment for base in self._base.values() for segment in base.segments)
             # 5
-            for self._thinking in (True, False):
+            for self._thinking in ways:
                 yield from self._take_branches(tuple(usual))
         except _EndedError as ended:
             yield ended.finding

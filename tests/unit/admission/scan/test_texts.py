@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import struct
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from corral.admission.scan.cursor import Cursor, ScanRefusal
 from corral.admission.scan.texts import Texts
@@ -63,4 +65,34 @@ def test_a_string_that_is_too_long_or_not_there() -> None:
         Cursor(fd).strings(1, 100)
     with pytest.raises(ScanRefusal, match="truncated"):
         Cursor(fd).strings(9, 100)
+    os.close(fd)
+
+
+@given(
+    st.lists(st.integers(0, 40).flatmap(lambda n: st.sampled_from([b"", b"ab", b"\0" * 8]).map(
+        lambda end: b"abcdefgh" * (n // 8) + b"a" * (n % 8) + end)), max_size=30,
+    )
+)  # fmt: skip
+def test_strings_that_are_alike_are_told_apart(items: list[bytes]) -> None:
+    assert texts(items).all_differ() == (len(set(items)) == len(items))
+
+
+def test_hashes_that_are_made_the_same_change_nothing() -> None:
+    class Same(Texts):
+        def _hashes(self) -> NDArray[np.uint64]:
+            return np.zeros(len(self), np.uint64)
+
+    fd = os.memfd_create("same")
+    raw = b"".join(struct.pack("<Q", 1) + item for item in (b"a", b"b", b"a"))
+    os.write(fd, raw)
+    assert Same(*Cursor(fd).strings(2, 9)).all_differ()
+    assert not Same(*Cursor(fd).strings(3, 9)).all_differ()
+    os.close(fd)
+
+
+def test_a_length_is_looked_at_as_a_whole() -> None:
+    fd = os.memfd_create("wide")
+    os.write(fd, struct.pack("<Q", 1 << 56 | 1) + b"a" + struct.pack("<Q", 1) + b"b")
+    with pytest.raises(ScanRefusal, match="string_length"):
+        Cursor(fd).strings(2, 1 << 20)
     os.close(fd)
