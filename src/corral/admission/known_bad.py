@@ -20,5 +20,6 @@ def with_advisory(report: Report, advisory: Advisory | None) -> Report:
     """Return the report of a file with what an advisory says of it."""
     if advisory is None:
         return report
+    # It is a reject, so that whatever falls off the end changes nothing.
     findings = (known_bad_finding(advisory), *report.findings)[:FINDINGS]
     return make_report(findings, report.facts, report.scanner, report.kind, report.template)

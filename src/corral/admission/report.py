@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-SCANNER: Final = "corral-scan 4 (gguf 0.19)"
+SCANNER: Final = "corral-scan 5 (gguf 0.19)"
 """Name and version in every receipt; raise it when a rule changes."""
 REPORT_BYTES: Final = 3 << 20
 """Longest report line of a scan job."""

@@ -88,6 +88,18 @@ def rejected(code: str, message: str) -> Report:
     return make_report((Finding(code, "reject", message),), None, SCANNER)
 
 
+def bounded(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Return as many findings as a report holds: the worst, and a flag that others are left out.
+
+    Else a file could crowd out what is wrong with it by remarks that let it pass.
+    """
+    if len(findings) <= FINDINGS:
+        return tuple(findings)
+    worst = sorted(findings, key=lambda f: ("reject", "flag", "info").index(f.severity))
+    message = f"{len(findings)} findings are more than a report holds; the worst are listed"
+    return (*worst[: FINDINGS - 1], Finding("findings_cut", "flag", message))
+
+
 def _scan(first: Container, request: ScanRequest, others: Sequence[int], model: int) -> Report:
     parts: tuple[Container, ...] = (first,)
     # 2
@@ -114,7 +126,7 @@ def _scan(first: Container, request: ScanRequest, others: Sequence[int], model: 
         check_padding(part.fd, part.tensors, part.metadata_bytes)
         findings += recognise(part.fd)
     findings += check_finite([(part.fd, part.tensors) for part in parts], deep=request.deep)
-    return make_report(tuple(findings[:FINDINGS]), facts, SCANNER, kind, template)
+    return make_report(bounded(findings), facts, SCANNER, kind, template)
 
 
 def _examine_model(

@@ -59,7 +59,7 @@ def check_keys(values: Values) -> tuple[Finding, ...]:
             large = value.is_array or (value.kind == STRING and len(str(value.items[0])) > _WORD)
             message = "no engine reads this key"
             found.append(Finding("unknown_key", "flag" if large else "info", message, key[:160]))
-    return tuple(found[:_WORD])
+    return tuple(found)
 
 
 def _hides_characters(key: str, value: Value) -> bool:

@@ -147,6 +147,24 @@ def test_a_blob_in_a_key_of_its_own_is_flagged() -> None:
     assert {"unknown_key", "embedded_payload"} <= {f.code for f in report.findings}
 
 
+@pytest.mark.claim("POL-09")
+@pytest.mark.parametrize("remarks", [0, 254, 256, 1000])
+def test_remarks_do_not_crowd_out_what_is_wrong(remarks: int) -> None:
+    """Only the first 256 findings used to be reported, and the verdict follows from those."""
+    file = GgufFile()
+    for number in range(remarks):
+        file = file.with_value(f"maker.note{number}", scalar(STRING, "hi"))
+    assert scan(file.encode()).verdict == ("accept" if remarks <= 256 else "flag")
+    worse = file.with_value("maker.z", scalar(STRING, "a\u202eb"))
+    worse = worse.with_value("llama.attention.causal", scalar(BOOL, 0))
+    report = scan(worse.encode())
+    codes = {f.code for f in report.findings}
+    assert report.verdict == "flag"
+    assert {"string_hidden", "causal_attn"} <= codes
+    assert ("findings_cut" in codes) == (remarks > 253)
+    assert len(report.findings) <= 256
+
+
 def test_a_word_in_a_key_of_its_own_is_a_remark() -> None:
     report = scan(GgufFile().with_value("maker.note", scalar(STRING, "hi")).encode())
     assert report.verdict == "accept"
