@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -139,6 +139,30 @@ def cgroup_fact(account: Account, group: DelegatedGroup | None) -> dict[str, str
     told = json.loads(account.run("doctor", "--json", group=group).stdout)
     facts = told.get("facts") or told["features"]
     return next(fact for fact in facts if fact["name"] == "cgroup")
+
+
+@pytest.mark.claim("HOST-04")
+def test_gvisor_without_root(
+    account: Account, group: DelegatedGroup, needs_runtime: Callable[[str], None]
+) -> None:
+    needs_runtime("runsc")
+    server = serve(account, group, "--tier", "gvisor")
+    try:
+        assert ask(server)
+        (worker,) = [w for w in json.loads(account.run("ps", "--json").stdout)
+                     if w["kind"] == "engine"]  # fmt: skip
+        sentry = Path(f"/proc/{worker['pid']}")
+        assert os.stat(sentry).st_uid == UID
+        for kind in ("user", "net", "mnt", "ipc"):
+            assert os.readlink(sentry / "ns" / kind) != os.readlink(f"/proc/self/ns/{kind}")
+        status = dict(line.split(":\t") for line in (sentry / "status").read_text().splitlines())
+        assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+        assert any(path.name.startswith("engine-") for path in group.below())
+    finally:
+        assert server.stop(number=signal.SIGTERM) == 0
+    told = account.run("doctor", "--tier", "gvisor", "--json", group=group)
+    (fact,) = [f for f in json.loads(told.stdout)["facts"] if f["name"] == "runtime"]
+    assert fact["detail"] == "runsc (tier gvisor, its sentry with this user's own id)"
 
 
 @pytest.mark.claim("SVC-04")

@@ -24,7 +24,9 @@ def chosen(config: Config) -> Fact:
         return Fact("runtime", "absent", error.message, error.remedy, needed=True)
     by_runtime: dict[str, list[str]] = {}
     for trust, runtime in engines.items():
-        by_runtime.setdefault(f"{runtime.name} (tier {runtime.tier})", []).append(trust)
+        own_id = runtime.rootless and runtime.tier == "gvisor"
+        note = ", its sentry with this user's own id" if own_id else ""
+        by_runtime.setdefault(f"{runtime.name} (tier {runtime.tier}{note})", []).append(trust)
     if len(by_runtime) == 1:
         return Fact("runtime", "enforced", next(iter(by_runtime)), needed=True)
     told = "; ".join(f"{', '.join(trusts)}: {name}" for name, trusts in by_runtime.items())

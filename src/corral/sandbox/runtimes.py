@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from corral.core.config import TIERS, Sandbox, TierByTrust
@@ -23,6 +23,8 @@ class Runtime:
         tier: `namespaces`, `gvisor` or `vm`.
         passes_fds: hands extra descriptors into the jail (`--preserve-fds`).
         keeps_cgroup: does not manage cgroups; the launcher starts it inside the jail's own.
+        rootless: it will be started without root. `runsc` must be told: it would take another id
+            for its sentry, and cannot; then the sentry has our own, in a user namespace.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Runtime:
     tier: str
     passes_fds: bool
     keeps_cgroup: bool
+    rootless: bool = False
 
     def run_argv(self, *, state: str, bundle: str, pid_file: str, name: str, fds: int) -> list[str]:
         """Return the command that starts the jail and returns when it runs."""
@@ -47,6 +50,7 @@ class Runtime:
         if self.name == "runsc":
             # gVisor of Debian 12 (2022-12): kvm and systrap are not there, ptrace is.
             flags += ["--platform=ptrace", "--network=none", "--ignore-cgroups", "--oci-seccomp"]
+            flags += ["--rootless"] * self.rootless
         return [self.path, *flags]
 
 
@@ -107,8 +111,8 @@ def find_runtime(tier: str, wanted: str) -> Runtime:
     for name in names:
         path = shutil.which(name, path=_SEARCH)
         if path:
-            known = _KNOWN[name]
-            return Runtime(name, path, known.tier, known.passes_fds, known.keeps_cgroup)
+            # Asked before the launcher is in a user namespace, where everybody is root.
+            return replace(_KNOWN[name], path=path, rootless=os.geteuid() != 0)
     raise SandboxError(
         "runtime_missing",
         f"no OCI runtime for the sandbox tier {tier!r} was found ({', '.join(names)})",

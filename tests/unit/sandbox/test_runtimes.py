@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -37,6 +38,15 @@ def test_run_and_delete_of_crun() -> None:
     assert CRUN.delete_argv(state="/s", name="scan-1") == [
         "/usr/bin/crun", "--root", "/s", "delete", "--force", "scan-1",
     ]  # fmt: skip
+
+
+def test_runsc_is_told_that_it_has_no_root() -> None:
+    run = replace(RUNSC, rootless=True).run_argv(
+        state="/s", bundle="/b", pid_file="/b/pid", name="scan-1", fds=0
+    )
+    assert "--rootless" in run
+    assert "--rootless" not in RUNSC.delete_argv(state="/s", name="scan-1")
+    assert find_runtime("namespaces", "auto").rootless == (os.geteuid() != 0)
 
 
 def test_runsc_has_no_network_and_keeps_the_oci_filter() -> None:
