@@ -16,6 +16,7 @@ from tests.security.syscalls.verdicts import (
     named_verdicts,
     numbers,
     ranges,
+    reachable_names,
     verdict,
 )
 
@@ -29,6 +30,17 @@ INTERESTING = (0, 1, 2, 4, 10, 16, 0x5401, 0x5421, 0x5451, 0x10900, 0x3D0F00, 0x
 def test_the_page_of_each_zone_says_what_the_live_filters_say(zone, live_filters_of):
     text = page(zone, live_filters_of["crun"][zone], live_filters_of["runc"][zone])
     assert text == (FOLDER / f"{zone}.md").read_text(), "run `make verdicts` and review the diff"
+
+
+@pytest.mark.claim("SEAL-02")
+@pytest.mark.parametrize("runtime", ["crun", "runc"])
+def test_a_sealed_worker_reaches_at_most_16_calls(runtime, live_filters_of):
+    reached = {zone: reachable_names(live_filters_of[runtime][zone])
+               for zone in ("engine", "engine-sealed")}  # fmt: skip
+    sealed = sorted(reached["engine-sealed"])
+    print(f"\n{runtime}: {len(sealed)} system calls after the seal: {', '.join(sealed)}")
+    assert len(sealed) <= 16
+    assert len(reached["engine"]) > 16  # control: the same count, before the seal
 
 
 @pytest.mark.claim("SYS-02")
