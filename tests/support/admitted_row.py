@@ -12,6 +12,7 @@ from corral.admission.receipt import RECEIPT_CONTEXT, Receipt, sign_receipt
 from corral.admission.redecision import decided_anew
 from corral.core.home import Home
 from corral.pki.receipt_key import load_receipt_key
+from tests.support.memory_shapes import SMALL, SMALL_ESTIMATE
 from tests.support.policies import DECIDED, DEFAULT
 from tests.support.served_template import SERVED
 
@@ -23,7 +24,7 @@ def make_receipt(*, decided_at: int = 1_700_000_060, **changes: object) -> Recei
         final_url="", wheel_sha256="", revision="", sha256_demanded=False,
         wheel_sha256_demanded=False, scanner="corral-scan 4", findings=(), procedure="p",
         engine="xllamacpp 1", architecture="llama", quantisation="Q8_0", parameters=1000,
-        block_count=2, vocabulary_tokens=32, weights_bytes=1024, kv_bytes_per_token=512,
+        block_count=2, vocabulary_tokens=32, memory=SMALL, estimate=SMALL_ESTIMATE,
         context_train_tokens=2048, has_chat_template=True, control_tokens=("<s>",),
         template=SERVED, decision=DECIDED, fetched_at=1_700_000_000, admitted_at=1_700_000_060,
     )  # fmt: skip

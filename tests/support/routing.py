@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -19,23 +18,17 @@ from corral.engine.worker_link import Deadlines, Item, Stream
 from corral.ipc.messages import StartEngine, WorkerEnded
 from corral.tenancy.ward import Ward
 from tests.support.fake_launcher import FakeLauncher
+from tests.support.memory_shapes import Model
 from tests.support.served_template import TEXT
 
 FAST = Deadlines(load_s=1, first_chunk_s=0.6, next_chunk_s=0.6, cancel_s=0.6)
 EAGER = RestartPolicy(first_delay_s=0.05, crashes_max=3, quarantine_s=30)
 
 
-@dataclasses.dataclass
-class _Estimate:
-    weights_bytes: int = 1000
-    kv_bytes_per_token: int = 10
-    context_train_tokens: int = 2048
-
-
 def start(model: str = "m", tenant: str = "acme", config: Config | None = None) -> StartEngine:
     return engine_start(
         tenant=TenantName(tenant), model=ModelName(model),
-        digest=Digest(model.encode().hex().ljust(64, "0")), estimate=_Estimate(),
+        digest=Digest(model.encode().hex().ljust(64, "0")), receipt=Model(),
         config=config or Config(),
     )  # fmt: skip
 

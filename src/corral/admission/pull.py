@@ -257,12 +257,14 @@ class _Pull:
         replacing = self.config.admission.template == "replace"
         policy = self.standing.policy
         scanned = passed(verified.scan(report, policy, replacing=replacing))
-        # 5 trial
+        # 5 estimate
+        estimated = passed(scanned.estimate(self.config.engine))
+        # 6 trial
         self.progress("trial", 0, 0)
-        trialled = passed(scanned.trial(self.trial.load(blob.digest, scanned.template.text)))
-        # 6 decide
+        trialled = passed(estimated.trial(self.trial.load(estimated)))
+        # 7 decide
         decided = passed(trialled.decide(policy, now_s=self.standing.now_s()))
-        # 7 admit
+        # 8 admit
         self.progress("admit", 0, 0)
         receipt = make_receipt(
             decided, name=self.model, fetched_at=fetched_at, admitted_at=int(time.time())

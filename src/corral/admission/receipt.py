@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 )
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+from corral.admission.estimate import Estimate, MemoryShape
 from corral.admission.layer import LayerClaim
 from corral.admission.policy.verdict import Decision
 from corral.admission.report import Finding
@@ -30,7 +31,7 @@ from corral.core.ids import ModelName
 if TYPE_CHECKING:
     from corral.admission.trusted_model import Decided
 
-PROCEDURE: Final = "corral-admission 2"
+PROCEDURE: Final = "corral-admission 3"
 """Name of the steps that `trusted_model` enforces; raise it when they change."""
 RECEIPT_CONTEXT: Final = b"corral admission receipt v1\n"
 """Put before the signed bytes, so that the key's signatures mean nothing elsewhere."""
@@ -62,7 +63,8 @@ class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         decision: what the policy made of all this; `trust` is its level.
         licence: what the file says, unchecked; empty if nothing.
         engine: what the trial load ran, empty if it did not say.
-        weights_bytes, kv_bytes_per_token, context_train_tokens: the resource estimate.
+        memory, context_train_tokens: what decides how much memory a worker takes.
+        estimate: what one takes with the context and the parallel requests that were configured.
         control_tokens: texts that input must never contain.
         template: what the engine is given to render chats with, whatever the file has.
         fetched_at, admitted_at: Unix seconds.
@@ -98,8 +100,8 @@ class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     parameters: int
     block_count: int
     vocabulary_tokens: int
-    weights_bytes: int
-    kv_bytes_per_token: int
+    memory: MemoryShape
+    estimate: Estimate
     context_train_tokens: int
     has_chat_template: bool
     control_tokens: tuple[str, ...]
@@ -118,7 +120,7 @@ def make_receipt(
 ) -> Receipt:
     """Return the receipt of a model that has passed every stage."""
     trialled = decided.trialled
-    scanned = trialled.scanned
+    scanned = trialled.estimated.scanned
     verified = scanned.verified
     quarantined = verified.quarantined
     provenance = quarantined.fetched.provenance
@@ -149,8 +151,8 @@ def make_receipt(
         parameters=facts.parameters,
         block_count=facts.block_count,
         vocabulary_tokens=facts.vocabulary_tokens,
-        weights_bytes=facts.weights_bytes,
-        kv_bytes_per_token=facts.kv_bytes_per_token,
+        memory=facts.memory,
+        estimate=trialled.estimated.estimate,
         context_train_tokens=facts.context_train_tokens,
         has_chat_template=facts.has_chat_template,
         control_tokens=facts.control_tokens,

@@ -12,7 +12,9 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-SCANNER: Final = "corral-scan 5 (gguf 0.19)"
+from corral.admission.estimate import MemoryShape
+
+SCANNER: Final = "corral-scan 6 (gguf 0.19)"
 """Name and version in every receipt; raise it when a rule changes."""
 REPORT_BYTES: Final = 3 << 20
 """Longest report line of a scan job."""
@@ -56,7 +58,7 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the metadata says about a model, once its structure is sound.
 
     Attributes:
-        kv_bytes_per_token: 16-bit K and V of all layers for one token of context.
+        memory: what of the structure decides how much memory a worker takes.
         control_tokens: texts of the tokens of type CONTROL; input must never contain them.
         quantisation: the tensor type that most weights have.
         licence: `general.license` in lower case; empty if there is none, or none that is one word.
@@ -68,8 +70,7 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     embedding_length: Annotated[int, Meta(ge=1, le=1 << 24)]
     head_count: Annotated[int, Meta(ge=0, le=1 << 16)]
     head_count_kv: Annotated[int, Meta(ge=0, le=1 << 16)]
-    kv_bytes_per_token: Annotated[int, Meta(ge=0, le=1 << 32)]
-    weights_bytes: _Count
+    memory: MemoryShape
     parameters: _Count
     vocabulary_tokens: Annotated[int, Meta(ge=0, le=1 << 24)]
     quantisation: Annotated[str, Meta(pattern=r"\A[A-Z0-9_]{1,16}\Z")]

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from corral.core.ids import Digest
+if TYPE_CHECKING:
+    from corral.admission.trusted_model import Estimated
 
 _ENGINE: Final = "xllamacpp"
 
@@ -32,8 +33,8 @@ class TrialResult:
 class TrialLoader(Protocol):
     """Loads a quarantined blob in an engine jail."""
 
-    def load(self, digest: Digest, template: str) -> TrialResult:
-        """Load `HOME/quarantine/blobs/<digest>` with a chat template, generate one token, stop."""
+    def load(self, model: Estimated) -> TrialResult:
+        """Load `HOME/quarantine/blobs/<digest>` with its chat template, try it, stop."""
         ...
 
 

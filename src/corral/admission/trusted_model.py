@@ -6,9 +6,10 @@ Trust: operator side; pure decisions, no I/O. Input: values made by the other st
     2 Quarantined  a private copy exists, and *we* hashed it
     3 Verified     digest and signature are what the operator expected (or nothing was expected)
     4 Scanned      the structure check in the jail accepted it
-    5 Trialled     the engine loaded it in its jail and gave a token
-    6 Decided      the policy gives it a trust level
-    7 Admitted     a receipt about all this is signed; only this may enter the store
+    5 Estimated    what a worker of it will take is under every ceiling
+    6 Trialled     the engine loaded it in its jail within that, and did what a model must do
+    7 Decided      the policy gives it a trust level
+    8 Admitted     a receipt about all this is signed; only this may enter the store
 
 Each type can be made only by the step before it: the constructors are sealed, so the wrong order
 cannot be written. A step that refuses returns `Denied`; it never raises.
@@ -19,6 +20,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, final
 
+from corral.admission.demand import make_demand
+from corral.admission.estimate import Estimate
 from corral.admission.expectation import Expectation
 from corral.admission.known_bad import known_bad_finding
 from corral.admission.layer import LayerClaim
@@ -35,6 +38,8 @@ from corral.admission.trial import TrialResult
 from corral.admission.trust_level import Trust
 from corral.advisories.database import Advisories
 from corral.advisories.record import Advisory
+from corral.core.config import Engine
+from corral.core.errors import CorralError
 from corral.core.ids import Digest
 
 _SEAL: Final = object()
@@ -215,10 +220,32 @@ class Scanned(_Sealed):
             template=self.template.outcome,
         )
 
+    def estimate(self, config: Engine) -> Estimated | Denied:
+        """Step 5: a worker with the configured context must fit under every ceiling."""
+        try:
+            demand = make_demand(self.facts, config)
+        except CorralError as error:
+            return Denied(error.code, error.message, error.remedy or "")
+        return Estimated(seal=_SEAL, scanned=self, estimate=demand.estimate)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimated(_Sealed):
+    """Step 5. Only this may be loaded at all; `estimate` is of a worker as configured."""
+
+    scanned: Scanned
+    estimate: Estimate
+
+    @property
+    def digest(self) -> Digest:
+        """The blob's name in quarantine."""
+        return self.scanned.verified.quarantined.digest
+
     def trial(self, result: TrialResult) -> Trialled | Denied:
-        """Step 5: the engine must have loaded it."""
+        """Step 6: the engine must have loaded it."""
         if result.ok:
-            return Trialled(seal=_SEAL, scanned=self, engine=result.engine)
+            return Trialled(seal=_SEAL, estimated=self, engine=result.engine)
         return Denied(
             "trial_failed",
             f"the engine could not load the model in its jail ({result.code})",
@@ -229,36 +256,36 @@ class Scanned(_Sealed):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trialled(_Sealed):
-    """Step 5. The engine loads it and answers."""
+    """Step 6. The engine loads it and answers."""
 
-    scanned: Scanned
+    estimated: Estimated
     engine: str
 
     def decide(self, policy: Policy, *, now_s: int) -> Decided | Denied:
-        """Step 6: the policy must give it a level."""
-        trust, decision = decide(policy, self.scanned.subject, now_s=now_s)
-        denied = _denied_by_policy(policy, decision, self.scanned.report)
+        """Step 7: the policy must give it a level."""
+        trust, decision = decide(policy, self.estimated.scanned.subject, now_s=now_s)
+        denied = _denied_by_policy(policy, decision, self.estimated.scanned.report)
         return denied or Decided(seal=_SEAL, trialled=self, trust=trust, decision=decision)
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided(_Sealed):
-    """Step 6. The policy admits it; `trust` and `decision` say as what, and why."""
+    """Step 7. The policy admits it; `trust` and `decision` say as what, and why."""
 
     trialled: Trialled
     trust: Trust
     decision: Decision
 
     def admit(self, receipt_text: str, signature: bytes) -> Admitted:
-        """Step 7: a signed receipt exists."""
+        """Step 8: a signed receipt exists."""
         return Admitted(seal=_SEAL, decided=self, receipt_text=receipt_text, signature=signature)
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admitted(_Sealed):
-    """Step 7. May enter store and catalog."""
+    """Step 8. May enter store and catalog."""
 
     decided: Decided
     receipt_text: str
@@ -267,7 +294,7 @@ class Admitted(_Sealed):
     @property
     def digest(self) -> Digest:
         """The blob's name in the store."""
-        return self.decided.trialled.scanned.verified.quarantined.digest
+        return self.decided.trialled.estimated.digest
 
 
 def begin(provenance: Provenance) -> Fetched:

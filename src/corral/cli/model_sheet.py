@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from corral.cli.terminal import size_text
 
 if TYPE_CHECKING:
+    from corral.admission.estimate import Estimate
     from corral.admission.receipt import Receipt
 
 Facts = list[tuple[str, object]]
@@ -116,12 +117,31 @@ def _template(receipt: Receipt) -> Facts:
 
 def _resources(receipt: Receipt) -> Facts:
     context = receipt.context_train_tokens
-    token = receipt.kv_bytes_per_token
-    cache = f"{size_text(token)} for a token, {size_text(token * context)} for the trained context"
     return [
-        ("weights", size_text(receipt.weights_bytes)),
         ("context", f"{context:,} tokens, as trained"),
-        ("KV cache", f"{cache} (16 bit)"),
+        *estimate_facts(receipt.estimate),
+    ]
+
+
+def estimate_facts(estimate: Estimate) -> Facts:
+    """Return the parts of an estimate; parts of nothing are left out."""
+    parts = {
+        "repacked weights": estimate.repacked_bytes,
+        "KV cache": estimate.kv_cache_bytes,
+        "recurrent state": estimate.state_bytes,
+        "checkpoints": estimate.checkpoints_bytes,
+        "vocabulary": estimate.vocabulary_bytes,
+        "logits": estimate.output_bytes,
+        "compute buffers": estimate.compute_bytes,
+        "engine": estimate.engine_bytes,
+    }
+    load = f"for {estimate.parallel} times {estimate.context_tokens:,} tokens of context"
+    return [
+        ("a worker", f"{size_text(estimate.total_bytes)} {load}"),
+        ("mapped weights", f"{size_text(estimate.weights_bytes)}, shared by all workers"),
+        ("mapped program", f"{size_text(estimate.program_bytes)}, likewise"),
+        ("private", size_text(estimate.private_bytes)),
+        *((f"  {name}", size_text(number)) for name, number in parts.items() if number),
     ]
 
 

@@ -89,7 +89,7 @@ def run(
         longest = min(longest, allowance.answer_tokens_max)
     sampling = Sampling(max_tokens=longest, temperature=temperature, seed=seed)
     start = engine_start(
-        tenant=_LOCAL, model=entry.name, digest=entry.digest, estimate=entry.receipt, config=config
+        tenant=_LOCAL, model=entry.name, digest=entry.digest, receipt=entry.receipt, config=config
     )
     with job_launcher(place, settings) as launcher, ExitStack() as stack:
         with shown_load(entry.name) as loading:

@@ -33,8 +33,8 @@ SCAN_SECONDS: Final = 60
 """A scan may take this long, and a second more for each `SCAN_BYTES_PER_SECOND` of its files."""
 SCAN_BYTES_PER_SECOND: Final = 32 * MIB
 """What the slowest disk that is worth serving from reads in a second."""
-ENGINE_BASE_BYTES: Final = 384 * MIB
-"""Interpreter, engine code and compute buffers of a worker, over weights and KV cache."""
+WORKER_BYTES_MIN: Final = 64 * MIB
+"""Least limit of a worker: interpreter, engine and next to no model."""
 DRAIN_SECONDS: Final = 10
 """In-flight requests get this long to finish after SIGTERM."""
 LANDLOCK_VERSION_MIN: Final = 6

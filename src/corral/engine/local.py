@@ -44,6 +44,7 @@ class LocalWorker:
 
     Attributes:
         ready: what the worker said of itself when the model was loaded.
+        pid: its process id as the host sees it; 0 if the launcher could not read it.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class LocalWorker:
         self._selector = selectors.DefaultSelector()
         self._fds: tuple[int, int, int] | None = None
         self._worker_id = 0
+        self.pid = 0
         self._inbox: list[FromWorker] = []
         self.ready = Ready(engine="", load_ms=0)
 
@@ -81,7 +83,7 @@ class LocalWorker:
                 `worker_out_of_memory`, or the launcher's own refusal.
         """
         started, self._fds = self._launcher.start(self._start)
-        self._worker_id = started.worker_id
+        self._worker_id, self.pid = started.worker_id, started.pid
         stdin, stdout, stderr = self._fds
         try:
             os.set_blocking(stdin, False)

@@ -7,11 +7,11 @@ outcome comes out, as a value of a fixed vocabulary.
 from __future__ import annotations
 
 from corral.admission.trial import TrialResult
+from corral.admission.trusted_model import Estimated
 from corral.core.config import Config
 from corral.core.errors import CorralError
-from corral.core.ids import Digest
 from corral.engine.local import LocalWorker
-from corral.engine.sizing import trial_start
+from corral.engine.sizing import trial_demand, trial_start
 from corral.engine.wire import End, Generate, Sampling
 from corral.ipc.client import LauncherClient
 
@@ -23,18 +23,20 @@ class EngineTrial:
         self._launcher = launcher
         self._config = config
 
-    def load(self, digest: Digest, template: str) -> TrialResult:
-        """Load HOME/quarantine/blobs/`digest` in a jail and let it make one token.
+    def load(self, model: Estimated) -> TrialResult:
+        """Load HOME/quarantine/blobs/DIGEST in a jail and let it make one token.
 
         Returns:
             ok with an empty code, or the code of what failed: `model_load_failed`,
             `model_load_timeout`, `worker_failed`, `worker_timeout`, `worker_out_of_memory`,
             `trial_no_answer`, or the launcher's own refusal.
         """
-        start = trial_start(digest, self._config)
         wait_s = self._config.engine.load_timeout_s
         request = Generate(id=1, sampling=Sampling(max_tokens=1, temperature=0.0), prompt="Hello")
         try:
+            demand = trial_demand(model.scanned.facts, self._config.engine)
+            start = trial_start(model.digest, demand)
+            template = model.scanned.template.text
             with LocalWorker(self._launcher, start, template, wait_s) as worker:
                 for message in worker.generate(request):
                     if isinstance(message, End):

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from corral.core.errors import CorralError
 from corral.core.limits import WIRE_LINE_BYTES
 from corral.engine.supervisor import Unavailable
 from corral.engine.wire import Failed
@@ -146,6 +147,15 @@ def answer_too_long(asked_as: str, asked: int, most: int) -> ApiError:
         f"{asked_as} is {asked}; this server gives at most {most}",
         asked_as,
     )
+
+
+def over_ceiling(error: CorralError) -> ApiError:
+    """Return the 503 of a model that needs more memory than a worker may have."""
+    # How much that is, and of what, is the operator's to know.
+    return ApiError(
+        503, error.code, "a worker of this model needs more memory than it may have", _SERVER,
+        retry_after_s=300, retry=False,
+    )  # fmt: skip
 
 
 def over_limit(refusal: Refusal) -> ApiError:

@@ -36,6 +36,7 @@ from corral.gateway.errors import (
     bad_request,
     denied,
     model_not_found,
+    over_ceiling,
     over_limit,
     too_long,
     unavailable,
@@ -188,13 +189,16 @@ class Sanitised(_Sealed):
         authorised = self.leased.authorised
         entry = authorised.entry
         ask = authorised.authenticated.parsed.ask
-        start = engine_start(
-            tenant=authorised.authenticated.principal.tenant,
-            model=entry.name,
-            digest=entry.digest,
-            estimate=entry.receipt,
-            config=allowed_config(config, entry.receipt.decision.allowance),
-        )
+        try:
+            start = engine_start(
+                tenant=authorised.authenticated.principal.tenant,
+                model=entry.name,
+                digest=entry.digest,
+                receipt=entry.receipt,
+                config=allowed_config(config, entry.receipt.decision.allowance),
+            )
+        except CorralError as error:
+            return over_ceiling(error)
         template = entry.receipt.template.text
         stream = await router.open(start, template, ask.sampling, ask.messages, ask.prompt)
         if isinstance(stream, Unavailable):

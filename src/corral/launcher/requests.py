@@ -18,7 +18,7 @@ from corral.core.config import Config, isolation_level
 from corral.core.errors import SandboxError
 from corral.core.home import Home
 from corral.core.ids import parse_model_name, parse_tenant_name
-from corral.core.limits import ENGINE_BASE_BYTES, SCAN_BYTES_PER_SECOND
+from corral.core.limits import SCAN_BYTES_PER_SECOND, WORKER_BYTES_MIN
 from corral.ipc.messages import (
     ConfirmSealed,
     Done,
@@ -80,7 +80,7 @@ class Requests:
             and 1 <= message.parallel <= 64
             and 1 <= message.threads <= 512
             and message.event_interval_ms <= 1000
-            and ENGINE_BASE_BYTES // 2 <= message.memory_bytes <= engine.memory_max_bytes
+            and WORKER_BYTES_MIN <= message.memory_bytes <= engine.memory_max_bytes
         ):
             raise SandboxError(
                 "bad_engine_option", "an engine option is out of the operator's range",

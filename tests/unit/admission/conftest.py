@@ -11,9 +11,9 @@ from corral.admission.policy.shipped import default_policy_text
 from corral.admission.policy.standing import install_standing
 from corral.admission.pull import pull_model
 from corral.admission.trial import TrialResult, installed_engine
+from corral.admission.trusted_model import Estimated
 from corral.core.config import Config, Fetch
 from corral.core.home import Home
-from corral.core.ids import Digest
 from corral.ipc.client import LauncherClient
 from corral.pki.receipt_key import ensure_receipt_key
 from corral.state.database import open_database
@@ -32,10 +32,10 @@ class Trial:
         self.engine = installed_engine()
         self.template = ""
 
-    def load(self, digest: Digest, template: str) -> TrialResult:
+    def load(self, model: Estimated) -> TrialResult:
         self.loads += 1
-        self.template = template
-        assert (self.home.quarantine / "blobs" / digest).stat().st_mode & 0o777 == 0o444
+        self.template = model.scanned.template.text
+        assert (self.home.quarantine / "blobs" / model.digest).stat().st_mode & 0o777 == 0o444
         return TrialResult(
             ok=self.ok, code="" if self.ok else "model_load_failed", engine=self.engine
         )

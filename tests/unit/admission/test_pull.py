@@ -51,7 +51,7 @@ def test_a_local_file_is_admitted(home: Home, pull: Pull, model_file: Path, tria
     assert home.blob(SHA).stat().st_mode & 0o777 == 0o444
     assert catalog(home) == {"tiny": entry}
     receipt = entry.receipt
-    assert (receipt.engine, receipt.kv_bytes_per_token, receipt.control_tokens) == (
+    assert (receipt.engine, receipt.memory.kv_bytes_per_token, receipt.control_tokens) == (
         trial.engine, 128, ("<s>", "<|end|>"),
     )  # fmt: skip
 

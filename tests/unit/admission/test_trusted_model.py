@@ -10,6 +10,7 @@ from corral.admission.trusted_model import (
     Admitted,
     Decided,
     Denied,
+    Estimated,
     Fetched,
     Provenance,
     Quarantined,
@@ -19,8 +20,10 @@ from corral.admission.trusted_model import (
     begin,
 )
 from corral.advisories.database import Advisories
+from corral.core.config import Engine
 from corral.core.errors import CorralError
 from corral.core.ids import Digest
+from tests.support.memory_shapes import SMALL
 from tests.support.policies import ANYTHING, DEFAULT, policy
 from tests.support.served_template import PASSED
 
@@ -28,7 +31,7 @@ DIGEST = Digest("a" * 64)
 OTHER = Digest("b" * 64)
 FACTS = Facts(
     architecture="llama", context_train_tokens=1, block_count=1, embedding_length=1, head_count=1,
-    head_count_kv=1, kv_bytes_per_token=1, weights_bytes=1, parameters=1, vocabulary_tokens=1,
+    head_count_kv=1, memory=SMALL, parameters=1, vocabulary_tokens=1,
     quantisation="F32", has_chat_template=False, control_tokens=(),
 )  # fmt: skip
 NONE_BAD = Advisories.of(())
@@ -45,9 +48,15 @@ def verified(expect: Expectation | None = None) -> Verified:
     return result
 
 
+def estimated_of(scanned: Scanned) -> Estimated:
+    estimated = scanned.estimate(Engine())
+    assert isinstance(estimated, Estimated)
+    return estimated
+
+
 @pytest.mark.claim("ADM-01")
 @pytest.mark.parametrize(
-    "kind", [Fetched, Quarantined, Verified, Scanned, Trialled, Decided, Admitted]
+    "kind", [Fetched, Quarantined, Verified, Scanned, Estimated, Trialled, Decided, Admitted]
 )
 def test_no_proof_can_be_made_by_hand(kind: type) -> None:
     names = kind.__dataclass_fields__  # type: ignore[attr-defined]
@@ -60,7 +69,7 @@ def test_no_proof_can_be_made_by_hand(kind: type) -> None:
 def test_the_whole_way() -> None:
     scanned = verified(Expectation(sha256=DIGEST)).scan(CLEAN, DEFAULT)
     assert isinstance(scanned, Scanned)
-    trialled = scanned.trial(TrialResult(ok=True, code="", engine="e 1"))
+    trialled = estimated_of(scanned).trial(TrialResult(ok=True, code="", engine="e 1"))
     assert isinstance(trialled, Trialled)
     decided = trialled.decide(DEFAULT, now_s=7)
     assert isinstance(decided, Decided)
@@ -72,7 +81,7 @@ def test_the_whole_way() -> None:
 def trialled_by(policy: Policy, stage: Verified) -> Trialled:
     scanned = stage.scan(CLEAN, policy)
     assert isinstance(scanned, Scanned)
-    trialled = scanned.trial(TrialResult(ok=True, code="", engine="e 1"))
+    trialled = estimated_of(scanned).trial(TrialResult(ok=True, code="", engine="e 1"))
     assert isinstance(trialled, Trialled)
     return trialled
 
@@ -140,7 +149,7 @@ def test_only_an_accepting_report_with_facts_goes_on(report: Report, code: str) 
 def test_a_failed_trial_is_denied() -> None:
     scanned = verified().scan(CLEAN, DEFAULT)
     assert isinstance(scanned, Scanned)
-    result = scanned.trial(TrialResult(ok=False, code="model_load_failed"))
+    result = estimated_of(scanned).trial(TrialResult(ok=False, code="model_load_failed"))
     assert isinstance(result, Denied)
     assert result.code == "trial_failed"
 

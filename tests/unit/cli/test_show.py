@@ -86,7 +86,7 @@ def test_people_read_where_it_is_from_and_why_it_is_trusted(corral: Corral, home
     for part in (
         "identity", "a" * 64, "1.5 KiB (1,536 bytes)", "source file:///m.gguf",
         "level verified", "The operator demanded this sha256", "Signed by alice (key,",
-        "info key_odd: odd [31mkey", "passed: the file's own", "1.0 MiB for the trained context",
+        "info key_odd: odd [31mkey", "passed: the file's own", "4 times 2,048 tokens of context",
         "admitted 2023-11-14 22:14:20 UTC", "trial load xllamacpp 1",
     ):  # fmt: skip
         assert part in text, part

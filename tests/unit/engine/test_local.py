@@ -10,17 +10,19 @@ from corral.core.errors import CorralError
 from corral.core.ids import Digest
 from corral.core.limits import MIB, WIRE_LINE_BYTES
 from corral.engine.local import LocalWorker
-from corral.engine.sizing import trial_start
+from corral.engine.sizing import trial_demand, trial_start
 from corral.engine.trial import EngineTrial
 from corral.engine.wire import Chunk, End, Generate, Sampling
 from corral.ipc.client import LauncherClient
+from tests.support.estimated import estimated
 from tests.support.fake_launcher import FakeLauncher
+from tests.support.memory_shapes import Model
 from tests.support.served_template import TEXT
 
 DIGEST = Digest("a" * 64)
 ASK = Generate(id=1, sampling=Sampling(max_tokens=100), prompt="one two")
 SHORT = Generate(id=1, sampling=Sampling(max_tokens=4), prompt="x")
-START = trial_start(DIGEST, Config())
+START = trial_start(DIGEST, trial_demand(Model(), Config().engine))
 
 
 def test_an_answer_comes_chunk_by_chunk() -> None:
@@ -104,7 +106,7 @@ def test_a_hostile_worker_is_stopped(mode: str) -> None:
 )  # fmt: skip
 def test_the_trial_tells_its_outcome(mode: str, ok: bool, code: str) -> None:
     with FakeLauncher({"trial": mode}) as launcher:
-        result = EngineTrial(LauncherClient(launcher.client), Config()).load(DIGEST, TEXT)
+        result = EngineTrial(LauncherClient(launcher.client), Config()).load(estimated(DIGEST))
         assert (result.ok, result.code) == (ok, code)
         assert launcher.started[0].quarantined
         assert not launcher.live

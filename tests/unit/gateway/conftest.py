@@ -91,7 +91,7 @@ class Served:
 def admit(home: Home, name: str, *, digest: str, template: bool = True, **changes: object) -> None:
     receipt = make_receipt(
         name=name, digest=digest, size_bytes=1000, trust="verified", has_chat_template=template,
-        weights_bytes=1000, kv_bytes_per_token=10, control_tokens=("<|im_start|>", "<|im_end|>"),
+        control_tokens=("<|im_start|>", "<|im_end|>"),
         admitted_at=1_700_000_000, **changes,
     )  # fmt: skip
     text, signature = sign_receipt(receipt, load_receipt_key(home))

@@ -15,10 +15,11 @@ import numpy as np
 from corral.admission.report import Facts
 from corral.admission.scan.cursor import ScanRefusal
 from corral.admission.scan.hyperparameters import Hyperparameters
+from corral.admission.scan.memory import memory_shape
 from corral.admission.scan.metadata import STRING, Metadata
 from corral.admission.scan.tensors import Tensor
 from corral.admission.scan.tokenizer import Vocabulary
-from corral.admission.scan.values import FLOATS
+from corral.admission.scan.values import FLOATS, Values
 
 _LICENCE: Final = re.compile(r"[a-z0-9][a-z0-9._+-]{0,63}")
 
@@ -40,8 +41,9 @@ def gather_facts(
         embedding_length=sizes.width,
         head_count=max(sizes.heads),
         head_count_kv=max(sizes.heads_kv),
-        kv_bytes_per_token=sizes.kv_bytes_per_token,
-        weights_bytes=sum(t.size_bytes for t in tensors),
+        memory=memory_shape(
+            Values(metadata.values), sizes, tensors, vocabulary=len(vocabulary.tokens)
+        ),
         parameters=sum(t.elements for t in tensors),
         vocabulary_tokens=len(vocabulary.tokens),
         quantisation=kinds.most_common(1)[0][0],

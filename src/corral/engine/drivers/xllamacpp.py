@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _PREFILL_BATCH: Final = 128
 """Prompt tokens between two looks at `cancelled`: a disconnect must free the slot in a second."""
+_CHECKPOINTS: Final = 2
+"""Enough for the next turn of a conversation; `admission.estimate` counts them."""
 
 _ONE_TOKEN: Final = {"max_tokens": 1, "temperature": 0, "top_k": 1}
 
@@ -65,6 +67,8 @@ class XllamacppEngine:
         params.endpoint_metrics = False
         params.cache_ram_mib = 0
         params.cache_idle_slots = False
+        # Copies of windows and recurrent state, up to 32 of each slot by default.
+        params.n_ctx_checkpoints = _CHECKPOINTS
         params.ctx_shift = False
         # Text goes out as the model made it; nothing is split off into other fields.
         params.force_pure_content_parser = True

@@ -44,9 +44,9 @@ def test_a_sound_file_is_accepted_with_its_facts() -> None:
     assert report.facts.architecture == "llama"
     assert report.facts.context_train_tokens == 2048
     # 2 layers x 2 heads x (8 + 8) values x 2 bytes
-    assert report.facts.kv_bytes_per_token == 128
-    assert report.facts.weights_bytes == sum(t.size_bytes for t in SOUND.tensors)
-    assert report.facts.parameters * 4 == report.facts.weights_bytes
+    assert report.facts.memory.kv_bytes_per_token == 128
+    assert report.facts.memory.weights_bytes == sum(t.size_bytes for t in SOUND.tensors)
+    assert report.facts.parameters * 4 == report.facts.memory.weights_bytes
     assert report.facts.quantisation == "F32"
     assert report.facts.has_chat_template
     assert report.facts.control_tokens == ("<s>", "<|end|>")
@@ -69,7 +69,7 @@ def test_heads_may_differ_between_layers() -> None:
     file = replace(file, tensors=sound_tensors((4, 0)))
     facts = scan(file.encode()).facts
     assert facts is not None
-    assert facts.kv_bytes_per_token == 4 * 16 * 2
+    assert facts.memory.kv_bytes_per_token == 4 * 16 * 2
 
 
 def test_no_template_is_a_remark() -> None:

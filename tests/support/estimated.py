@@ -1,0 +1,30 @@
+"""A model that has come as far as `Estimated`, for tests of what loads it."""
+
+from __future__ import annotations
+
+from corral.admission.expectation import Expectation
+from corral.admission.report import Facts, make_report
+from corral.admission.trusted_model import Estimated, Provenance, Scanned, Verified, begin
+from corral.advisories.database import Advisories
+from corral.core.config import Engine
+from corral.core.ids import Digest
+from tests.support.memory_shapes import SMALL
+from tests.support.policies import DEFAULT
+from tests.support.served_template import PASSED
+
+
+def estimated(digest: Digest, control_tokens: tuple[str, ...] = ()) -> Estimated:
+    """Return a small model that was examined and found sound."""
+    facts = Facts(
+        architecture="llama", context_train_tokens=2048, block_count=1, embedding_length=1,
+        head_count=1, head_count_kv=1, memory=SMALL, parameters=1, vocabulary_tokens=1,
+        quantisation="F32", has_chat_template=True, control_tokens=control_tokens,
+    )  # fmt: skip
+    quarantined = begin(Provenance("file:///m")).quarantine(digest, 9)
+    verified = quarantined.verify(Expectation(), Advisories.of(()))
+    assert isinstance(verified, Verified)
+    scanned = verified.scan(make_report((), facts, "s 1", template=PASSED), DEFAULT)
+    assert isinstance(scanned, Scanned)
+    found = scanned.estimate(Engine())
+    assert isinstance(found, Estimated)
+    return found
