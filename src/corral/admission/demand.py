@@ -62,17 +62,15 @@ def threads(config: Engine) -> int:
     return config.threads or len(os.sched_getaffinity(0))
 
 
-def make_demand(
-    model: Sized, config: Engine, *, tokens: int = 0, parallel: int = 0, allowed_bytes: int = 0
-) -> Demand:
+def make_demand(model: Sized, config: Engine, *, tokens: int = 0, parallel: int = 0) -> Demand:
     """Return what a worker of a model is started with.
 
     Args:
         model: facts or receipt.
-        config: `memory_bytes`, where set, is the limit in place of the one by estimate.
+        config: with the limits of the model's trust level; `memory_bytes`, where set, is the
+            limit in place of the one by estimate.
         tokens: context of each request; 0 takes `context_tokens`.
         parallel: requests at the same time; 0 takes the configured ones.
-        allowed_bytes: ceiling of the model's trust level; 0 for none.
 
     Raises:
         CorralError: code `over_ceiling`: more memory than the configuration, the trust level or
@@ -84,10 +82,9 @@ def make_demand(
         parallel=parallel or config.parallel,
     )
     ceilings = {
-        "engine.memory_max_bytes": config.memory_max_bytes,
+        "engine.memory_max_bytes or the policy": config.memory_max_bytes,
         "three quarters of this machine's memory": host_ceiling_bytes(),
         "engine.memory_bytes": config.memory_bytes,
-        "the policy's memory_bytes_max": allowed_bytes,
     }
     ceiling, name = min((number, name) for name, number in ceilings.items() if number)
     count = threads(config)

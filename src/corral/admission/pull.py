@@ -54,7 +54,7 @@ from corral.admission.source import (
     parse_source,
     source_folder,
 )
-from corral.admission.trial import TrialLoader
+from corral.admission.trial_loader import TrialLoader
 from corral.admission.trusted_model import Denied, Fetched, Provenance, Verified, begin
 from corral.advisories.database import Advisories, load_advisories
 from corral.core.config import Config

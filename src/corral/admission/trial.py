@@ -1,16 +1,13 @@
-"""The interface of the trial load: does the engine load this model and give one token?
+"""What a trial load shows: does the engine load this model, and does it do what a model must?
 
-Trust: operator side. `engine.trial.EngineTrial` implements it; admission may not import the engine.
+Trust: operator side; pure.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Final, Protocol
-
-if TYPE_CHECKING:
-    from corral.admission.trusted_model import Estimated
+from typing import Final
 
 _ENGINE: Final = "xllamacpp"
 
@@ -28,14 +25,6 @@ class TrialResult:
     ok: bool
     code: str
     engine: str = ""
-
-
-class TrialLoader(Protocol):
-    """Loads a quarantined blob in an engine jail."""
-
-    def load(self, model: Estimated) -> TrialResult:
-        """Load `HOME/quarantine/blobs/<digest>` with its chat template, try it, stop."""
-        ...
 
 
 def installed_engine() -> str:

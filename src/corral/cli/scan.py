@@ -27,13 +27,15 @@ from corral.cli.options import (
     sandbox_settings,
 )
 from corral.cli.progress import shown_progress
-from corral.cli.terminal import json_line, print_error, print_json
+from corral.cli.terminal import json_line, print_error, print_facts, print_json
 from corral.core.errors import CorralError
 from corral.core.home import Home
 
 if TYPE_CHECKING:
+    from corral.admission.estimate import Estimate
     from corral.admission.scan.request import Companion
     from corral.admission.scan.runner import ScannedFiles
+    from corral.core.config import Engine
 
 
 def scan(
@@ -104,11 +106,15 @@ def scan(
     settings = sandbox_settings(tier, runtime, allow_degraded)
     try:
         companion: tuple[Companion, str] = ("base", base) if base else ("target", target or "")
-        scanned = _scan(targets, companion, Home.locate(home), settings, deep=deep)
+        place = Home.locate(home)
+        scanned = _scan(targets, companion, place, settings, deep=deep)
+        engine = effective_config(place, settings).engine
         if sarif or as_json:
-            _print_document(_sarif(scanned) if sarif else _json(scanned), output)
+            document = _sarif(scanned) if sarif else _json(scanned, _estimate(scanned, engine))
+            _print_document(document, output)
         else:
             show_report(scanned.report)
+            _show_estimate(_estimate(scanned, engine))
     except (CorralError, PermissionError) as error:
         failure = typed_failure(error)
         if sarif:
@@ -125,10 +131,29 @@ def _sarif(scanned: ScannedFiles) -> object:
     return make_sarif(scanned, version=__version__)
 
 
-def _json(scanned: ScannedFiles) -> object:
+def _json(scanned: ScannedFiles, estimate: Estimate | None) -> object:
     import msgspec
 
-    return msgspec.to_builtins(scanned.report)
+    return msgspec.to_builtins(scanned.report) | {"estimate": msgspec.to_builtins(estimate)}
+
+
+def _estimate(scanned: ScannedFiles, config: Engine) -> Estimate | None:
+    """Return what a worker would take with what is configured; None for what is no model."""
+    from corral.admission.demand import context_tokens
+    from corral.admission.estimate import estimate_memory
+
+    facts = scanned.report.facts
+    if facts is None:
+        return None
+    tokens = context_tokens(facts, config)
+    return estimate_memory(facts.memory, context_tokens=tokens, parallel=config.parallel)
+
+
+def _show_estimate(estimate: Estimate | None) -> None:
+    from corral.cli.model_sheet import estimate_facts
+
+    if estimate is not None:
+        print_facts(estimate_facts(estimate))
 
 
 def _print_failure(failure: CorralError, output: Path | None) -> None:

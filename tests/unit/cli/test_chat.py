@@ -13,10 +13,11 @@ from corral.core.errors import CorralError
 from corral.core.ids import Digest
 from corral.core.limits import WIRE_LINE_BYTES
 from corral.engine.local import LocalWorker
-from corral.engine.sizing import trial_start
+from corral.engine.sizing import trial_demand, trial_start
 from corral.engine.wire import Chunk, End, Failed, Generate, Sampling, Usage
 from corral.ipc.client import LauncherClient
 from tests.support.fake_launcher import FakeLauncher
+from tests.support.memory_shapes import Model
 from tests.support.served_template import TEXT
 
 
@@ -139,7 +140,7 @@ def test_chat_goes_on_after_a_turn_that_no_worker_takes(
 ) -> None:
     typed = iter(["x" * WIRE_LINE_BYTES, "hello", "/bye"])
     monkeypatch.setattr("builtins.input", lambda _prompt: next(typed))
-    start = trial_start(Digest("a" * 64), Config())
+    start = trial_start(Digest("a" * 64), trial_demand(Model(), Config().engine))
     with (
         FakeLauncher() as launcher,
         LocalWorker(LauncherClient(launcher.client), start, TEXT) as worker,

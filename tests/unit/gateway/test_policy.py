@@ -66,13 +66,22 @@ def test_what_is_held_back_does_not_exist(served: Served) -> None:
     assert "tiny" not in listed(served, "default")
 
 
+@pytest.mark.claim("EST-02")
+def test_a_level_with_too_little_memory_starts_no_worker(served: Served) -> None:
+    allow(served, "tiny", memory_bytes_max=64 << 20)
+    assert ask(served, "default") == (503, "over_ceiling")
+    assert served.launcher.started == []
+    allow(served, "tiny", memory_bytes_max=1 << 30)
+    assert ask(served, "default") == (200, "")  # control
+
+
 @pytest.mark.claim("POL-08")
 def test_limits_of_a_level_hold(served: Served) -> None:
     assert ask(served, "default", max_tokens=65) == (200, "")  # control
     (plain,) = served.launcher.started
     allow(
         served, "tiny", answer_tokens_max=64, context_tokens_max=256, parallel_max=1,
-        memory_bytes_max=256 << 20,
+        memory_bytes_max=176 << 20,
     )  # fmt: skip
     assert ask(served, "default", max_tokens=65) == (400, "max_tokens_too_large")
     assert ask(served, "default", max_completion_tokens=65) == (400, "max_tokens_too_large")
@@ -80,7 +89,7 @@ def test_limits_of_a_level_hold(served: Served) -> None:
     assert ask(served, "default") == (200, "")  # who names no bound gets the level's
     bounded = served.launcher.started[-1]
     assert (bounded.context_tokens, bounded.parallel) == (256, 1)
-    assert bounded.memory_bytes <= 256 << 20 < plain.memory_bytes
+    assert bounded.memory_bytes <= 176 << 20 < plain.memory_bytes
     assert plain.parallel > 1
 
 
