@@ -10,7 +10,6 @@ from typing import Final
 
 import msgspec
 
-from corral.core.errors import CorralError
 from corral.core.limits import WIRE_LINE_BYTES
 from corral.engine.supervisor import Unavailable
 from corral.engine.wire import Failed
@@ -121,6 +120,11 @@ TIER_NOT_GIVEN: Final = ApiError(
     503, "tier_not_given", "the server was started without the sandbox that this model's policy "
     "demands; its operator has to start it again", _SERVER, retry_after_s=300, retry=False,
 )  # fmt: skip
+OVER_CEILING: Final = ApiError(
+    503, "over_ceiling", "a worker of this model needs more memory than it may have", _SERVER,
+    retry_after_s=300, retry=False,
+)  # fmt: skip
+"""How much that is, and of what, is the operator's to know."""
 _LASTING: Final = frozenset({"model_quarantined", "model_load_failed", "seal_failed"})
 """Without the operator these stay: a client that tries again by itself only waits longer."""
 
@@ -147,15 +151,6 @@ def answer_too_long(asked_as: str, asked: int, most: int) -> ApiError:
         f"{asked_as} is {asked}; this server gives at most {most}",
         asked_as,
     )
-
-
-def over_ceiling(error: CorralError) -> ApiError:
-    """Return the 503 of a model that needs more memory than a worker may have."""
-    # How much that is, and of what, is the operator's to know.
-    return ApiError(
-        503, error.code, "a worker of this model needs more memory than it may have", _SERVER,
-        retry_after_s=300, retry=False,
-    )  # fmt: skip
 
 
 def over_limit(refusal: Refusal) -> ApiError:

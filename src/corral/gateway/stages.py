@@ -29,6 +29,7 @@ from corral.gateway.dialect import Dialect
 from corral.gateway.errors import (
     CATALOG_UNAVAILABLE,
     LEDGER_UNHEALTHY,
+    OVER_CEILING,
     TIER_NOT_GIVEN,
     UNAUTHENTICATED,
     ApiError,
@@ -36,7 +37,6 @@ from corral.gateway.errors import (
     bad_request,
     denied,
     model_not_found,
-    over_ceiling,
     over_limit,
     too_long,
     unavailable,
@@ -197,8 +197,8 @@ class Sanitised(_Sealed):
                 receipt=entry.receipt,
                 config=allowed_config(config, entry.receipt.decision.allowance),
             )
-        except CorralError as error:
-            return over_ceiling(error)
+        except CorralError:
+            return OVER_CEILING
         template = entry.receipt.template.text
         stream = await router.open(start, template, ask.sampling, ask.messages, ask.prompt)
         if isinstance(stream, Unavailable):
