@@ -66,7 +66,7 @@ def test_where_a_retry_is_useless_clients_are_told() -> None:
     useless = {one.code for one in EVERY if dict(one.headers()).get(b"x-should-retry") == b"false"}
     assert useless == {
         "request_timeout", "model_quarantined", "model_load_failed", "seal_failed",
-        "host_report_unavailable", "over_ceiling",
+        "host_report_unavailable", "over_ceiling", "tier_not_given",
     }  # fmt: skip
     assert not any(dict(one.headers()).get(b"x-should-retry") == b"true" for one in EVERY)
 
