@@ -8,6 +8,7 @@ library that is not on the list is unknown, and counts as affected by everything
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata, resources
@@ -16,6 +17,7 @@ from typing import Final, Literal
 import msgspec
 
 from corral.advisories.record import Advisory
+from corral.core.errors import CorralError
 
 _PACKAGE: Final = "xllamacpp"
 _LIBRARY: Final = "xllamacpp/xllamacpp.abi3.so"
@@ -83,6 +85,36 @@ def installed_engine() -> InstalledEngine:
         return InstalledEngine(package.version, "", None)
     known = next((one for one in known_engines() if one.sha256 == digest), None)
     return InstalledEngine(package.version, digest, known)
+
+
+def engine_refusal(
+    engine: InstalledEngine, known: Iterable[Advisory], accepted: Collection[str]
+) -> CorralError | None:
+    """Return why no model may be given to an engine, or None.
+
+    Args:
+        engine: that is installed.
+        known: advisories in force.
+        accepted: of `sandbox.allow_degraded`: `engine-unknown`, `engine-vulnerable`.
+    """
+    if engine.build is None:
+        if "engine-unknown" in accepted:
+            return None
+        return CorralError(
+            "engine_unknown",
+            "the installed engine is none of the builds whose flaws are known here",
+            remedy="install the engine that corral pins, or upgrade corral; to go on with any "
+            "flaw that it may have: --allow-degraded=engine-unknown",
+        )
+    open_ = sorted(one.id for one in known if judge(one, engine.build) == "affected")
+    if not open_ or "engine-vulnerable" in accepted:
+        return None
+    return CorralError(
+        "engine_vulnerable",
+        f"the installed engine has flaws that nothing here stops: {', '.join(open_[:8])}",
+        remedy="upgrade corral and its engine; to go on all the same: "
+        "--allow-degraded=engine-vulnerable",
+    )
 
 
 def judge(advisory: Advisory, engine: EngineBuild | None) -> Status:

@@ -40,7 +40,8 @@ DegradedOption = Annotated[
         metavar="FEATURE",
         help="Go on without this wall where the host lacks it: cgroup, landlock, mdwe; at the "
         "isolation level strict also ksm, speculation, swap, cores, smt. gpu-sharing: tenants may "
-        "share a device. May be repeated.",
+        "share a device. engine-unknown, engine-vulnerable: give models to an engine that is of no "
+        "known build, or has a flaw that nothing stops. May be repeated.",
         show_default=False,
     ),
 ]

@@ -108,6 +108,7 @@ def pull(
     from corral.admission.pull import pull_model
     from corral.admission.rate import parse_rate
     from corral.admission.signing.demand import SignatureDemand
+    from corral.cli.engine_check import check_engine
     from corral.cli.first_policy import install_first_policy
     from corral.cli.job_unsafe import job_launcher
     from corral.cli.policed import policed_settings
@@ -136,6 +137,7 @@ def pull(
     prepare_home(place, on_new=install_first_policy)
     settings = policed_settings(place, settings)
     config = effective_config(place, settings)
+    check_engine(place, config)
     with job_launcher(place, settings) as launcher, shown_progress() as progress:
         entry = pull_model(
             source,

@@ -65,6 +65,7 @@ def run(
     """
     from corral.admission.policy.document import LEVELS
     from corral.cli.chat import Conversation, chat, speed_line
+    from corral.cli.engine_check import check_engine
     from corral.cli.job_unsafe import job_launcher
     from corral.cli.models import find_model
     from corral.cli.policed import policed_settings, raised_settings
@@ -78,6 +79,7 @@ def run(
     settings = policed_settings(place, sandbox_settings(tier, runtime, allow_degraded))
     config = effective_config(place, settings)
     settle_scope(config)
+    check_engine(place, config)
     entry = find_model(place, model)
     allowance = entry.receipt.decision.allowance
     settings = raised_settings(config, settings, dict.fromkeys(LEVELS, allowance))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from corral.cli.engine_check import check_engine
 from corral.cli.first_policy import install_first_policy
 from corral.cli.options import (
     DegradedOption,
@@ -93,11 +94,11 @@ def up(
     if not listener:
         settle_scope(config)
     enter_leaf()
-    with work_beside(partial(surveyed, config)) as survey:
+    with work_beside(partial(looked_at, place, config)) as survey:
         first = prepare(place, config, first_keys)
         with shown_if_it_fails(first):
             # Nothing from beside: do it here, so that whatever went wrong is seen.
-            report_host(place, survey() or surveyed(config))
+            report_host(place, survey() or looked_at(place, config))
     with shown_if_it_fails(first):
         from corral.launcher.command import serve_command
 
@@ -168,6 +169,16 @@ def _write_first_keys(path: Path, first: FirstKeys) -> None:
             "the file of --first-keys cannot be written, so no keys were made",
             remedy="name a file in a folder that exists and that this user may write",
         ) from error
+
+
+def looked_at(home: Home, config: Config) -> bytes:
+    """Return what this host can enforce, as JSON, if its engine may be started.
+
+    Raises:
+        CorralError: codes of `check_engine`.
+    """
+    check_engine(home, config)
+    return surveyed(config)
 
 
 def surveyed(config: Config) -> bytes:

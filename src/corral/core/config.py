@@ -21,6 +21,7 @@ TIERS: Final = ("namespaces", "gvisor", "vm")
 RUNTIMES: Final = ("auto", "crun", "runc", "runsc", "krun", "kata-runtime")
 DEGRADABLE: Final = (
     "cgroup", "landlock", "mdwe", "ksm", "speculation", "swap", "cores", "smt", "gpu-sharing",
+    "engine-unknown", "engine-vulnerable",
 )  # fmt: skip
 """Features whose absence `sandbox.allow_degraded` may accept, by name."""
 _DEVICE: Final = re.compile(

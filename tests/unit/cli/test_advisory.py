@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from corral.advisories.database import load_advisories
+from corral.advisories.engine import InstalledEngine, engine_refusal, installed_engine
+from corral.cli.engine_check import check_engine
+from corral.core.config import Config, override_config
+from corral.core.errors import CorralError
 from corral.core.home import Home
 from tests.support.command_line import Corral
 
@@ -64,6 +71,32 @@ def test_check(corral: Corral, home: Home) -> None:
 def test_check_of_an_engine_with_an_open_flaw(corral: Corral, home: Home, bad: str) -> None:
     checked = corral("advisory", "check", "--home", str(home.root), "--json")
     assert (checked.code, checked.document["affected"]) == (1, ["OPS-1"])
+
+
+@pytest.mark.parametrize("verb", [("up", "--port", "0"), ("run", "m", "hi"), ("pull", "/m.gguf")])
+def test_an_engine_with_an_open_flaw_is_not_started(
+    corral: Corral, home: Home, bad: str, verb: tuple[str, ...]
+) -> None:
+    ended = corral(*verb, "--json", "--home", str(home.root))
+    assert (ended.code, ended.error_code) == (1, "engine_vulnerable")
+    assert "OPS-1" in ended.document["error"]["message"]
+    with pytest.raises(CorralError):
+        check_engine(home, Config())
+    accepted = override_config(Config(), {"sandbox.allow_degraded": ("engine-vulnerable",)})
+    check_engine(home, accepted)
+
+
+def test_an_engine_that_nobody_knows_is_refused() -> None:
+    known = load_advisories(Home(Path("/nonexistent"))).records.values()
+    found = installed_engine()
+    assert engine_refusal(found, known, ()) is None, "the control: the shipped engine"
+    for engine in (replace(found, sha256="0" * 64, build=None), InstalledEngine("", "", None)):
+        for accepted in ((), ("engine-vulnerable", "cgroup")):
+            refusal = engine_refusal(engine, known, accepted)
+            assert refusal is not None
+            assert refusal.code == "engine_unknown"
+            assert "--allow-degraded=engine-unknown" in refusal.remedy
+        assert engine_refusal(engine, known, ("engine-unknown",)) is None
 
 
 def test_without_an_installation(corral: Corral, tmp_path: object) -> None:
