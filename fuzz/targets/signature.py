@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from corral.admission.signature_set import SignatureSet, SimpleSignature, encode_set
+from corral.admission.signing.attached import verify_attached
 from corral.admission.signing.bundle import parse_bundle
 from corral.admission.signing.cosign import verify_manifest_bundle, verify_simple_signing
 from corral.admission.signing.making import sign_with_key
@@ -33,6 +35,7 @@ _PAYLOAD = (
     b'{"critical":{"identity":{"docker-reference":"r/m"},"image":{"docker-manifest-digest":'
     b'"sha256:' + b"a" * 64 + b'"},"type":"cosign container image signature"},"optional":null}'
 )
+_SET = encode_set(SignatureSet("a" * 64, (SimpleSignature(_PAYLOAD, "eA=="),), (_BUNDLE,)))
 _ADVISORY = (
     b'{"id":"X-1","modified":"2026-01-01T00:00:00Z","affected":[{"package":{"ecosystem":'
     b'"llama.cpp","name":"llama.cpp"},"ranges":[{"type":"ECOSYSTEM","events":[{"introduced":"0"},'
@@ -48,6 +51,7 @@ def check(data: bytes) -> None:
         lambda: parse_advisory(data, "x"),
         lambda: verify_manifest_bundle(sign_with_key(data, _KEY), _TRUSTED, _NOW),
         lambda: verify_simple_signing(data, data[:99].decode("latin-1"), _TRUSTED, _NOW),
+        lambda: verify_attached(data, _TRUSTED, _NOW, None),
     )
     for attempt in attempts:
         try:
@@ -62,4 +66,4 @@ def check(data: bytes) -> None:
         raise AssertionError("a statement verifies that nobody signed")
 
 
-TARGET = Target("signature", check, (_BUNDLE, _STATEMENT, _SHARDS, _PAYLOAD, _ADVISORY))
+TARGET = Target("signature", check, (_BUNDLE, _STATEMENT, _SHARDS, _PAYLOAD, _ADVISORY, _SET))

@@ -16,7 +16,7 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -36,7 +36,7 @@ from corral.core.errors import CorralError
 from corral.core.limits import MIB
 
 _ATTEMPTS: Final = 4
-_LOOK_BYTES: Final = 64 * MIB
+_LOOK_BYTES: Final = 16 * MIB
 """So often the disk is looked at."""
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -52,6 +52,7 @@ class Download:
         lanes: connections side by side at most, each at a segment of `segment_bytes`.
         copied: whether a private copy of the file will need its own blocks.
         pause_s: wait before a second attempt; doubled before each further one.
+        renew: called before each further attempt: a registry's token may have expired.
     """
 
     url: str
@@ -63,6 +64,7 @@ class Download:
     copied: bool = False
     pause_s: float = 0.5
     segment_bytes: int = SEGMENT_BYTES
+    renew: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +108,18 @@ def download(web: Web, wanted: Download, moved: Moved) -> Landed:
     """
     failures, lanes = 0, wanted.lanes
     partial = Partial(wanted.target)
+    again = False
     while True:
         before = partial.prefix(partial.load(wanted.url, wanted.sha256))
         try:
+            if again and wanted.renew is not None:
+                wanted.renew()
+            again = True
             begun, digest, size = _attempt(web, wanted, partial, lanes, moved)
         except _LanesFailed:
-            lanes = 1
+            # They may have come far before an address or a token expired; else one stream goes on.
+            now = partial.prefix(partial.load(wanted.url, wanted.sha256))
+            lanes = wanted.lanes if now >= before + 2 * wanted.segment_bytes else 1
         except CorralError as error:
             if error.code != "network_error":
                 partial.discard()

@@ -114,14 +114,16 @@ def _fetch_layer(web: Web, request: FetchRequest, source: RegistrySource, target
             f"the registry's model has sha256 {layer.digest}, expected {request.sha256}",
             remedy="find out why the model changed before you trust the new digest",
         )
+    registry = Registry(web, source)
     wanted = Download(
-        url=Registry(web, source).blob_url(layer.digest),
+        url=registry.blob_url(layer.digest),
         target=target,
         max_bytes=request.max_bytes,
         sha256=layer.digest,
         size_bytes=layer.size_bytes,
         lanes=LANES,
         copied=request.copied,
+        renew=lambda: registry.manifest(source.reference),
     )
     landed = download(web, wanted, _Meter())
     return Arrived(landed.size_bytes, landed.sha256, landed.final_url, layers=layer.others)

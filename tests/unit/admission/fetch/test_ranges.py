@@ -140,6 +140,23 @@ def test_a_server_that_stops_giving_parts(
     assert last["if-range"] == '"v1"'
 
 
+def test_an_address_that_expires(server: DownloadServer, tmp_path: Path) -> None:
+    """Behind a redirect that is asked again, the lanes go on; each address is good for a while."""
+
+    def part(start: int, headers: dict[str, str]) -> int | None:
+        return 403 if start >= 512 * KIB else None
+
+    first = Page(status=302, headers={"Location": "/cdn?signature=1"})
+    first.then = Page(status=302, headers={"Location": "/cdn?signature=2"})
+    server.pages["/m"] = first
+    server.pages["/cdn?signature=1"] = Page(BODY, headers=dict(RANGED), part=part)
+    server.pages["/cdn?signature=2"] = Page(BODY, headers=dict(RANGED))
+    assert run(server, wanted(server, tmp_path)).sha256 == SHA
+    later = [h["range"] for path, h in server.requests if path.endswith("2") and "range" in h]
+    assert len(later) > 5, "in parts again"
+    assert [path for path, _ in server.requests].count("/m") == 2
+
+
 def test_a_file_that_changes_between_its_parts(server: DownloadServer, tmp_path: Path) -> None:
     """Without a digest too: no part of one version is put beside a part of another."""
     other = os.urandom(len(BODY))

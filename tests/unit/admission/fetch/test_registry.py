@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -222,6 +223,25 @@ def test_a_registry_that_always_wants_another_token(server: DownloadServer, tmp_
     server.pages["/v2/a/b/manifests/latest"].requires = "Bearer never"
     assert refusal(request(server, f"oci://{server.host}/a/b"), tmp_path) == "http_error"
     assert len(server.requests) == 3
+
+
+def test_a_token_that_expires_in_the_middle(server: DownloadServer, tmp_path: Path) -> None:
+    """The download breaks off, and goes on with a token of then."""
+    publish(server, "a/b", oras("m.gguf", BODY), token="first")
+    pages = dict(server.pages)
+    publish(server, "a/b", oras("m.gguf", BODY), token="second")
+    blob, manifest = f"/v2/a/b/blobs/sha256:{SHA}", "/v2/a/b/manifests/latest"
+    (token,) = (path for path in pages if path.startswith("/token"))
+    for path in (blob, token):
+        pages[path].then = server.pages[path]
+    pages[manifest].then = replace(pages[manifest], then=server.pages[manifest])
+    pages[blob].cut_after = 100_000
+    pages[blob].headers = {"ETag": '"v1"'}
+    server.pages[blob].headers = {"ETag": '"v1"'}
+    server.pages.update(pages)
+    assert fetch(request(server, f"oci://{server.host}/a/b"), tmp_path).sha256 == SHA
+    assert server.ranges() == ["bytes=100000-"]
+    assert server.requests[-1][1]["authorization"] == "Bearer second"
 
 
 def test_challenges() -> None:
