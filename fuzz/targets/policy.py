@@ -11,7 +11,7 @@ from corral.core.errors import CorralError
 from fuzz.target import Target
 
 _SUBJECT = Subject(
-    source="hf://org/repo/m.gguf@main", digest="a" * 64, size_bytes=9, parameters=9,
+    source="hf://org/repo/m.gguf@main", digest="a" * 64, size_bytes=9, parameters=9, memory_bytes=9,
     architecture="llama", licence="mit", evidence=frozenset({"sha256"}), signers=(),
     findings=(Finding("causal_attn", "flag", "m"),), template="passed",
 )  # fmt: skip

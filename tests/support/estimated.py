@@ -25,6 +25,6 @@ def estimated(digest: Digest, control_tokens: tuple[str, ...] = ()) -> Estimated
     assert isinstance(verified, Verified)
     scanned = verified.scan(make_report((), facts, "s 1", template=PASSED), DEFAULT)
     assert isinstance(scanned, Scanned)
-    found = scanned.estimate(Engine())
+    found = scanned.estimate(Engine(), DEFAULT)
     assert isinstance(found, Estimated)
     return found

@@ -19,8 +19,8 @@ HEAD = 'format = 1\nname = "p"\ndescription = "d"\n'
 ANYTHING = '[[grant]]\nrule = "any"\nlevel = "untrusted"\nwhy = "w"\n'
 PLAIN = Subject(
     source="hf://org/repo/m.gguf@main", digest="a" * 64, size_bytes=1536, parameters=1000,
-    architecture="llama", licence="", evidence=frozenset(), signers=(), findings=(),
-    template="passed",
+    memory_bytes=10_000, architecture="llama", licence="", evidence=frozenset(), signers=(),
+    findings=(), template="passed",
 )  # fmt: skip
 
 

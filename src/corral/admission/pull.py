@@ -258,7 +258,7 @@ class _Pull:
         policy = self.standing.policy
         scanned = passed(verified.scan(report, policy, replacing=replacing))
         # 5 estimate
-        estimated = passed(scanned.estimate(self.config.engine))
+        estimated = passed(scanned.estimate(self.config.engine, policy))
         # 6 trial
         self.progress("trial", 0, 0)
         trialled = passed(estimated.trial(self.trial.load(estimated)))

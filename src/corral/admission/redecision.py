@@ -20,6 +20,7 @@ def subject_of(receipt: Receipt) -> Subject:
         digest=receipt.digest,
         size_bytes=receipt.size_bytes,
         parameters=receipt.parameters,
+        memory_bytes=receipt.estimate.total_bytes,
         architecture=receipt.architecture,
         licence=receipt.licence,
         evidence=evidence_of(

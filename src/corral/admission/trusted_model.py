@@ -17,7 +17,7 @@ cannot be written. A step that refuses returns `Denied`; it never raises.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, final
 
 from corral.admission.demand import make_demand
@@ -204,7 +204,7 @@ class Scanned(_Sealed):
 
     @property
     def subject(self) -> Subject:
-        """What the policy decides by."""
+        """What the policy decides by, as far as it is known: not yet the memory."""
         verified = self.verified
         expect, quarantined = verified.expect, verified.quarantined
         return Subject(
@@ -212,6 +212,7 @@ class Scanned(_Sealed):
             digest=quarantined.digest,
             size_bytes=quarantined.size_bytes,
             parameters=self.facts.parameters,
+            memory_bytes=0,
             architecture=self.facts.architecture,
             licence=self.facts.licence,
             evidence=expect.evidence(signature=bool(verified.signers)),
@@ -220,13 +221,18 @@ class Scanned(_Sealed):
             template=self.template.outcome,
         )
 
-    def estimate(self, config: Engine) -> Estimated | Denied:
-        """Step 5: a worker with the configured context must fit under every ceiling."""
+    def estimate(self, config: Engine, policy: Policy) -> Estimated | Denied:
+        """Step 5: a worker with the configured context must fit under every ceiling.
+
+        What the policy will refuse for its memory is refused here: it is not worth a load either.
+        """
         try:
             demand = make_demand(self.facts, config)
         except CorralError as error:
             return Denied(error.code, error.message, error.remedy or "")
-        return Estimated(seal=_SEAL, scanned=self, estimate=demand.estimate)
+        estimated = Estimated(seal=_SEAL, scanned=self, estimate=demand.estimate)
+        _, decision = decide(policy, estimated.subject, now_s=0)
+        return _denied_by_policy(policy, decision, self.report) or estimated
 
 
 @final
@@ -236,6 +242,11 @@ class Estimated(_Sealed):
 
     scanned: Scanned
     estimate: Estimate
+
+    @property
+    def subject(self) -> Subject:
+        """What the policy decides by."""
+        return replace(self.scanned.subject, memory_bytes=self.estimate.total_bytes)
 
     @property
     def digest(self) -> Digest:
@@ -263,7 +274,7 @@ class Trialled(_Sealed):
 
     def decide(self, policy: Policy, *, now_s: int) -> Decided | Denied:
         """Step 7: the policy must give it a level."""
-        trust, decision = decide(policy, self.estimated.scanned.subject, now_s=now_s)
+        trust, decision = decide(policy, self.estimated.subject, now_s=now_s)
         denied = _denied_by_policy(policy, decision, self.estimated.scanned.report)
         return denied or Decided(seal=_SEAL, trialled=self, trust=trust, decision=decision)
 

@@ -4,6 +4,8 @@ import pytest
 
 from corral.admission.expectation import Expectation
 from corral.admission.policy.document import Policy
+from corral.admission.receipt import make_receipt
+from corral.admission.redecision import decided_anew, subject_of
 from corral.admission.report import Facts, Finding, Report, make_report
 from corral.admission.trial import TrialResult
 from corral.admission.trusted_model import (
@@ -22,7 +24,7 @@ from corral.admission.trusted_model import (
 from corral.advisories.database import Advisories
 from corral.core.config import Engine
 from corral.core.errors import CorralError
-from corral.core.ids import Digest
+from corral.core.ids import Digest, ModelName
 from tests.support.memory_shapes import SMALL
 from tests.support.policies import ANYTHING, DEFAULT, policy
 from tests.support.served_template import PASSED
@@ -49,7 +51,7 @@ def verified(expect: Expectation | None = None) -> Verified:
 
 
 def estimated_of(scanned: Scanned) -> Estimated:
-    estimated = scanned.estimate(Engine())
+    estimated = scanned.estimate(Engine(), DEFAULT)
     assert isinstance(estimated, Estimated)
     return estimated
 
@@ -159,3 +161,24 @@ def test_expectations_are_digests() -> None:
     assert Expectation.parse() == Expectation()
     with pytest.raises(CorralError):
         Expectation.parse(wheel_sha256="abc")
+
+
+@pytest.mark.claim("POL-04")
+def test_what_takes_too_much_memory_for_the_policy_is_not_tried() -> None:
+    small = policy(ANYTHING.replace("why", "memory_bytes_max = 1_000_000\nwhy"))
+    scanned = verified().scan(CLEAN, small)
+    assert isinstance(scanned, Scanned)  # nothing speaks against it yet
+    denied = scanned.estimate(Engine(), small)
+    assert isinstance(denied, Denied)
+    assert denied.code == "policy_refused"
+    assert "memory for a worker of at most 1,000,000" in denied.message
+    assert not isinstance(scanned.estimate(Engine(), policy(ANYTHING)), Denied)  # control
+
+
+def test_a_receipt_has_the_facts_that_were_decided_by() -> None:
+    decided = trialled_by(DEFAULT, verified(Expectation(sha256=DIGEST))).decide(DEFAULT, now_s=7)
+    assert isinstance(decided, Decided)
+    receipt = make_receipt(decided, name=ModelName("m"), fetched_at=1, admitted_at=2)
+    assert subject_of(receipt) == decided.trialled.estimated.subject
+    again = decided_anew(receipt, DEFAULT, now_s=7)
+    assert (again.trust, again.decision) == (decided.trust, decided.decision)

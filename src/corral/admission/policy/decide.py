@@ -83,14 +83,10 @@ def _holds(policy: Policy, name: str, value: object, subject: Subject) -> bool:
             return (subject.licence in value) == (name == "licences")
         case (("architectures" | "architectures_other_than"), tuple()):
             return (subject.architecture in value) == (name == "architectures")
-        case "size_bytes_max", int():
-            return subject.size_bytes <= value
-        case "size_bytes_over", int():
-            return subject.size_bytes > value
-        case "parameters_max", int():
-            return subject.parameters <= value
-        case "parameters_over", int():
-            return subject.parameters > value
+        case _, int() if name.endswith("_max"):
+            return bool(getattr(subject, name.removesuffix("_max")) <= value)
+        case _, int() if name.endswith("_over"):
+            return bool(getattr(subject, name.removesuffix("_over")) > value)
     raise AssertionError(f"no meaning is given to the condition {name}")
 
 

@@ -69,6 +69,7 @@ class Grant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     templates: Annotated[tuple[TemplateOutcome, ...], _SOME] | None = None
     size_bytes_max: _Count | None = None
     parameters_max: _Count | None = None
+    memory_bytes_max: _Count | None = None
 
 
 class Cap(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -97,6 +98,7 @@ class Cap(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     templates: Annotated[tuple[TemplateOutcome, ...], _SOME] | None = None
     size_bytes_over: _Count | None = None
     parameters_over: _Count | None = None
+    memory_bytes_over: _Count | None = None
 
 
 class _Levels(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

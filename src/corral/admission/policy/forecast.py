@@ -17,7 +17,7 @@ from corral.admission.trust_level import Trust
 
 _IN_THE_FILE: Final = frozenset({
     "licences", "licences_other_than", "architectures", "architectures_other_than",
-    "parameters_max", "parameters_over", "templates",
+    "parameters_max", "parameters_over", "templates", "memory_bytes_max", "memory_bytes_over",
 })  # fmt: skip
 _SIZE: Final = frozenset({"size_bytes_max", "size_bytes_over"})
 _DIGEST: Final = frozenset({"digests"})
@@ -59,8 +59,8 @@ def foresee(
     """
     subject = Subject(
         source=source, digest=digest or "", size_bytes=size_bytes or 0, parameters=0,
-        architecture="", licence="", evidence=evidence, signers=signers, findings=(),
-        template="passed",
+        memory_bytes=0, architecture="", licence="", evidence=evidence, signers=signers,
+        findings=(), template="passed",
     )  # fmt: skip
     unknown = _IN_THE_FILE | (_SIZE if size_bytes is None else frozenset())
     unknown |= _DIGEST if digest is None else frozenset()

@@ -20,6 +20,7 @@ _NAMES = {
     "templates": "a chat template that is",
     "size_bytes_max": "bytes of at most",
     "parameters_max": "parameters of at most",
+    "memory_bytes_max": "bytes of memory for a worker of at most",
 }
 
 

@@ -23,6 +23,8 @@ class Subject:
     Attributes:
         source: canonical form of where its bytes were fetched from.
         digest: sha256 of the file.
+        memory_bytes: of one worker, estimated for the configured context and parallel requests; 0
+            as long as it is not known, which speaks neither for nor against it.
         licence: `general.license` of the file, lower case; empty if it has none.
         evidence: what the operator demanded of the bytes, and was fulfilled.
         signers: whose signatures over the bytes were verified.
@@ -34,6 +36,7 @@ class Subject:
     digest: str
     size_bytes: int
     parameters: int
+    memory_bytes: int
     architecture: str
     licence: str
     evidence: frozenset[Evidence]

@@ -48,13 +48,14 @@ shared = {
 grants = st.builds(
     Grant, rule=st.just("g"), level=st.sampled_from(LEVELS), why=st.just("w"),
     evidence=some("sha256", "signature"), signers=some("lab", "*", OTHER.fingerprint),
-    size_bytes_max=number, parameters_max=number, **shared,
+    size_bytes_max=number, parameters_max=number, memory_bytes_max=number, **shared,
 )  # fmt: skip
 caps = st.builds(
     Cap, rule=st.just("c"), level=st.sampled_from((*LEVELS, "refuse")), why=st.just("w"),
     severities=some("info", "flag"), findings=some(*CODES, "template_*"),
     sources_other_than=some(*PATTERNS), licences_other_than=some(*WORDS),
-    architectures_other_than=some(*WORDS), size_bytes_over=number, parameters_over=number, **shared,
+    architectures_other_than=some(*WORDS), size_bytes_over=number, parameters_over=number,
+    memory_bytes_over=number, **shared,
 )  # fmt: skip
 policies = st.builds(
     lambda g, c: Policy(
@@ -70,7 +71,7 @@ findings = st.builds(
 )  # fmt: skip
 subjects = st.builds(
     Subject, source=st.sampled_from(SOURCES), digest=st.sampled_from(("a" * 64, "c" * 64)),
-    size_bytes=st.integers(0, 25), parameters=st.integers(0, 25),
+    size_bytes=st.integers(0, 25), parameters=st.integers(0, 25), memory_bytes=st.integers(0, 25),
     architecture=st.sampled_from(WORDS), licence=st.sampled_from(("", *WORDS)),
     evidence=st.frozensets(st.sampled_from(("sha256", "signature", "wheel_sha256"))),
     signers=st.lists(st.sampled_from((SIGNER, OTHER)), max_size=2).map(tuple),
@@ -99,6 +100,15 @@ def test_evidence_more_never_lowers_it(policy: Policy, model: Subject) -> None:
         model, evidence=model.evidence | {"signature"}, signers=(*model.signers, SIGNER)
     )
     assert height(policy, better) >= height(policy, model)
+
+
+@pytest.mark.claim("POL-01")
+@given(policies, subjects, st.integers(1, 25))
+def test_what_grows_never_rises(policy: Policy, model: Subject, more: int) -> None:
+    """So a question that is asked before the memory is known refuses nothing that will pass."""
+    for name in ("size_bytes", "parameters", "memory_bytes"):
+        larger = replace(model, **{name: getattr(model, name) + more})
+        assert height(policy, larger) <= height(policy, model)
 
 
 @given(policies, subjects, st.randoms())
@@ -235,7 +245,7 @@ def test_reasons_say_what_was_missing_and_what_was_found() -> None:
 def test_every_condition_of_the_language_has_a_meaning() -> None:
     for kind in (Grant, Cap):
         for name in set(kind.__struct_fields__) - {"rule", "level", "why"}:
-            value: object = 5 if name.startswith(("size_", "parameters_")) else ("x",)
+            value: object = 5 if name.startswith(("size_", "parameters_", "memory_")) else ("x",)
             rule = kind(rule="r", level="untrusted", why="w", **{name: value})
             rules_of = {"grants": (), "caps": ()} | {f"{kind.__name__.lower()}s": (rule,)}
             one = replace(DEFAULT, patterns={"x": parse_pattern("**")}, **rules_of)  # type: ignore[arg-type]

@@ -16,6 +16,7 @@ from corral.admission.fsck import check_store
 from corral.admission.policy.shipped import default_policy_text
 from corral.admission.policy.standing import install_standing, policy_folder, read_standing
 from corral.admission.quarantine import sweep_quarantine
+from corral.admission.trusted_model import Estimated
 from corral.core.errors import CorralError
 from corral.core.home import Home
 from corral.core.ids import Digest
@@ -127,9 +128,9 @@ def test_a_policy_that_came_meanwhile_is_not_gone_around(
 ) -> None:
     load = trial.load
 
-    def meanwhile(digest: Digest, template: str) -> object:
+    def meanwhile(estimated: Estimated) -> object:
         install_standing(home, OPEN)
-        return load(digest, template)
+        return load(estimated)
 
     trial.load = meanwhile  # type: ignore[method-assign,assignment]
     assert code_of(lambda: pull(model_file)) == "policy_changed"
