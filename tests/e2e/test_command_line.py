@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from hashlib import sha256
 from pathlib import Path
@@ -123,6 +124,30 @@ def test_a_dry_run_makes_nothing(place: Path, tmp_path: Path) -> None:
         "refused"
         in corral(place, "pull", str(other), "--name", MODEL, "--dry-run", check=False).stdout
     )
+
+
+@pytest.mark.claim("ADM-42")
+def test_a_lock_file_is_written_and_reproduced(place: Path, tmp_path: Path) -> None:
+    file, lock = tmp_path / "m.gguf", tmp_path / "models.lock"
+    shutil.copyfile(place / "store" / "sha256" / MODEL_SHA256, file)
+    pull = ("pull", "--lock", str(lock))
+    corral_json(place, *pull, str(file), "--sha256", MODEL_SHA256)
+    assert 'source = "./m.gguf"' in lock.read_text()
+    (left,) = corral_json(place, *pull, "--locked")
+    corral(place, "rm", "m")
+    (made,) = corral_json(place, *pull, "--locked", "m")
+    assert (left["pulled"], made["pulled"], made["sha256"]) == (False, True, MODEL_SHA256)
+    corral(place, "rm", "m")
+    file.write_bytes(b"another")
+    text = lock.read_bytes()
+    for options in (("--locked",), (str(file),)):
+        done = corral(place, *pull, *options, "--json", check=False)
+        assert json.loads(done.stdout)["error"]["code"] == "hash_mismatch"
+    (plan,) = json.loads(
+        corral(place, *pull, "--locked", "--dry-run", "--json", check=False).stdout
+    )
+    assert plan["refusal"]["code"] == "hash_mismatch"
+    assert lock.read_bytes() == text
 
 
 def test_keys_are_printed_by_up_also_after_a_pull(tmp_path: Path, model_home: Path) -> None:

@@ -26,7 +26,7 @@ from corral.admission.policy.standing import read_standing
 from corral.admission.progress import Progress, no_progress
 from corral.admission.pull import passed, prepare_pull
 from corral.admission.quarantine import partial_bytes, remove_folder
-from corral.admission.readmission import can_readmit, stored_admission
+from corral.admission.readmission import stored_admission
 from corral.admission.registry_source import RegistrySource
 from corral.admission.sealing import (
     RESERVE_BYTES,
@@ -151,8 +151,9 @@ def plan_pull(
         file = _told(place, home, config, expect, launcher)
     # 3
     digest = file.sha256 or expect.sha256
-    earlier = stored_admission(home, digest) if digest else None
-    fetches = earlier is None or not can_readmit(expect) or isinstance(signed, SignedManifest)
+    in_store = stored_admission(home, Expectation(sha256=digest)) is not None
+    signed_manifest = isinstance(signed, SignedManifest)
+    fetches = signed_manifest or stored_admission(home, expect) is None
     needed_bytes = None if file.size_bytes is None else _needed(file) if fetches else 0
     disk = os.statvfs(home.quarantine)
     free_bytes = disk.f_bavail * disk.f_frsize
@@ -184,7 +185,7 @@ def plan_pull(
     return PullPlan(
         name=model,
         files=(file,),
-        in_store=earlier is not None,
+        in_store=in_store,
         fetches=fetches,
         trust=None if refusal else forecast.trust,
         waits_for=forecast.waits_for,

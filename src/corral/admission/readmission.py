@@ -4,7 +4,8 @@ Trust: operator side. Input: the operator's source and expectation; catalog entr
 verified. The bytes are known to the last one, so nothing is fetched, scanned or tried again; that
 holds only for what is checked here, and the receipt says that it was so.
 
-    1 an admission of these bytes by the scanner, the procedure and the engine of today
+    1 an admission of these bytes by the scanner, the procedure and the engine of today; in
+      the wheel or under the manifest that is demanded, if one is
     2 the blob is in the store, and is the regular file that was admitted
     3 a local source is a regular file with these very bytes; a remote one is not asked
     4 no advisory names bytes or signer; a demanded signature covers them under the demanded name
@@ -60,11 +61,9 @@ def readmit(
             `hash_mismatch`, `name_taken`, `policy_refused`, `policy_changed`,
             `database_unavailable`, `receipt_key_unreadable`; those of `read_standing`.
     """
-    if expect.sha256 is None or not can_readmit(expect):
-        return None
     # 1, 2
-    old = stored_admission(home, expect.sha256)
-    if old is None:
+    old = stored_admission(home, expect)
+    if old is None or expect.sha256 is None:
         return None
     # 3
     check_name(home, name, expect.sha256)
@@ -85,6 +84,8 @@ def readmit(
         old,
         name=name,
         sha256_demanded=True,
+        wheel_sha256_demanded=old.wheel_sha256_demanded or expect.wheel_sha256 is not None,
+        manifest_sha256_demanded=old.manifest_sha256_demanded or expect.manifest_sha256 is not None,
         signers=(signed.signer,) if signed else (),
         readmitted_from_store=True,
         asked_source=str(source),
@@ -103,13 +104,11 @@ def _refused(denied: Denied) -> CorralError:
     return CorralError(denied.code, denied.message, remedy=denied.remedy)
 
 
-def can_readmit(expect: Expectation) -> bool:
-    """Return whether a demand can be met without fetching: by the digest of the file alone."""
-    return bool(expect.sha256) and not expect.wheel_sha256 and not expect.manifest_sha256
+def stored_admission(home: Home, expect: Expectation) -> Receipt | None:
+    """Return the receipt of an admitted blob of the store that meets a demand, or None.
 
-
-def stored_admission(home: Home, digest: Digest) -> Receipt | None:
-    """Return the latest receipt of a blob of the store whose checks are those of today.
+    Its checks are those of today. The digest of a wheel or a manifest around it was checked when
+    it was fetched, if the receipt names it: of two receipts of the same bytes one may.
 
     Raises:
         CorralError: code `database_unavailable`.
@@ -119,7 +118,9 @@ def stored_admission(home: Home, digest: Digest) -> Receipt | None:
         found = [
             entry.receipt
             for entry in catalog.entries().values()
-            if entry.digest == digest
+            if entry.digest == expect.sha256
+            and expect.wheel_sha256 in {None, entry.receipt.wheel_sha256}
+            and expect.manifest_sha256 in {None, entry.receipt.manifest_sha256}
             and (entry.receipt.scanner, entry.receipt.procedure, entry.receipt.engine) == today
         ]
     latest = max(found, key=lambda receipt: receipt.admitted_at, default=None)

@@ -7,65 +7,60 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from corral.admission.expectation import Expectation
-from corral.admission.plan import PlannedFile, PullPlan, plan_pull
-from corral.admission.signing.demand import SignatureDemand
+from corral.admission.plan import PlannedFile, PullPlan
+from corral.admission.progress import Progress
 from corral.cli.first_policy import install_first_policy
 from corral.cli.job_unsafe import job_launcher
 from corral.cli.progress import shown_progress
 from corral.cli.terminal import print_error, print_facts, print_json, print_note, size_text
-from corral.core.config import Config
 from corral.core.home import Home
+from corral.ipc.client import LauncherClient
 from corral.tenancy.setup import prepare_home
 
+Planned = Callable[[Home, LauncherClient, Progress], Iterable[tuple[str, PullPlan | None]]]
 
-def dry_run_pull(
-    source: str,
-    *,
-    home: Home,
-    config: Config,
-    settings: Mapping[str, object],
-    expect: Expectation,
-    name: str | None,
-    demand: SignatureDemand | None,
-    as_json: bool,
+
+def dry_run(
+    plans: Planned, home: Home, settings: Mapping[str, object], *, as_json: bool, many: bool
 ) -> None:
-    """Print what a pull would do.
+    """Print what pulls would do.
+
+    Args:
+        plans: yields each model's name with its plan; None: it is there as it is wanted.
+        home: state folder.
+        settings: dotted settings over the configuration file.
+        as_json: print a document, or with `many` a list of them.
+        many: of a lock file.
 
     Raises:
         CorralError: codes of `plan_pull`, or the launcher's refusal.
-        typer.Exit: code 1: the pull would be refused.
+        typer.Exit: code 1: a pull would be refused.
     """
     with (
         _installation(home) as place,
         job_launcher(place, settings) as launcher,
         shown_progress() as progress,
     ):
-        plan = plan_pull(
-            source,
-            home=place,
-            config=config,
-            launcher=launcher,
-            expect=expect,
-            name=name,
-            progress=progress,
-            demand=demand,
-        )
+        found = list(plans(place, launcher, progress))
     if as_json:
-        print_json(_document(plan))
+        documents = [_document(name, plan) for name, plan in found]
+        print_json(documents if many else documents[0])
     else:
-        print_facts(_facts(plan))
+        for name, plan in found:
+            print_facts(_facts(plan) if plan else (("name", name), ("in the store", "as locked")))
         print_note("nothing was changed")
-    if plan.refusal is not None:
-        if not as_json:
-            print_error(plan.refusal, as_json=False)
+    refusals = [plan.refusal for _, plan in found if plan and plan.refusal]
+    if not as_json:
+        for refusal in refusals:
+            print_error(refusal, as_json=False)
+    if refusals:
         raise typer.Exit(1)
 
 
@@ -129,7 +124,9 @@ def _stored(plan: PullPlan) -> str:
     return "no"
 
 
-def _document(plan: PullPlan) -> dict[str, Any]:
+def _document(name: str, plan: PullPlan | None) -> dict[str, Any]:
+    if plan is None:
+        return {"dry_run": True, "name": name, "as_locked": True}
     refusal = plan.refusal
     return {
         "dry_run": True,

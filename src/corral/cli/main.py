@@ -23,6 +23,7 @@ from corral.cli import (
     fsck,
     grant,
     key,
+    lock,
     logs,
     models,
     ps,
@@ -55,6 +56,7 @@ app = typer.Typer(
 )
 app.command("up")(up.up)
 app.command("pull")(pull.pull)
+app.command("lock")(lock.lock)
 app.command("admit")(admit.admit)
 app.command("scan")(scan.scan)
 app.command("explain")(explain.explain)

