@@ -22,7 +22,7 @@ from corral.admission.plan import PullPlan, plan_pull
 from corral.admission.progress import Progress
 from corral.admission.pull import pull_model
 from corral.admission.signing.trust_root import find_signer
-from corral.admission.trial import TrialLoader
+from corral.admission.trial_loader import TrialLoader
 from corral.core.config import Config
 from corral.core.errors import CorralError
 from corral.core.home import Home

@@ -140,7 +140,7 @@ def plan_pull(
     signed = None
     if demand is not None:
         # The signature is fetched into the folder that a pull would use.
-        with pull_lock(home, lambda: progress("wait", 0, 0)):
+        with pull_lock(home, lambda done, total: progress("wait", done, total)):
             fetch = SignatureFetch(home, config, launcher)
             signed = verify_demand(demand, place, config, home.root, fetch)
     # 2

@@ -18,30 +18,26 @@ A digest that the operator names and the store has takes the short way: `admissi
 
 from __future__ import annotations
 
-import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TypeVar
 
-from corral.admission.block_sharing import shares_blocks
+from corral.admission.bringing import Bringer
 from corral.admission.catalog import CatalogEntry
 from corral.admission.catalog_changes import add_entry, check_name
 from corral.admission.expectation import Expectation
-from corral.admission.fetch.client import fetch_source
-from corral.admission.fetch.wire import MODEL, PART
-from corral.admission.growing_copy import GrowingCopy
 from corral.admission.journal import Attempt, refusals_noted
+from corral.admission.landing import next_landing, note_landing
 from corral.admission.lock import pull_lock
-from corral.admission.manifest_proof import KeptManifest, read_manifest
 from corral.admission.policy.standing import Standing, read_standing
-from corral.admission.progress import Progress, no_progress
-from corral.admission.quarantine import blobs_folder, partial_bytes, remove_folder, sweep_locked
+from corral.admission.progress import Progress, Stage, no_progress
+from corral.admission.quarantine import sweep_locked
 from corral.admission.readmission import readmit
 from corral.admission.receipt import make_receipt, sign_receipt
 from corral.admission.registry_source import RegistrySource
 from corral.admission.scan.runner import Part, scan_sealed
-from corral.admission.sealing import SealedBlob, open_fetched_file, open_local_file, seal_copy
+from corral.admission.sealing import SealedBlob
 from corral.admission.signature_fetch import SignatureFetch
 from corral.admission.signing.cosign import SignedManifest
 from corral.admission.signing.demand import SignatureDemand, verify_demand
@@ -52,15 +48,14 @@ from corral.admission.source import (
     Source,
     default_name,
     parse_source,
-    source_folder,
 )
 from corral.admission.trial_loader import TrialLoader
-from corral.admission.trusted_model import Denied, Fetched, Provenance, Verified, begin
+from corral.admission.trusted_model import Denied, Fetched, Verified, begin
 from corral.advisories.database import Advisories, load_advisories
 from corral.core.config import Config
 from corral.core.errors import CorralError
 from corral.core.home import Home
-from corral.core.ids import Digest, ModelName, parse_model_name
+from corral.core.ids import ModelName, parse_model_name
 from corral.ipc.client import LauncherClient
 from corral.pki.receipt_key import load_receipt_key
 
@@ -99,8 +94,9 @@ def pull_model(
         CorralError: the code says which stage refused.
     """
     place, model, expect = prepare_pull(source, name, expect)
+    since = next_landing(home)
     with (
-        pull_lock(home, lambda: progress("wait", 0, 0)),
+        pull_lock(home, lambda done, total: progress("wait", done, total)) as tell,
         refusals_noted(home, str(place), model) as attempt,
     ):
         sweep_locked(home)
@@ -127,12 +123,13 @@ def pull_model(
             launcher,
             trial,
             expect,
-            progress,
+            told_progress(progress, tell),
             signed,
             file_name,
             known_bad,
             standing,
             attempt,
+            since,
         )
         return pull.run()
 
@@ -154,6 +151,17 @@ def prepare_pull(
     return place, model, expect
 
 
+def told_progress(progress: Progress, tell: Callable[[int, int], None]) -> Progress:
+    """Return a progress that those see too who wait for this pull: of what is fetched."""
+
+    def told(stage: Stage, done_bytes: int, total_bytes: int) -> None:
+        if stage == "fetch":
+            tell(done_bytes, total_bytes)
+        progress(stage, done_bytes, total_bytes)
+
+    return told
+
+
 @dataclass(frozen=True, slots=True)
 class _Pull:
     source: Source
@@ -169,79 +177,24 @@ class _Pull:
     known_bad: Advisories
     standing: Standing
     attempt: Attempt
+    since: int
 
     def run(self) -> CatalogEntry:
-        resumable = False
-        blob: SealedBlob | None = None
+        # 1 fetch, 2 quarantine
+        bringer = Bringer(self.home, self.config, self.launcher, self.progress, self.since)
+        brought = bringer.bring(self.source, self.expect)
         try:
-            fetched, fetched_at, blob, manifest = self._bring()
-            self.attempt.sha256 = blob.digest
-            if manifest is not None:
-                manifest.check_names(blob.digest)
-            return self._admit(fetched, fetched_at, blob)
-        except CorralError as error:
-            resumable = error.code == "network_error"
-            raise
-        except KeyboardInterrupt:
-            resumable = True
-            raise
+            self.attempt.sha256 = brought.blob.digest
+            if brought.manifest is not None:
+                brought.manifest.check_names(brought.blob.digest)
+            entry = self._admit(begin(brought.provenance), brought.fetched_at, brought.blob)
         finally:
-            if blob is not None:
-                blob.path.unlink(missing_ok=True)
-            if not isinstance(self.source, LocalSource):
-                folder = source_folder(self.source)
-                if not (resumable and partial_bytes(self.home, folder)):
-                    remove_folder(self.home, folder)
-
-    def _bring(self) -> tuple[Fetched, int, SealedBlob, KeptManifest | None]:
-        if isinstance(self.source, LocalSource):
-            # 1 open
-            fd = open_local_file(self.source.path)
-            try:
-                # 2 quarantine
-                blob = seal_copy(
-                    fd,
-                    blobs_folder(self.home),
-                    max_bytes=self.config.fetch.max_bytes,
-                    moved=self._copied,
-                )
-            finally:
-                os.close(fd)
-            return begin(Provenance(str(self.source))), int(time.time()), blob, None
-        folder: Path = self.home.quarantine / source_folder(self.source)
-        with GrowingCopy(
-            folder / PART, blobs_folder(self.home), self.config.fetch.max_bytes
-        ) as copy:
-            # 1 fetch, and 2 as far as the beginning of the file has come
-            arrived = fetch_source(
-                self.source,
-                config=self.config.fetch,
-                expect=self.expect,
-                launcher=self.launcher,
-                progress=self.progress,
-                ready=copy.follow,
-                copied=not shares_blocks(self.home.quarantine),
+            brought.blob.path.unlink(missing_ok=True)
+        if not isinstance(self.source, LocalSource) and not brought.shared:
+            note_landing(
+                self.home, self.source, brought.provenance, entry.digest, brought.fetched_at
             )
-            fd = open_fetched_file(folder, MODEL)
-            try:
-                registry = isinstance(self.source, RegistrySource)
-                manifest = read_manifest(folder) if registry else None
-                # 2 quarantine
-                blob = copy.seal(fd, Digest(arrived.sha256), self._copied)
-            finally:
-                os.close(fd)
-        provenance = Provenance(
-            str(self.source),
-            arrived.final_url,
-            arrived.wheel_sha256,
-            arrived.revision,
-            manifest.digest if manifest else "",
-            arrived.layers,
-        )
-        return begin(provenance), int(time.time()), blob, manifest
-
-    def _copied(self, done_bytes: int, total_bytes: int) -> None:
-        self.progress("copy", done_bytes, total_bytes)
+        return entry
 
     def _admit(self, fetched: Fetched, fetched_at: int, blob: SealedBlob) -> CatalogEntry:
         quarantined = fetched.quarantine(blob.digest, blob.size_bytes)

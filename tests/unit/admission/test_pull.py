@@ -327,7 +327,7 @@ def test_the_sweep_removes_what_crashes_left(home: Home, pull: Pull, model_file:
     scan = home.quarantine / "scan-now"
     scan.mkdir()
     home.blob(Digest("1" * 64)).write_bytes(b"half")
-    with pull_lock(home, lambda: None):
+    with pull_lock(home, lambda *_: None):
         sweep_quarantine(home)
         assert old.exists()
     sweep_quarantine(home)
@@ -336,7 +336,7 @@ def test_the_sweep_removes_what_crashes_left(home: Home, pull: Pull, model_file:
 
 def test_a_second_pull_waits(home: Home, pull: Pull, model_file: Path) -> None:
     waiting = threading.Event()
-    with pull_lock(home, lambda: None):
+    with pull_lock(home, lambda *_: None):
         thread = threading.Thread(
             target=pull,
             args=(model_file,),
