@@ -9,7 +9,8 @@ import pytest
 
 from corral.admission.expectation import Expectation
 from corral.admission.fetch.client import fetch_folder, fetch_source
-from corral.admission.fetch.wire import MODEL, Arrived, Wanted
+from corral.admission.fetch.wire import MODEL, PART, Arrived, Wanted
+from corral.admission.growing_copy import GrowingCopy
 from corral.admission.manifest_proof import read_manifest
 from corral.admission.progress import no_progress
 from corral.admission.signing.attached import verify_attached
@@ -17,6 +18,7 @@ from corral.admission.source import RemoteSource, parse_source, source_folder
 from corral.core.config import Fetch
 from corral.core.errors import CorralError
 from corral.core.home import Home
+from corral.core.ids import Digest
 from tests.support.cosign import simple_image, simple_payload
 from tests.support.download_server import Page, download_server
 from tests.support.measured_launcher import StartedLauncher
@@ -39,13 +41,14 @@ def fetching(
     client = launch({"sandbox.runtime": request.param}).client
 
     def fetch(
-        source: RemoteSource, ca: Path, *hosts: str, private: bool = True, wanted: Wanted = "model"
-    ) -> Arrived:
+        source: RemoteSource, ca: Path, *hosts: str, private: bool = True,
+        wanted: Wanted = "model", ready: Callable[[int], None] | None = None,
+    ) -> Arrived:  # fmt: skip
         monkeypatch.setenv("SSL_CERT_FILE", str(ca))
         config = Fetch(hosts=hosts, private_hosts=hosts if private else ())
         return fetch_source(
             source, config=config, expect=Expectation(), launcher=client, progress=no_progress,
-            wanted=wanted,
+            wanted=wanted, ready=ready,
         )  # fmt: skip
 
     return fetch
@@ -86,9 +89,14 @@ def test_a_large_file_over_several_connections(
         ca.write_text(server.ca_pem)
         server.pages["/m"] = Page(body, headers={"ETag": '"v1"', "Accept-Ranges": "bytes"})
         source = remote(server.url("/m"))
-        assert fetching(source, ca, server.host).sha256 == sha256(body)
+        folder = job_home.quarantine / source_folder(source)
+        with GrowingCopy(folder / PART, job_home.quarantine / "blobs", 1 << 30) as copy:
+            arrived = fetching(source, ca, server.host, ready=copy.follow)
+            with (folder / MODEL).open("rb") as file:
+                blob = copy.seal(file.fileno(), Digest(arrived.sha256), lambda done, total: None)
         assert len(server.ranges()) == 3, "in parts of 32 MiB"
-    assert (job_home.quarantine / source_folder(source) / MODEL).read_bytes() == body
+    assert blob.digest == arrived.sha256 == sha256(body)
+    assert blob.path.read_bytes() == (folder / MODEL).read_bytes() == body
 
 
 def test_a_model_of_ollama_whose_blobs_lie_elsewhere(
