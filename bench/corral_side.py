@@ -27,9 +27,9 @@ from parameters import (
 from processes import descendants, process_name
 from stream_client import Endpoint
 
+from corral.control.client import LauncherClient
 from corral.core.home import Home
 from corral.core.ids import parse_digest
-from corral.ipc.client import LauncherClient
 from corral.ipc.messages import WorkerStatus
 
 _CORRAL = Path(sys.executable).parent / "corral"

@@ -19,10 +19,10 @@ from machine import installed
 from parameters import CONTEXT_TOKENS, MODEL, MODEL_SHA256, PARALLEL, Plan, threads
 
 from corral.cli.job_unsafe import job_launcher
+from corral.control.client import LauncherClient
 from corral.core.home import Home
 from corral.core.limits import GIB
 from corral.engine.wire import Load, encode_line
-from corral.ipc.client import LauncherClient
 from corral.ipc.messages import StartEngine
 from corral.sandbox.policy import sealed_document
 

@@ -10,13 +10,13 @@ from msgspec.structs import replace
 from corral.admission.catalog import CatalogEntry
 from corral.admission.demand import Demand, make_demand
 from corral.cli.models import find_model
+from corral.control.client import LauncherClient
 from corral.core.config import Engine
 from corral.core.home import Home
 from corral.core.ids import TenantName
 from corral.engine.local import LocalWorker
 from corral.engine.measured import Measured, measure_memory
 from corral.engine.wire import End, Generate, Message, Sampling
-from corral.ipc.client import LauncherClient
 from corral.ipc.messages import StartEngine
 from tests.support.measured_launcher import start_job
 from tests.support.server import MODEL, copy_home

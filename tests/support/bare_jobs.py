@@ -13,8 +13,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from corral.control.client import LauncherClient
 from corral.core.home import Home
-from corral.ipc.client import LauncherClient
 from corral.ipc.messages import (
     Done,
     Message,

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from corral.control.client import LauncherClient
+from corral.control.command import job_command
 from corral.core.home import Home
-from corral.ipc.client import LauncherClient
 from corral.ipc.messages import StartEngine
 from corral.ipc.socket import socket_pair
-from corral.launcher.command import job_command
 from tests.support.server import MODEL, MODEL_SHA256
 
 

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from corral.control.client import LauncherClient
+from corral.control.command import job_command, serve_command
 from corral.core.home import Home
-from corral.ipc.client import LauncherClient
 from corral.ipc.socket import socket_pair
-from corral.launcher.command import job_command, serve_command
 from corral.launcher.host import installation_name
 
 CGROUPS = Path("/sys/fs/cgroup")

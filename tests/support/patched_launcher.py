@@ -10,10 +10,10 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from corral.control.client import LauncherClient
+from corral.control.command import job_command
 from corral.core.home import Home
-from corral.ipc.client import LauncherClient
 from corral.ipc.socket import socket_pair
-from corral.launcher.command import job_command
 from tests.support.measured_launcher import measured
 
 _ENTRY = "from corral.launcher.main"

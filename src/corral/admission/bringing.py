@@ -28,11 +28,11 @@ from corral.admission.registry_source import RegistrySource
 from corral.admission.sealing import SealedBlob, open_fetched_file, open_local_file, seal_copy
 from corral.admission.source import LocalSource, RemoteSource, Source, source_folder
 from corral.admission.trusted_model import Provenance
+from corral.control.client import LauncherClient
 from corral.core.config import Config
 from corral.core.errors import CorralError
 from corral.core.home import Home
 from corral.core.ids import Digest
-from corral.ipc.client import LauncherClient
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
+from corral.control.client import LauncherClient
 from corral.core.errors import CorralError, IpcError
-from corral.ipc.client import LauncherClient
 from corral.ipc.messages import StartFetch, StartScan, WorkerEnded
 
 _READ_BYTES: Final = 65536

@@ -23,10 +23,10 @@ from corral.admission.progress import Progress
 from corral.admission.pull import pull_model
 from corral.admission.signing.trust_root import find_signer
 from corral.admission.trial_loader import TrialLoader
+from corral.control.client import LauncherClient
 from corral.core.config import Config
 from corral.core.errors import CorralError
 from corral.core.home import Home
-from corral.ipc.client import LauncherClient
 
 
 @dataclass(frozen=True, slots=True)

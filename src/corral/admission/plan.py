@@ -43,11 +43,11 @@ from corral.admission.source import LocalSource, RemoteSource, source_folder
 from corral.admission.trust_level import Trust
 from corral.admission.trusted_model import Provenance, begin, denied_as_held
 from corral.advisories.database import load_advisories
+from corral.control.client import LauncherClient
 from corral.core.config import Config
 from corral.core.errors import CorralError
 from corral.core.home import Home
 from corral.core.ids import Digest, ModelName
-from corral.ipc.client import LauncherClient
 
 _COPIES: Final = 2
 """What arrives and the private copy of it are on the disk at once."""

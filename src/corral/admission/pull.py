@@ -52,11 +52,11 @@ from corral.admission.source import (
 from corral.admission.trial_loader import TrialLoader
 from corral.admission.trusted_model import Denied, Fetched, Verified, begin
 from corral.advisories.database import Advisories, load_advisories
+from corral.control.client import LauncherClient
 from corral.core.config import Config
 from corral.core.errors import CorralError
 from corral.core.home import Home
 from corral.core.ids import ModelName, parse_model_name
-from corral.ipc.client import LauncherClient
 from corral.pki.receipt_key import load_receipt_key
 
 _Stage = TypeVar("_Stage")

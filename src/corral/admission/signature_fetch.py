@@ -21,10 +21,10 @@ from corral.admission.signing.bundle import BUNDLE_BYTES
 from corral.admission.signing.detached import read_open
 from corral.admission.signing.refusal import refused
 from corral.admission.source import RemoteSource
+from corral.control.client import LauncherClient
 from corral.core.config import Config
 from corral.core.errors import CorralError
 from corral.core.home import Home
-from corral.ipc.client import LauncherClient
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ from corral.cli.first_policy import install_first_policy
 from corral.cli.job_unsafe import job_launcher
 from corral.cli.progress import shown_progress
 from corral.cli.terminal import print_error, print_facts, print_json, print_note, size_text
+from corral.control.client import LauncherClient
 from corral.core.home import Home
-from corral.ipc.client import LauncherClient
 from corral.tenancy.setup import prepare_home
 
 Planned = Callable[[Home, LauncherClient, Progress], Iterable[tuple[str, PullPlan | None]]]

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
+from corral.control.client import LauncherClient
+from corral.control.command import job_command, selftest_command
 from corral.core.home import Home
-from corral.ipc.client import LauncherClient
 from corral.ipc.socket import socket_pair
-from corral.launcher.command import job_command, selftest_command
 from corral.service.leaf import enter_leaf
 
 _END_SECONDS: Final = 30

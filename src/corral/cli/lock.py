@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from corral.admission.locking import LockedDemand
     from corral.admission.progress import Progress
     from corral.admission.source import Source
+    from corral.control.client import LauncherClient
     from corral.core.home import Home
-    from corral.ipc.client import LauncherClient
 
 LockOption = Annotated[
     Path | None,

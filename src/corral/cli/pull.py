@@ -30,7 +30,7 @@ from corral.core.home import Home
 if TYPE_CHECKING:
     from corral.admission.plan import PullPlan
     from corral.admission.progress import Progress
-    from corral.ipc.client import LauncherClient
+    from corral.control.client import LauncherClient
 
     Plan = tuple[str, PullPlan | None]
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
-    from corral.ipc.client import LauncherClient
+    from corral.control.client import LauncherClient
     from corral.selftest.verdict import Line
 
 _STYLES: Final = {

@@ -11,9 +11,9 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from corral.control.client import LauncherClient
 from corral.core.errors import CorralError
 from corral.core.home import Home
-from corral.ipc.client import LauncherClient
 
 
 @contextmanager

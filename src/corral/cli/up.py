@@ -100,7 +100,7 @@ def up(
             # Nothing from beside: do it here, so that whatever went wrong is seen.
             report_host(place, survey() or looked_at(place, config))
     with shown_if_it_fails(first):
-        from corral.launcher.command import serve_command
+        from corral.control.command import serve_command
 
         inherited = (listener.detach(),) if listener else ()
         become_launcher(

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Final, Self
 
+from corral.control.client import LauncherClient
 from corral.core.errors import CorralError
 from corral.core.limits import MIB, WIRE_LINE_BYTES
 from corral.engine.conversation import Conversation
@@ -30,7 +31,6 @@ from corral.engine.wire import (
     WireError,
     encode_line,
 )
-from corral.ipc.client import LauncherClient
 from corral.ipc.messages import StartEngine, WorkerEnded
 
 _READ_BYTES: Final = 64 * 1024

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from corral.admission.trial import TrialResult
 from corral.admission.trusted_model import Estimated
+from corral.control.client import LauncherClient
 from corral.core.config import Config
 from corral.core.errors import CorralError
 from corral.engine.local import LocalWorker
 from corral.engine.sizing import trial_demand, trial_start
 from corral.engine.wire import End, Generate, Sampling
-from corral.ipc.client import LauncherClient
 
 
 class EngineTrial:

@@ -15,8 +15,8 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
+from corral.control.client import LauncherClient
 from corral.core.errors import CorralError, IpcError
-from corral.ipc.client import LauncherClient
 from corral.ipc.messages import StartProbe
 from corral.selftest.catalog import SEALED, ZONES, Probe, load_catalog
 from corral.selftest.conversation import converse

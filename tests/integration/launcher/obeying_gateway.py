@@ -9,8 +9,8 @@ import struct
 import time
 from pathlib import Path
 
+from corral.control.client import LauncherClient
 from corral.core.errors import CorralError
-from corral.ipc.client import LauncherClient
 from corral.ipc.messages import (
     Done,
     Drain,

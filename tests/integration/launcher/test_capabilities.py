@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from corral.control.client import LauncherClient
 from corral.core.errors import CorralError
 from corral.core.home import Home
-from corral.ipc.client import LauncherClient
 from corral.ipc.messages import StartEngine, StartFetch
 from corral.launcher.capabilities import load_kept
 from corral.launcher.host import installation_name

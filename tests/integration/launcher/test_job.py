@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
+from corral.control.client import LauncherClient
 from corral.core.errors import CorralError, IpcError
 from corral.core.home import Home
-from corral.ipc.client import LauncherClient
 from corral.ipc.messages import (
     Done,
     GatewayReady,

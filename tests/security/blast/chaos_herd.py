@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 
 import psutil
 
+from corral.control.client import LauncherClient
 from corral.core.errors import CorralError
 from corral.core.home import Home
-from corral.ipc.client import LauncherClient
 from tests.security.blast.chaos_client import (
     Answer,
     CutError,

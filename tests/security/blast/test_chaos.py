@@ -35,8 +35,8 @@ from pathlib import Path
 
 import pytest
 
+from corral.control.client import LauncherClient
 from corral.core.home import Home
-from corral.ipc.client import LauncherClient
 from corral.state.database import open_database
 from corral.tenancy.grants import grant_model
 from corral.tenancy.keys import create_key

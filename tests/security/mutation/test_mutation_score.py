@@ -15,9 +15,9 @@ import pytest
 
 import corral
 from corral.cli.job_unsafe import job_launcher
+from corral.control.client import LauncherClient
+from corral.control.command import selftest_command
 from corral.core.home import Home
-from corral.ipc.client import LauncherClient
-from corral.launcher.command import selftest_command
 from corral.selftest.catalog import load_catalog
 from corral.selftest.run import ZoneRun, run_controls, run_jail
 from corral.selftest.targets_unsafe import Targets, made_targets

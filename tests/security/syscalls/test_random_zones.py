@@ -18,8 +18,8 @@ import psutil
 import pytest
 
 from corral.cli.job_unsafe import selftest_launcher
+from corral.control.client import LauncherClient
 from corral.core.home import Home
-from corral.ipc.client import LauncherClient
 from corral.ipc.messages import StartProbe
 from corral.sandbox.policy import KINDS
 from tests.security.syscalls.host_state import changes, host_state

@@ -12,9 +12,9 @@ from corral.admission.policy.standing import install_standing
 from corral.admission.pull import pull_model
 from corral.admission.trial import TrialResult, installed_engine
 from corral.admission.trusted_model import Estimated
+from corral.control.client import LauncherClient
 from corral.core.config import Config, Fetch
 from corral.core.home import Home
-from corral.ipc.client import LauncherClient
 from corral.pki.receipt_key import ensure_receipt_key
 from corral.state.database import open_database
 from tests.support.bare_jobs import bare_jobs

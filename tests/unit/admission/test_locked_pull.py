@@ -19,11 +19,11 @@ from corral.admission.signing.demand import SignatureDemand
 from corral.admission.signing.making import sign_with_key
 from corral.admission.signing.statement import make_statement
 from corral.admission.source import parse_source
+from corral.control.client import LauncherClient
 from corral.core.config import Config, Fetch, Trust
 from corral.core.errors import CorralError
 from corral.core.home import Home
 from corral.core.ids import Digest
-from corral.ipc.client import LauncherClient
 from tests.support.download_server import DownloadServer, Page
 from tests.support.gguf_file import F32, GgufFile, scalar
 from tests.support.signatures import new_key, public_pem

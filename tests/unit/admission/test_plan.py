@@ -13,11 +13,11 @@ from corral.admission.lock import store_lock
 from corral.admission.plan import PullPlan, plan_pull
 from corral.admission.policy.standing import install_standing
 from corral.admission.source import HttpsSource, source_folder
+from corral.control.client import LauncherClient
 from corral.core.config import Config, Fetch
 from corral.core.errors import CorralError
 from corral.core.home import Home
 from corral.core.ids import Digest
-from corral.ipc.client import LauncherClient
 from tests.support.bare_jobs import bare_jobs
 from tests.support.download_server import DownloadServer, Page
 from tests.support.gguf_file import GgufFile

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from corral.cli.chat import Conversation, chat, speed_line
+from corral.control.client import LauncherClient
 from corral.core.config import Config
 from corral.core.errors import CorralError
 from corral.core.ids import Digest
@@ -15,7 +16,6 @@ from corral.core.limits import WIRE_LINE_BYTES
 from corral.engine.local import LocalWorker
 from corral.engine.sizing import trial_demand, trial_start
 from corral.engine.wire import Chunk, End, Failed, Generate, Sampling, Usage
-from corral.ipc.client import LauncherClient
 from tests.support.fake_launcher import FakeLauncher
 from tests.support.memory_shapes import Model
 from tests.support.served_template import TEXT

@@ -5,6 +5,7 @@ from itertools import chain
 import pytest
 from msgspec.structs import replace
 
+from corral.control.client import LauncherClient
 from corral.core.config import Config
 from corral.core.errors import CorralError
 from corral.core.ids import Digest
@@ -13,7 +14,6 @@ from corral.engine.local import LocalWorker
 from corral.engine.sizing import trial_demand, trial_start
 from corral.engine.trial import EngineTrial
 from corral.engine.wire import Chunk, End, Generate, Sampling
-from corral.ipc.client import LauncherClient
 from tests.support.estimated import estimated
 from tests.support.fake_launcher import FakeLauncher
 from tests.support.memory_shapes import Model

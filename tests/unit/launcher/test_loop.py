@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from corral.control.client import LauncherClient
 from corral.core.config import Config
 from corral.core.home import Home
-from corral.ipc.client import LauncherClient
 from corral.ipc.messages import (
     OPERATOR_STOP,
     Done,

@@ -38,9 +38,9 @@ from corral.admission.source import (
     shown_url,
     source_folder,
 )
+from corral.control.client import LauncherClient
 from corral.core.config import Fetch
 from corral.core.errors import CorralError
-from corral.ipc.client import LauncherClient
 from corral.ipc.messages import StartFetch
 
 _SILENCE_S: Final = 300.0

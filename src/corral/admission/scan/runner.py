@@ -27,12 +27,12 @@ from corral.admission.scan.request import (
 )
 from corral.admission.sealing import open_local_file, seal_copy
 from corral.advisories.database import load_advisories
+from corral.control.client import LauncherClient
 from corral.core.config import Config
 from corral.core.errors import CorralError
 from corral.core.home import Home
 from corral.core.ids import Digest
 from corral.core.limits import SCAN_BYTES_PER_SECOND, SCAN_SECONDS
-from corral.ipc.client import LauncherClient
 from corral.ipc.messages import StartScan
 
 _START_S: Final = 30.0

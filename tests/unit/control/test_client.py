@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from corral.control.client import LauncherClient
 from corral.core.errors import CorralError, IpcError
-from corral.ipc.client import LauncherClient
 from corral.ipc.messages import (
     Done,
     Message,

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import corral
+from corral.control.command import job_command, selftest_command, serve_command
 from corral.core.home import Home
-from corral.launcher.command import job_command, selftest_command, serve_command
 from corral.launcher.main import _parse
 
 HOME = Home(Path("/home"))
