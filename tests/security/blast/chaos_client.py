@@ -1,17 +1,21 @@
-"""A streaming client of the chaos test: a connection for each answer, one HTTP chunk at a time."""
+"""A streaming client of the chaos test: one HTTP chunk at a time, on a connection that may stay."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import ssl
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Self
 
 from tests.support.server import MODEL, RunningServer
 
 PATIENCE_S = 60
 CutError = (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ssl.SSLError)
+
+
+Line = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+"""A connection on which nothing is under way."""
 
 
 class RefusedError(Exception):
@@ -39,7 +43,7 @@ class Place:
         host, port = server.url.removeprefix("https://").split(":")
         return cls(host, int(port), server.tls())
 
-    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def connect(self) -> Line:
         async with asyncio.timeout(PATIENCE_S):
             return await asyncio.open_connection(
                 self.host, self.port, ssl=self.tls, server_hostname="localhost"
@@ -79,17 +83,22 @@ class Answer:
     finish: str = ""
     error: str = ""
     whole: bool = False
-    events: list[str] = field(default_factory=list)
+    over: bool = False
 
     @classmethod
-    async def ask(cls, place: Place, key: str, prompt: str, tokens: int) -> Self:
+    async def ask(
+        cls, place: Place, key: str, prompt: str, tokens: int, line: Line | None = None
+    ) -> Self:
         """Send a request and read the head of its answer.
+
+        Args:
+            line: a connection that an answer left; without one a new one is made.
 
         Raises:
             RefusedError: the answer is an error.
             OSError, asyncio.IncompleteReadError: the connection was cut.
         """
-        reader, writer = await place.connect()
+        reader, writer = line or await place.connect()
         try:
             writer.write(request(key, chat(prompt, tokens)))
             async with asyncio.timeout(PATIENCE_S):
@@ -107,7 +116,18 @@ class Answer:
         for event in data.decode().split("\n\n"):
             if event:
                 self._take(event.removeprefix("data: "))
-        return size > 0 and not self.whole and not self.error
+        self.over = size == 0
+        return not self.over and not self.whole and not self.error
+
+    async def leave(self) -> Line | None:
+        """Return the connection of a whole answer for the next one, if the server keeps it."""
+        try:
+            while not self.over:
+                await self.read()
+        except CutError:
+            self.close()
+            return None
+        return self.reader, self.writer
 
     def close(self) -> None:
         """Go away without a word."""

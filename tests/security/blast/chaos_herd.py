@@ -19,6 +19,7 @@ from corral.core.home import Home
 from tests.security.blast.chaos_client import (
     Answer,
     CutError,
+    Line,
     Place,
     RefusedError,
     chat,
@@ -32,6 +33,8 @@ TYPED = {"worker_failed", "worker_timeout", "worker_restarting"}
 ATTACKS = ("garbage", "wrong_ids", "after_end", "huge_usage", "leave", "half_line", "eat_memory")
 """Not `foreign_end`: it may meet the other stream of the same tenant, and a hostile worker can
 always give its own tenant a false answer. Nobody claims otherwise."""
+CANCELLED, DAWDLING = 0.1, 0.05
+"""Of all requests: the client leaves in the middle of the answer, or reads it slowly."""
 AFTERMATH_S = 1.0
 """A worker that was stopped and continued may still be killed for it, a moment later."""
 Outcome = tuple[str, str]
@@ -89,22 +92,28 @@ class Tenant:
 
     async def stream(self, place: Place, quota: int, rng: random.Random) -> None:
         """Ask until `quota` requests of the tenant were taken; compare each answer's bytes."""
+        line: Line | None = None
         while self.taken < quota:
             await asyncio.sleep(rng.uniform(0, 0.02))
-            self.requests[await self._ask(place, rng)] += 1
+            ended, line = await self._ask(place, rng, line)
+            self.requests[ended] += 1
+        if line:
+            line[1].transport.abort()
 
-    async def _ask(self, place: Place, rng: random.Random) -> str:
-        """Open, read, dawdle, perhaps cancel; return how it ended."""
+    async def _ask(
+        self, place: Place, rng: random.Random, line: Line | None
+    ) -> tuple[str, Line | None]:
+        """Open, read, dawdle, perhaps cancel; return how it ended, and what is left open."""
         before, hurt = self.faults, self.hurt
         prompt = rng.choice(self.prompts)
-        cancel_at = rng.randrange(1, self.tokens) if rng.random() < 0.2 else None
-        dawdles = rng.random() < 0.1
+        cancel_at = rng.randrange(1, self.tokens) if rng.random() < CANCELLED else None
+        dawdles = rng.random() < DAWDLING
         try:
-            answer = await Answer.ask(place, self.key, prompt, self.tokens)
+            answer = await Answer.ask(place, self.key, prompt, self.tokens, line)
         except (RefusedError, TimeoutError, *CutError) as error:
             self._judge(before, hurt, error)
             await asyncio.sleep(0.2)
-            return "refused"
+            return "refused", None
         cut: BaseException | None = None
         self.streaming += 1
         try:
@@ -119,16 +128,17 @@ class Tenant:
         finally:
             self.streaming -= 1
             self.reads += reads
-            answer.close()
+            if not answer.whole:
+                answer.close()
         self._compare(prompt, answer)
         if cut is not None or answer.error:
             self._judge(before, hurt, cut or RefusedError(answer.error))
-            return "cut"
+            return "cut", None
         if not answer.whole:
-            return "cancelled"
+            return "cancelled", None
         if before == self.faults and not self.underway:
             self.hurt = False
-        return "whole"
+        return "whole", await answer.leave()
 
     def _judge(self, before: int, hurt: bool, error: BaseException) -> None:
         """An answer did not come to its end: somebody must have done harm, and the end is typed."""

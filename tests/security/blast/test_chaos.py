@@ -8,13 +8,13 @@ and strangers send nonsense. A whole answer must be one of the isolated runs, a 
 beginning; and whoever nobody did harm to must always get a whole one.
 
 A step is one request that was taken or one harm, not one piece of an answer; a request that was
-refused after harm counts as none, and a harm only if it struck a live process. 10,000 of them do
-not fit into the time of CI with real jails: CI does 1,280, `make nightly` 12,000 with the real
-engine for every tenant.
+refused after harm counts as none, and a harm only if it struck a live process. CI does 10,000:
+most are short answers of the fast engine on connections that stay. `make nightly` does 12,000 with
+the real engine for every tenant.
 
 The plan of each participant follows from the seed; how the plans interleave is the machine's.
 
-    CORRAL_CHAOS_REQUESTS  requests (1,150)
+    CORRAL_CHAOS_REQUESTS  requests (9,870)
     CORRAL_CHAOS_HARMS     harms (130)
     CORRAL_CHAOS_SEED      another plan
     CORRAL_CHAOS_NIGHTLY   1: every tenant has the real engine
@@ -47,12 +47,12 @@ from tests.support.jail_job import replace_worker
 from tests.support.server import RunningServer, copy_home, start_server, wait_until
 
 HERE = Path(__file__).parent
-REQUESTS = int(os.environ.get("CORRAL_CHAOS_REQUESTS", "1150"))
+REQUESTS = int(os.environ.get("CORRAL_CHAOS_REQUESTS", "9870"))
 HARMS = int(os.environ.get("CORRAL_CHAOS_HARMS", "130"))
 SEED = int(os.environ.get("CORRAL_CHAOS_SEED", "20261123"))
 NIGHTLY = os.environ.get("CORRAL_CHAOS_NIGHTLY") == "1"
 REAL, FAKE = (8, 0) if NIGHTLY else (3, 5)
-REAL_SHARE = 1.0 if NIGHTLY else 0.14
+REAL_SHARE = 1.0 if NIGHTLY else 0.015
 """Of the requests; real answers take longer."""
 GATEWAYS = max(2, HARMS // 50)
 PROMPTS = (
@@ -67,7 +67,7 @@ EACH = 2
 PARALLEL = 2
 VANDALS = 2
 PAUSE_S = 0.08
-LIMIT_S = 150 if not NIGHTLY else 8 * 3600
+LIMIT_S = 600 if not NIGHTLY else 8 * 3600
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def make_tenants(server: RunningServer, count: int, kind: str) -> list[Tenant]:
         prompts = tuple(f"{name} says {i}" for i in range(4))
         if kind.startswith("real"):
             prompts = PROMPTS[number * EACH : (number + 1) * EACH]
-        made.append(Tenant(name, key, prompts, tokens=16 if kind.startswith("real") else 12))
+        made.append(Tenant(name, key, prompts, tokens=16 if kind.startswith("real") else 4))
     engine.dispose()
     return made
 
