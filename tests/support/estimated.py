@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from corral.admission.estimate import MemoryShape
 from corral.admission.expectation import Expectation
 from corral.admission.report import Facts, make_report
 from corral.admission.trusted_model import Estimated, Provenance, Scanned, Verified, begin
@@ -13,11 +14,13 @@ from tests.support.policies import DEFAULT
 from tests.support.served_template import PASSED
 
 
-def estimated(digest: Digest, control_tokens: tuple[str, ...] = ()) -> Estimated:
+def estimated(
+    digest: Digest, control_tokens: tuple[str, ...] = (), *, memory: MemoryShape = SMALL
+) -> Estimated:
     """Return a small model that was examined and found sound."""
     facts = Facts(
         architecture="llama", context_train_tokens=2048, block_count=1, embedding_length=1,
-        head_count=1, head_count_kv=1, memory=SMALL, parameters=1, vocabulary_tokens=1,
+        head_count=1, head_count_kv=1, memory=memory, parameters=1, vocabulary_tokens=1,
         quantisation="F32", has_chat_template=True, control_tokens=control_tokens,
     )  # fmt: skip
     quarantined = begin(Provenance("file:///m")).quarantine(digest, 9)

@@ -149,7 +149,45 @@ def fail_with(code: str):
     return on_request(lambda r: send(ev="fail", id=r["id"], code=code))
 
 
+def tried(*, fickle: bool = False, whole: bool = True, greedy: bool = False, fat: bool = False):
+    """Answer a trial: by default a sound vocabulary, where `<...>` without a space is one token."""
+
+    def run() -> None:
+        held = bytearray(os.urandom(1 << 20) * 96) if fat else None
+        ready()
+        for number, request in enumerate(requests()):
+            prompt = request.get("prompt") or ""
+            tokens = prompt.count("<") if whole and " " not in prompt else len(prompt)
+            tokens = prompt.count("<") if greedy else tokens
+            fields = {"ev": "c", "id": request["id"], "text": str(number) if fickle else "one"}
+            if request["sampling"].get("logprobs") is not None:
+                fields["logprobs"] = [logprob("one", 1)]
+            send(**fields)
+            usage = {"prompt_tokens": 1 + tokens, "completion_tokens": 1}
+            send(ev="end", id=request["id"], reason="length", usage=usage)
+        del held
+
+    return run
+
+
+def nothing(request: dict) -> None:
+    usage = {"prompt_tokens": 1, "completion_tokens": 0}
+    send(ev="end", id=request["id"], reason="stop", usage=usage)
+
+
+def no_number(request: dict) -> None:
+    one = {"token": "x", "logprob": float("nan")}
+    send(ev="c", id=request["id"], text="x", logprobs=[one])
+
+
 MODES = {
+    "sound": tried(),
+    "fickle": tried(fickle=True),
+    "letters": tried(whole=False),
+    "forging": tried(greedy=True),
+    "fat": tried(fat=True),
+    "nothing": on_request(nothing),
+    "no_number": on_request(no_number),
     "echo": echo,
     "slow": lambda: echo(0.05),
     "paced": lambda: echo(0.01),

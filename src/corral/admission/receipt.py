@@ -24,6 +24,7 @@ from corral.admission.policy.verdict import Decision
 from corral.admission.report import Finding
 from corral.admission.signing.signer import Signer
 from corral.admission.template.choice import ServedTemplate
+from corral.admission.trial import TrialRecord
 from corral.admission.trust_level import Trust
 from corral.core.errors import CorralError
 from corral.core.ids import ModelName
@@ -31,7 +32,7 @@ from corral.core.ids import ModelName
 if TYPE_CHECKING:
     from corral.admission.trusted_model import Decided
 
-PROCEDURE: Final = "corral-admission 3"
+PROCEDURE: Final = "corral-admission 4"
 """Name of the steps that `trusted_model` enforces; raise it when they change."""
 RECEIPT_CONTEXT: Final = b"corral admission receipt v1\n"
 """Put before the signed bytes, so that the key's signatures mean nothing elsewhere."""
@@ -63,6 +64,7 @@ class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         decision: what the policy made of all this; `trust` is its level.
         licence: what the file says, unchecked; empty if nothing.
         engine: what the trial load ran, empty if it did not say.
+        trial: what it showed.
         memory, context_train_tokens: what decides how much memory a worker takes.
         estimate: what one takes with the context and the parallel requests that were configured.
         control_tokens: texts that input must never contain.
@@ -94,6 +96,7 @@ class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     procedure: str
     decision: Decision
     engine: str
+    trial: TrialRecord | None = None
     architecture: str
     licence: str = ""
     quantisation: str
@@ -145,6 +148,7 @@ def make_receipt(
         procedure=PROCEDURE,
         decision=decided.decision,
         engine=trialled.engine,
+        trial=trialled.record,
         architecture=facts.architecture,
         licence=facts.licence,
         quantisation=facts.quantisation,

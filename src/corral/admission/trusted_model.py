@@ -34,7 +34,7 @@ from corral.admission.signing.cosign import SignedManifest
 from corral.admission.signing.signer import Signer
 from corral.admission.signing.verification import SignedModel
 from corral.admission.template.choice import ServedTemplate, choose_template
-from corral.admission.trial import TrialResult
+from corral.admission.trial import TrialRecord, TrialResult
 from corral.admission.trust_level import Trust
 from corral.advisories.database import Advisories
 from corral.advisories.record import Advisory
@@ -256,10 +256,10 @@ class Estimated(_Sealed):
     def trial(self, result: TrialResult) -> Trialled | Denied:
         """Step 6: the engine must have loaded it."""
         if result.ok:
-            return Trialled(seal=_SEAL, estimated=self, engine=result.engine)
+            return Trialled(seal=_SEAL, estimated=self, engine=result.engine, record=result.record)
         return Denied(
             "trial_failed",
-            f"the engine could not load the model in its jail ({result.code})",
+            f"the trial load in a jail failed ({result.code})",
             "the file may be damaged, too large for this machine, or made for another engine",
         )
 
@@ -271,6 +271,7 @@ class Trialled(_Sealed):
 
     estimated: Estimated
     engine: str
+    record: TrialRecord | None
 
     def decide(self, policy: Policy, *, now_s: int) -> Decided | Denied:
         """Step 7: the policy must give it a level."""

@@ -15,6 +15,7 @@ from corral.cli.terminal import size_text
 if TYPE_CHECKING:
     from corral.admission.estimate import Estimate
     from corral.admission.receipt import Receipt
+    from corral.admission.trial import TrialRecord
 
 Facts = list[tuple[str, object]]
 
@@ -157,12 +158,29 @@ def _admission(receipt: Receipt) -> Facts:
         ("scanner", receipt.scanner),
         ("procedure", receipt.procedure),
         ("trial load", receipt.engine or "passed; the engine did not say what it is"),
+        *_trial(receipt.trial),
         ("receipt", "signature verified just now"),
     ]
 
 
 def _at_most(limit: int | None, what: str) -> str:
     return "" if limit is None else f"at most {limit:,} {what}"
+
+
+def _trial(trial: TrialRecord | None) -> Facts:
+    if trial is None:
+        return []
+    size = f"{size_text(trial.private_bytes)} private" if trial.private_bytes else "not counted"
+    speed = (
+        f"{trial.prompt_tokens_per_s:.0f} tokens/s of prompt, "
+        f"{trial.answer_tokens_per_s:.0f} of answer"
+    )
+    return [
+        ("  loaded in", f"{trial.load_ms} ms"),
+        ("  speed", f"{speed} (in that moment)"),
+        ("  memory", f"{size}; estimated {size_text(trial.estimated_bytes)}"),
+        ("  control tokens", f"{trial.control_tokens} looked at, each one token"),
+    ]
 
 
 def _time(unix_s: int) -> str:

@@ -45,12 +45,13 @@ class LocalWorker:
     Attributes:
         ready: what the worker said of itself when the model was loaded.
         pid: its process id as the host sees it; 0 if the launcher could not read it.
+        tier: sandbox tier of its jail.
     """
 
     def __init__(
         self, launcher: LauncherClient, start: StartEngine, template: str,
         load_timeout_s: float = 120,
-        *, loading: Callable[[int], None] | None = None,
+        *, loading: Callable[[int], None] | None = None, silence_s: float = FIRST_CHUNK_S,
     ) -> None:  # fmt: skip
         """Prepare a worker; entering the context starts it.
 
@@ -61,17 +62,19 @@ class LocalWorker:
             load_timeout_s: longest wait for its model.
             loading: called some times a second while it loads, with its resident memory in bytes
                 as the launcher reads it (0: not readable).
+            silence_s: longest wait for the first piece of an answer.
         """
         self._launcher = launcher
         self._start = start
         self._template = template
         self._load_timeout_s = load_timeout_s
         self._loading = loading
+        self._silence_s = silence_s
         self._conversation = Conversation()
         self._selector = selectors.DefaultSelector()
         self._fds: tuple[int, int, int] | None = None
         self._worker_id = 0
-        self.pid = 0
+        self.pid, self.tier = 0, ""
         self._inbox: list[FromWorker] = []
         self.ready = Ready(engine="", load_ms=0)
 
@@ -83,7 +86,7 @@ class LocalWorker:
                 `worker_out_of_memory`, or the launcher's own refusal.
         """
         started, self._fds = self._launcher.start(self._start)
-        self._worker_id, self.pid = started.worker_id, started.pid
+        self._worker_id, self.pid, self.tier = started.worker_id, started.pid, started.tier
         stdin, stdout, stderr = self._fds
         try:
             os.set_blocking(stdin, False)
@@ -133,7 +136,7 @@ class LocalWorker:
             raise prompt_too_long() from error
         self._conversation.opened(request)
         self._write(line)
-        deadline = time.monotonic() + FIRST_CHUNK_S
+        deadline = time.monotonic() + self._silence_s
         while True:
             message = self._next(deadline, "worker_timeout")
             if not isinstance(message, Chunk | End | Failed):
@@ -142,7 +145,7 @@ class LocalWorker:
                 yield message
                 if not isinstance(message, Chunk):
                     return
-            deadline = time.monotonic() + NEXT_CHUNK_S
+            deadline = time.monotonic() + min(self._silence_s, NEXT_CHUNK_S)
 
     def cancel(self, request_id: int) -> None:
         """Ask the worker to end a request early; its `End` still comes through `generate`."""

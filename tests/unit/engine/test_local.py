@@ -12,9 +12,7 @@ from corral.core.ids import Digest
 from corral.core.limits import MIB, WIRE_LINE_BYTES
 from corral.engine.local import LocalWorker
 from corral.engine.sizing import trial_demand, trial_start
-from corral.engine.trial import EngineTrial
 from corral.engine.wire import Chunk, End, Generate, Sampling
-from tests.support.estimated import estimated
 from tests.support.fake_launcher import FakeLauncher
 from tests.support.memory_shapes import Model
 from tests.support.served_template import TEXT
@@ -96,17 +94,4 @@ def test_a_hostile_worker_is_stopped(mode: str) -> None:
             # `after_end` may be noticed only at the second request
             list(chain.from_iterable(worker.generate(replace(SHORT, id=n)) for n in (1, 2)))
         assert caught.value.code == "worker_failed"
-        assert not launcher.live
-
-
-@pytest.mark.parametrize(
-    ("mode", "ok", "code"),
-    [("echo", True, ""), ("chatty", True, ""), ("fatal", False, "model_load_failed"),
-     ("die", False, "worker_failed"), ("engine_error", False, "trial_no_answer")],
-)  # fmt: skip
-def test_the_trial_tells_its_outcome(mode: str, ok: bool, code: str) -> None:
-    with FakeLauncher({"trial": mode}) as launcher:
-        result = EngineTrial(LauncherClient(launcher.client), Config()).load(estimated(DIGEST))
-        assert (result.ok, result.code) == (ok, code)
-        assert launcher.started[0].quarantined
         assert not launcher.live
