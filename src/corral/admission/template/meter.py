@@ -31,13 +31,18 @@ class OverLimitError(Exception):
 
 
 class Meter:
-    """Counts what all renderings of one template use, each within its own bounds."""
+    """Counts what all renderings of one template use, each within its own bounds.
+
+    Attributes:
+        ways: that any of them has taken.
+    """
 
     def __init__(self) -> None:
         self._until_s = time.process_time() + CPU_S
         self._steps = STEPS
         self._produced = PRODUCED_CHARS
         self._output = OUTPUT_CHARS
+        self.ways: set[str] = set()
 
     def start(self) -> None:
         """Begin another rendering."""
@@ -53,6 +58,16 @@ class Meter:
         if self._steps < 0 or time.process_time() > self._until_s:
             raise OverLimitError
         return ""
+
+    def gone(self, way: str) -> str:
+        """Note that a way was taken; an empty text, so that templates can hold it."""
+        self.ways.add(way)
+        return ""
+
+    def kept(self, value: object, way: str) -> object:
+        """Note that a way was taken to a value, and return it."""
+        self.ways.add(way)
+        return value
 
     def turns(self, values: Iterable[object], cost: int) -> Iterator[object]:
         """Yield the values of a loop and count its turns."""

@@ -13,13 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from jinja2 import TemplateError, nodes
+from jinja2 import TemplateError, nodes, pass_context
 from jinja2.exceptions import SecurityError
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 
-from corral.admission.template import metering
+from corral.admission.template import metering, untaken
 from corral.admission.template.limits import CONTAINER_ITEMS, PADDING, STRING_CHARS
 from corral.admission.template.meter import Meter, OverLimitError, weight
 from corral.admission.template.names import METHODS
@@ -101,6 +101,7 @@ class Renderer:
         fresh = parse_template(template.name, template.text)
         if not isinstance(fresh, Template):
             raise OverLimitError
+        untaken.mark_ways(fresh.tree)
         tree: nodes.Template = metering.metered(fresh.tree)
         tree.set_environment(self._environment)
         try:
@@ -112,6 +113,11 @@ class Renderer:
         self._template = self._environment.template_class.from_code(
             self._environment, code, {}, None
         )
+
+    @property
+    def gone(self) -> frozenset[str]:
+        """Ways of the template that renderings have taken."""
+        return frozenset(self._meter.ways)
 
     def render(
         self,
@@ -233,13 +239,25 @@ _FOR_METHODS: Final[dict[str, Callable[..., str]]] = {
 }
 
 
+def _late(counting: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a filter that no compiler calculates, whose constants it could be given."""
+
+    @pass_context
+    def filtered(_: Context, *arguments: object) -> object:
+        return counting(*arguments)
+
+    return filtered
+
+
 def _filters(meter: Meter) -> dict[str, Callable[..., Any]]:
     return {
         metering.TURNS: meter.turns,
-        metering.CHARGE: meter.charge,
+        metering.CHARGE: _late(meter.charge),
         metering.GROWN: meter.grown,
         metering.EMIT: meter.emit,
         metering.CONCAT: meter.concat,
+        untaken.GONE: _late(meter.gone),
+        untaken.KEPT: _late(meter.kept),
         "tojson": _tojson,
         "from_json": json.loads,
         "string": meter.text,

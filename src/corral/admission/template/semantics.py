@@ -29,6 +29,7 @@ from corral.admission.template.outline import Outline, outline
 from corral.admission.template.renderer import Renderer, Rendering
 from corral.admission.template.syntax import Template
 from corral.admission.template.triggers import asked_lengths, asked_texts
+from corral.admission.template.untaken import Untaken, words_of
 
 ADDED_WORDS: Final = 40
 """Words that a template may add where the operator has given a system prompt."""
@@ -64,6 +65,7 @@ def check_semantics(
     3. what is said, when, and how often changes nothing else
     4. what the template says itself is harmless
     5. what the template's own conditions ask for is said, and adds nothing
+    6. every branch that is decided by what is said was taken on the way
     """
     try:
         yield from _Trial(template, folder, control_tokens, bos, eos).run()
@@ -89,6 +91,7 @@ class _Trial:
         eos: str,
     ) -> None:
         self._name, self._text = template.name, template.text
+        self._template, self._folder = template, folder
         self._asked = asked_texts(template, folder)
         self._lengths = asked_lengths(template, folder)
         self._control_tokens = control_tokens
@@ -109,6 +112,8 @@ class _Trial:
             # 5
             for self._thinking in ways:
                 yield from self._take_branches(tuple(usual))
+            # 6
+            yield from self._untaken(" ".join(usual))
         except _EndedError as ended:
             yield ended.finding
 
@@ -275,6 +280,12 @@ class _Trial:
             self._name, self._asked, max(self._lengths, default=4), self._render, usual,
             self._control_tokens,
         )  # fmt: skip
+
+    def _untaken(self, usual: str) -> Iterator[Finding]:
+        words = words_of(usual)
+        for node in Untaken(self._template, self._folder).find(self._renderer.gone, words):
+            message = "what is said decides a branch that no rendering takes"
+            yield Finding("template_injection", "flag", message, self._template.at(node))
 
     def _begun_answer(self) -> Iterator[Finding]:
         base = self._base.get(shape(2, system=False))
