@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.children import ended
+from tests.support.gguf_split import split_gguf
 from tests.support.server import CORRAL, MODEL, MODEL_SHA256, copy_home, corral, corral_json
 from tests.support.terminal import terminal
 
@@ -148,6 +150,22 @@ def test_a_lock_file_is_written_and_reproduced(place: Path, tmp_path: Path) -> N
     )
     assert plan["refusal"]["code"] == "hash_mismatch"
     assert lock.read_bytes() == text
+
+
+@pytest.mark.claim("ADM-44")
+def test_a_model_in_three_files_answers_as_the_one(place: Path, tmp_path: Path) -> None:
+    whole = (place / "store" / "sha256" / MODEL_SHA256).read_bytes()
+    digests = []
+    for number, part in enumerate(split_gguf(whole, 3), 1):
+        (tmp_path / f"split-{number:05d}-of-00003.gguf").write_bytes(part)
+        digests += ["--sha256", hashlib.sha256(part).hexdigest()]
+    corral_json(place, "pull", str(tmp_path / "split-00001-of-00003.gguf"), *digests)
+    receipt = corral_json(place, "show", "split")["receipt"]
+    assert (receipt["digest"], len(receipt["parts"])) == (MODEL_SHA256, 3)
+    asked = ("What is the capital of France?", "--max-tokens", "12", "--seed", "1")
+    answers = {corral_json(place, "run", model, *asked)["text"] for model in (MODEL, "split")}
+    assert len(answers) == 1
+    corral(place, "rm", "split")
 
 
 def test_keys_are_printed_by_up_also_after_a_pull(tmp_path: Path, model_home: Path) -> None:

@@ -5,6 +5,7 @@ Trust: operator side; no I/O. Input: command-line options.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from corral.admission.policy.subject import Evidence, evidence_of
@@ -18,25 +19,33 @@ class Expectation:
     Attributes:
         sha256: digest of the model file.
         wheel_sha256: digest of the wheel around it (`pypi://` only).
+        parts: digests of the files of a model in several, in their order; empty demands nothing.
         manifest_sha256: digest of the registry's manifest that names it (`ollama://`, `oci://`).
     """
 
     sha256: Digest | None = None
     wheel_sha256: Digest | None = None
     manifest_sha256: Digest | None = None
+    parts: tuple[Digest, ...] = ()
 
     def evidence(self, *, signature: bool) -> frozenset[Evidence]:
         """Return what these demands are to a policy, once they are met; and a signature."""
         return evidence_of(
-            sha256=self.sha256 is not None,
+            sha256=self.sha256 is not None or bool(self.parts),
             wheel_sha256=self.wheel_sha256 is not None,
             manifest_sha256=self.manifest_sha256 is not None,
             signature=signature,
         )
 
     @classmethod
-    def parse(cls, *, sha256: str | None = None, wheel_sha256: str | None = None) -> Expectation:
-        """Return the expectation that two options describe.
+    def parse(
+        cls,
+        *,
+        sha256: str | None = None,
+        wheel_sha256: str | None = None,
+        parts: Sequence[str] = (),
+    ) -> Expectation:
+        """Return the expectation that options describe.
 
         Raises:
             CorralError: code `bad_digest`.
@@ -44,4 +53,5 @@ class Expectation:
         return cls(
             sha256=parse_digest(sha256) if sha256 else None,
             wheel_sha256=parse_digest(wheel_sha256) if wheel_sha256 else None,
+            parts=tuple(map(parse_digest, parts)),
         )

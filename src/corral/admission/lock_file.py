@@ -12,6 +12,7 @@ of a model, never less; its sources are used by `corral pull --locked` alone.
     revision = "…"                             commit that was fetched (hf)
     wheel_sha256 = "…"                         (pypi)
     manifest_sha256 = "…"                      (ollama, oci)
+    parts_sha256 = ["…", "…"]                  of the files that it was joined of, in their order
     signed_by = { name = "…", kind = "key", fingerprint = "sha256:…" }
 """
 
@@ -76,6 +77,7 @@ class LockedModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     revision: Annotated[str, Meta(pattern=r"\A[0-9a-f]{1,64}\Z")] | None = None
     wheel_sha256: _Hex | None = None
     manifest_sha256: _Hex | None = None
+    parts_sha256: Annotated[tuple[_Hex, ...], Meta(max_length=999)] = ()
     signed_by: LockedSigner | None = None
 
 
@@ -198,6 +200,8 @@ def _value(value: object) -> str:
     if isinstance(value, msgspec.Struct):
         inside = ", ".join(f"{key} = {_value(one)}" for key, one in _set_fields(value))
         return f"{{ {inside} }}"
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_value, value))}]"
     if isinstance(value, int):
         return str(value)
     return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")

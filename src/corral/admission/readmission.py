@@ -65,6 +65,8 @@ def readmit(
     old = stored_admission(home, expect)
     if old is None or expect.sha256 is None:
         return None
+    if old.parts and isinstance(source, LocalSource):
+        return None  # the files are hashed on the whole way
     # 3
     check_name(home, name, expect.sha256)
     if old.size_bytes > max_bytes:
@@ -72,13 +74,17 @@ def readmit(
     if isinstance(source, LocalSource):
         _check_local(source, expect.sha256, max_bytes, progress)
     keys = (signed.signer.fingerprint,) if signed else ()
-    bad = known_bad.about((expect.sha256, old.wheel_sha256), keys)
+    bad = known_bad.about(
+        (expect.sha256, old.wheel_sha256, *(part.sha256 for part in old.parts)), keys
+    )
     if bad is not None:
         raise _refused(denied_as_bad(bad))
     # 4
-    refusal = signed.refusal(expect.sha256, file_name) if signed else None
-    if refusal is not None:
-        raise refusal
+    files = [(Digest(part.sha256), part.name) for part in old.parts]
+    for digest, called in files or [(expect.sha256, file_name)]:
+        refusal = signed.refusal(digest, called) if signed else None
+        if refusal is not None:
+            raise refusal
     # 5
     asked = msgspec.structs.replace(
         old,
@@ -121,6 +127,7 @@ def stored_admission(home: Home, expect: Expectation) -> Receipt | None:
             if entry.digest == expect.sha256
             and expect.wheel_sha256 in {None, entry.receipt.wheel_sha256}
             and expect.manifest_sha256 in {None, entry.receipt.manifest_sha256}
+            and expect.parts in {(), tuple(part.sha256 for part in entry.receipt.parts)}
             and (entry.receipt.scanner, entry.receipt.procedure, entry.receipt.engine) == today
         ]
     latest = max(found, key=lambda receipt: receipt.admitted_at, default=None)

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from corral.admission.estimate import Estimate, MemoryShape
 from corral.admission.layer import LayerClaim
+from corral.admission.part import PartOfModel
 from corral.admission.policy.verdict import Decision
 from corral.admission.report import Finding
 from corral.admission.signing.signer import Signer
@@ -58,6 +59,8 @@ class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         manifest_sha256: of the registry's manifest that names these bytes; empty if none.
         manifest_sha256_demanded: the operator gave it when they were fetched.
         layers: what else that manifest has, as it says; nothing of it was fetched.
+        parts: the files that were joined to these bytes; empty: it was one. A demanded digest is
+            then that of each of them.
         scanner: name and version of the scanner.
         findings: what it saw and let pass.
         procedure: steps of the admission.
@@ -90,6 +93,7 @@ class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     manifest_sha256: str = ""
     manifest_sha256_demanded: bool = False
     layers: tuple[LayerClaim, ...] = ()
+    parts: tuple[PartOfModel, ...] = ()
     signers: tuple[Signer, ...] = ()
     scanner: str
     findings: tuple[Finding, ...]
@@ -137,11 +141,12 @@ def make_receipt(
         final_url=provenance.final_url,
         wheel_sha256=provenance.wheel_sha256,
         revision=provenance.revision,
-        sha256_demanded=verified.expect.sha256 is not None,
+        sha256_demanded=bool(verified.expect.sha256 or verified.expect.parts),
         wheel_sha256_demanded=verified.expect.wheel_sha256 is not None,
         manifest_sha256=provenance.manifest_sha256,
         manifest_sha256_demanded=verified.expect.manifest_sha256 is not None,
         layers=provenance.layers,
+        parts=provenance.parts,
         signers=verified.signers,
         scanner=scanned.report.scanner,
         findings=scanned.report.findings,

@@ -120,7 +120,7 @@ class SealingCopy:
         self._folder, self._max_bytes = folder, max_bytes
         self._hasher, self.size_bytes, self._shared = hashlib.sha256(), 0, True
         self._new = folder / f".new-{os.urandom(8).hex()}"
-        with _copy_errors():
+        with copy_errors():
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             self._fd = os.open(self._new, flags, 0o600)
 
@@ -142,7 +142,7 @@ class SealingCopy:
         Raises:
             CorralError: codes `too_large`, `no_space`, `copy_failed`.
         """
-        with _copy_errors():
+        with copy_errors():
             total = os.fstat(source_fd).st_size
             _check_size(self._folder, total, self._max_bytes, self.size_bytes)
             while until is None or self.size_bytes < until:
@@ -162,7 +162,7 @@ class SealingCopy:
         Raises:
             CorralError: codes `no_space`, `copy_failed`.
         """
-        with _copy_errors():
+        with copy_errors():
             os.fchmod(self._fd, BLOB_MODE)
             os.fsync(self._fd)
             path = self._new.replace(self._folder / self.digest)
@@ -243,7 +243,8 @@ def hash_file(fd: int, *, max_bytes: int, moved: Callable[[int, int], None]) -> 
 
 
 @contextmanager
-def _copy_errors() -> Iterator[None]:
+def copy_errors() -> Iterator[None]:
+    """Turn what a disk says into `no_space` or `copy_failed`."""
     try:
         yield
     except OSError as error:

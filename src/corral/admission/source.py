@@ -30,6 +30,7 @@ _DIST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
 _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.!+_-]{0,63}")
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ +=-]{0,199}")
 _REVISION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
+_PART_NUMBER: Final = re.compile(r"-[0-9]{5}-of-[0-9]{5}\Z")
 _NOT_IN_NAME: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -173,6 +174,7 @@ def default_name(source: Source) -> ModelName:
             file = local.name
     base = file.rsplit("/", 1)[-1]
     base = base[:-5] if base.lower().endswith(".gguf") else base
+    base = _PART_NUMBER.sub("", base)
     base = re.sub(r"\.{2,}", ".", _NOT_IN_NAME.sub("-", base))[:96].strip("._-")
     if not base:
         raise CorralError(

@@ -25,6 +25,7 @@ from corral.admission.estimate import Estimate
 from corral.admission.expectation import Expectation
 from corral.admission.known_bad import known_bad_finding
 from corral.admission.layer import LayerClaim
+from corral.admission.part import PartOfModel
 from corral.admission.policy.decide import decide
 from corral.admission.policy.document import Policy
 from corral.admission.policy.subject import Subject, counted
@@ -56,6 +57,7 @@ class Provenance:
         revision: commit that the hub named; empty if none.
         manifest_sha256: of the registry's manifest, which we hashed; empty if there was none.
         layers: what that manifest has besides the model, as it says.
+        parts: the files that were joined to these bytes, as we hashed them; empty: it was one.
     """
 
     source: str
@@ -64,6 +66,7 @@ class Provenance:
     revision: str = ""
     manifest_sha256: str = ""
     layers: tuple[LayerClaim, ...] = ()
+    parts: tuple[PartOfModel, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +132,9 @@ class Quarantined(_Sealed):
                 that names it.
             file_name: name that the signature must bear; empty if the source has none.
         """
+        parts = self.fetched.provenance.parts
         bad = known_bad.about(
-            (self.digest, self.fetched.provenance.wheel_sha256),
+            (self.digest, self.fetched.provenance.wheel_sha256, *(part.sha256 for part in parts)),
             (signed.signer.fingerprint,) if signed else (),
         )
         if bad is not None:
@@ -147,10 +151,16 @@ class Quarantined(_Sealed):
         manifest = self.fetched.provenance.manifest_sha256
         if expect.manifest_sha256 is not None and expect.manifest_sha256 != manifest:
             return Denied("hash_mismatch", "the manifest has another sha256 than the expected one")
-        covered = Digest(manifest) if isinstance(signed, SignedManifest) else self.digest
-        refusal = signed.refusal(covered, file_name) if signed else None
-        if refusal is not None:
-            return Denied(refusal.code, refusal.message, refusal.remedy)
+        if expect.parts and expect.parts != tuple(part.sha256 for part in parts):
+            return Denied("hash_mismatch", "a part has another sha256 than the expected one")
+        # What was joined is signed part by part, each under its own name.
+        signed_files = [(Digest(part.sha256), part.name) for part in parts]
+        if isinstance(signed, SignedManifest):
+            signed_files = [(Digest(manifest), file_name)]
+        for covered, name in signed_files or [(self.digest, file_name)]:
+            refusal = signed.refusal(covered, name) if signed else None
+            if refusal is not None:
+                return Denied(refusal.code, refusal.message, refusal.remedy)
         return Verified(
             seal=_SEAL,
             quarantined=self,
@@ -180,12 +190,12 @@ class Verified(_Sealed):
         """
         facts, found = report.facts, report.template
         if facts is None or found is None:
-            return _denied_by_scan(report)
+            return denied_by_scan(report)
         if report.verdict == "reject" and not (replacing and report.only_template):
-            return _denied_by_scan(report)
+            return denied_by_scan(report)
         template = choose_template(found, replacing=replacing)
         if template is None:
-            return _denied_by_scan(report)
+            return denied_by_scan(report)
         scanned = Scanned(seal=_SEAL, verified=self, report=report, facts=facts, template=template)
         # The same question as at the end: what will be refused is not worth a load.
         _, decision = decide(policy, scanned.subject, now_s=0)
@@ -326,7 +336,7 @@ def _denied_by_policy(policy: Policy, decision: Decision, report: Report) -> Den
         return None
     cap = next((c for c in policy.caps if c.rule == decision.rule), None)
     if cap is not None and report.verdict != "accept" and (cap.severities or cap.findings):
-        return _denied_by_scan(report)
+        return denied_by_scan(report)
     return denied_as_held(decision)
 
 
@@ -342,7 +352,8 @@ def denied_as_held(decision: Decision) -> Denied:
 _CODES: Final = {"magic": "not_gguf", "truncated": "truncated", "data_extent": "truncated"}
 
 
-def _denied_by_scan(report: Report) -> Denied:
+def denied_by_scan(report: Report) -> Denied:
+    """Return the refusal of what the scan did not accept."""
     worst = [f for f in report.findings if f.severity == "reject"] or [
         f for f in report.findings if f.severity == "flag"
     ]

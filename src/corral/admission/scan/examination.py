@@ -33,6 +33,8 @@ from corral.admission.scan.facts import gather_facts
 from corral.admission.scan.formats import recognise
 from corral.admission.scan.hyperparameters import check_rotation, read_hyperparameters
 from corral.admission.scan.keys import check_keys
+from corral.admission.scan.merge_plan import MergePlan
+from corral.admission.scan.merging import plan_merge
 from corral.admission.scan.places import placed, refused
 from corral.admission.scan.projector import check_projector
 from corral.admission.scan.request import ScanRequest
@@ -81,6 +83,38 @@ def scan_descriptor(
         return rejected("resource_limit", "the file needs more memory than a scan may use")
     except Exception:
         return rejected("scanner_error", "the scanner failed on this file")
+
+
+def merge_descriptors(fd: int, request: ScanRequest, parts: Sequence[int]) -> MergePlan | Report:
+    """Say how the parts of a model become one file, or why they do not.
+
+    What the file is, and its weights, are for the scan of that file; what would be lost in it is
+    looked at here: padding of the parts, and whether one of them is another format as well.
+
+    Args:
+        fd: one part.
+        request: its name, and those of the others.
+        parts: the others.
+    """
+    try:
+        files = [
+            (name, parse_container(one))
+            for name, one in zip((request.name, *request.parts), (fd, *parts), strict=True)
+        ]
+        ordered = order_parts(files)
+        for part in ordered:
+            check_padding(part.fd, part.tensors, part.metadata_bytes)
+        found = [finding for part in ordered for finding in recognise(part.fd)]
+        if any(finding.severity != "info" for finding in found):
+            return make_report(bounded(found), None, SCANNER)
+        return plan_merge(ordered)
+    except ScanRefusal as refusal:
+        refusal.place = None  # it may be about any of the files
+        return make_report((refused(refusal, _escape(refusal.where), None),), None, SCANNER)
+    except MemoryError:
+        return rejected("resource_limit", "the files need more memory than a scan may use")
+    except Exception:
+        return rejected("scanner_error", "the scanner failed on these files")
 
 
 def rejected(code: str, message: str) -> Report:

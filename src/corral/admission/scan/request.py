@@ -35,12 +35,14 @@ class ScanRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         parts: how the other parts of its set are called.
         companion: what the model beside is: the `base` of an adapter, projector or control vector,
             the `target` of a draft, or nothing.
+        merge: answer how the parts become one file, if they are sound, in place of a report.
     """
 
     deep: bool = False
     name: _Name = ""
     parts: Annotated[tuple[_Name, ...], Meta(max_length=999)] = ()
     companion: Companion = ""
+    merge: bool = False
 
 
 _decoder: Final = msgspec.json.Decoder(ScanRequest)

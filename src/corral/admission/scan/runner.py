@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from corral.admission.jailed_job import JailedJob, JobBrokeProtocol
 from corral.admission.known_bad import with_advisory
 from corral.admission.progress import Progress, no_progress
 from corral.admission.report import REPORT_BYTES, Finding, Report, make_report, parse_report
+from corral.admission.scan.merge_plan import MergePlan, parse_merge_plan
 from corral.admission.scan.request import (
     MODEL_FILE,
     Companion,
@@ -38,6 +39,7 @@ from corral.ipc.messages import StartScan
 _START_S: Final = 30.0
 _LIMITS: Final = {"memory": "memory", "timeout": "time"}
 _CANDIDATE: Final = "candidate"
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +186,53 @@ def scan_files(
         return ScannedFiles(with_advisory(report, advisory), files)
 
 
+def plan_sealed(
+    parts: Sequence[Part], *, home: Home, launcher: LauncherClient
+) -> MergePlan | Report:
+    """Ask a scan jail how the parts of one model become one file.
+
+    Args:
+        parts: sealed files, in any order.
+        home: state folder.
+        launcher: starts the jail.
+
+    Returns:
+        The plan, within bounds; or a report that rejects.
+
+    Raises:
+        CorralError: code `scan_failed`, or the launcher's refusal.
+    """
+    first, *others = parts
+    names = tuple(other.name for other in others)
+    request = ScanRequest(name=first.name, parts=names, merge=True)
+    sizes_bytes = [part.path.stat().st_size for part in parts]
+    with _folder(home) as folder:
+        os.link(first.path, folder / _CANDIDATE)
+        for number, other in enumerate(others):
+            os.link(other.path, folder / part_file(number))
+        return _run(
+            launcher, folder, request, beside=True,
+            parse=lambda line: parse_merge_plan(line, sizes_bytes) or _rejecting(line),
+        )  # fmt: skip
+
+
+def _rejecting(line: bytes) -> Report | None:
+    report = parse_report(line)
+    return report if report is not None and report.verdict != "accept" else None
+
+
 def _scan(launcher: LauncherClient, folder: Path, request: ScanRequest, *, beside: bool) -> Report:
+    return _run(launcher, folder, request, beside=beside, parse=parse_report)
+
+
+def _run(
+    launcher: LauncherClient,
+    folder: Path,
+    request: ScanRequest,
+    *,
+    beside: bool,
+    parse: Callable[[bytes], _Answer | None],
+) -> _Answer | Report:
     size_bytes = sum(path.stat().st_size for path in folder.iterdir())
     silence_s = SCAN_SECONDS + size_bytes / SCAN_BYTES_PER_SECOND + _START_S
     start = StartScan(f"{folder.name}/{_CANDIDATE}", folder.name if beside else "")
@@ -192,10 +240,10 @@ def _scan(launcher: LauncherClient, folder: Path, request: ScanRequest, *, besid
         try:
             lines = job.lines(encode_request(request), line_bytes=REPORT_BYTES, silence_s=silence_s)
             for line in lines:
-                report = parse_report(line)
-                if report is None:
+                answer = parse(line)
+                if answer is None:
                     raise _failed("it broke its protocol")
-                return report
+                return answer
         except JobBrokeProtocol as error:
             raise _failed("it broke its protocol") from error
         status = job.wait_ended()

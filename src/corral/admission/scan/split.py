@@ -19,6 +19,7 @@ from corral.admission.scan.values import Values
 
 _UINT16, _INT32 = 2, 5
 _TYPES: Final = {"split.no": _UINT16, "split.count": _UINT16, "split.tensors.count": _INT32}
+SPLIT_KEYS: Final = frozenset(_TYPES)
 _PARTS: Final = 999
 _NAME: Final = re.compile(r"([^/\x00-\x1f]+)-(\d{5})-of-(\d{5})\.gguf")
 

@@ -50,7 +50,7 @@ def parse_tensors(cursor: Cursor, metadata: Metadata) -> tuple[Tensor, ...]:
     Raises:
         ScanRefusal: the first rule that the file breaks.
     """
-    alignment = _alignment(metadata)
+    alignment = alignment_of(metadata)
     tensors: list[Tensor] = []
     names: set[str] = set()
     expected_offset = 0
@@ -133,7 +133,12 @@ def _check_extent(size_bytes: int, unpadded: int, padded: int) -> None:
         raise ScanRefusal("trailing_bytes", message, place=place)
 
 
-def _alignment(metadata: Metadata) -> int:
+def alignment_of(metadata: Metadata) -> int:
+    """Return what tensor data is aligned to, in bytes.
+
+    Raises:
+        ScanRefusal: code `alignment`.
+    """
     value = metadata.values.get("general.alignment")
     if value is None:
         return 32

@@ -1,0 +1,94 @@
+"""Bring all parts of a model into quarantine, and make the one file of them that is admitted.
+
+Trust: operator side. Input: the operator's source; parts of anybody's, which only a jail looks
+into. Whatever fails leaves nothing.
+
+    1 bring    each part, hashed by us; one that is not the demanded one ends it at once
+    2 plan     in a scan jail: the parts are one set, and how they become one file
+    3 join     byte ranges of the parts, without looking into them
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from corral.admission.bringing import Bringer, Brought
+from corral.admission.expectation import Expectation
+from corral.admission.joining import join_parts
+from corral.admission.part import PartOfModel
+from corral.admission.quarantine import blobs_folder
+from corral.admission.scan.merge_plan import MergePlan
+from corral.admission.scan.runner import Part, plan_sealed
+from corral.admission.sealing import SealedBlob, too_large
+from corral.admission.source import Source
+from corral.admission.source_set import part_name
+from corral.admission.trusted_model import denied_by_scan
+from corral.core.errors import CorralError
+from corral.core.ids import Digest
+
+
+def bring_set(bringer: Bringer, places: Sequence[Source], expect: Expectation) -> Brought:
+    """Return the file that the parts are together, in quarantine.
+
+    Args:
+        bringer: brings one file.
+        places: of all parts, in their order.
+        expect: digests of the parts, if some are demanded.
+
+    Raises:
+        CorralError: codes of `Bringer.bring`, `plan_sealed`, `join_parts`; `hash_mismatch`,
+            `scan_rejected`, `too_large`.
+    """
+    max_bytes = bringer.config.fetch.max_bytes
+    brought: list[Brought] = []
+    try:
+        # 1
+        for number, place in enumerate(places):
+            demanded = expect.parts[number] if expect.parts else None
+            one = bringer.bring(place, replace(expect, sha256=demanded, parts=()))
+            brought.append(one)
+            _check(one.blob.digest, demanded)
+            if sum(b.blob.size_bytes for b in brought) > max_bytes:
+                raise too_large(max_bytes)
+        return _joined(bringer, places, brought)
+    finally:
+        for one in brought:
+            one.blob.path.unlink(missing_ok=True)
+
+
+def _joined(bringer: Bringer, places: Sequence[Source], brought: Sequence[Brought]) -> Brought:
+    # 2
+    bringer.progress("scan", 0, 0)
+    parts = [
+        Part(part_name(place), one.blob.path) for place, one in zip(places, brought, strict=True)
+    ]
+    plan = plan_sealed(parts, home=bringer.home, launcher=bringer.launcher)
+    if not isinstance(plan, MergePlan):
+        denied = denied_by_scan(plan)
+        raise CorralError(denied.code, denied.message, remedy=denied.remedy)
+    # 3
+    blob: SealedBlob = join_parts(
+        [part.path for part in parts],
+        plan,
+        blobs_folder(bringer.home),
+        max_bytes=bringer.config.fetch.max_bytes,
+        progress=bringer.progress,
+    )
+    provenance = replace(
+        brought[0].provenance,
+        parts=tuple(
+            PartOfModel(part.name, one.blob.digest, one.blob.size_bytes)
+            for part, one in zip(parts, brought, strict=True)
+        ),
+    )
+    return Brought(provenance, brought[0].fetched_at, blob)
+
+
+def _check(found: Digest, demanded: Digest | None) -> None:
+    if demanded is not None and found != demanded:
+        raise CorralError(
+            "hash_mismatch",
+            f"a part has sha256 {found}, expected {demanded}",
+            remedy="find out why the file changed before you trust the new digest",
+        )
