@@ -9,9 +9,10 @@ the partial download of a broken connection, which the next pull of the same sou
     2 quarantine   private copy, hashed by us while the rest is still fetched
     3 verify       against what the operator expects
     4 scan         structure check in a jail
-    5 trial        load in an engine jail, one token
-    6 decide       the standing policy gives a trust level, or refuses
-    7 admit        signed receipt, blob into the store, row into the catalog
+    5 estimate     memory of a worker, against every ceiling
+    6 trial        load in an engine jail: canary, control tokens, memory
+    7 decide       the standing policy gives a trust level, or refuses
+    8 admit        signed receipt, blob into the store, row into the catalog
 
 A digest that the operator names and the store has takes the short way: `admission.readmission`.
 """
