@@ -158,6 +158,8 @@ def _properties(receipt: Receipt) -> Iterator[tuple[str, str]]:
             yield f"signer:{number}:name", signer.name
         if signer.identity:
             yield f"signer:{number}:identity", signer.identity
+    for part in receipt.parts:
+        yield "part", f"{part.name} sha256:{part.sha256}"
     for layer in receipt.layers:
         title = f" {layer.title}" if layer.title else ""
         yield "manifest_layer", f"{layer.media_type} sha256:{layer.sha256}{title}"

@@ -65,6 +65,10 @@ def _source(receipt: Receipt) -> Facts:
         ("revision", receipt.revision),
         ("wheel", receipt.wheel_sha256 and f"sha256 {receipt.wheel_sha256}"),
         ("manifest", receipt.manifest_sha256 and f"sha256 {receipt.manifest_sha256}"),
+        *(
+            ("part", f"{one.name}, {one.size_bytes:,} bytes, sha256 {one.sha256}")
+            for one in receipt.parts
+        ),
         *(("beside it", f"{one.media_type} {one.title}") for one in receipt.layers),
         ("fetched", _time(receipt.fetched_at)),
         ("asked for", receipt.asked_source),

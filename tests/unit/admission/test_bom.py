@@ -13,6 +13,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 from corral.admission.bom import make_bom
 from corral.admission.layer import LayerClaim
+from corral.admission.part import PartOfModel
 from corral.admission.receipt import Receipt
 from corral.admission.report import Finding
 from corral.admission.signing.signer import Signer
@@ -31,6 +32,7 @@ FULL = make_receipt(
     signers=(SIGNER,),
     findings=(Finding("key_odd", "info", "odd", "general.\u202ename"), Finding("b", "info", "c")),
     layers=(LayerClaim("application/x.license", "e" * 64, 9, "LICENSE"),),
+    parts=(PartOfModel("m-00001-of-00001.gguf", "1" * 64, 1536),),
     readmitted_from_store=True,
 )
 
@@ -74,6 +76,7 @@ def test_a_bom_holds_what_the_receipt_knows() -> None:
     assert found["trial_engine"] == ["xllamacpp 1"]
     assert found["admitted_at"] == ["2023-11-14T22:14:20Z"]
     assert found["manifest_layer"] == [f"application/x.license sha256:{'e' * 64} LICENSE"]
+    assert found["part"] == [f"m-00001-of-00001.gguf sha256:{'1' * 64}"]
     assert "licenses" not in model
 
 

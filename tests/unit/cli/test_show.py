@@ -16,6 +16,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+from corral.admission.part import PartOfModel
 from corral.admission.report import Finding
 from corral.admission.signing.signer import Signer
 from corral.core.home import Home
@@ -79,6 +80,7 @@ def test_people_read_where_it_is_from_and_why_it_is_trusted(corral: Corral, home
             sha256_demanded=True,
             signers=(signer,),
             findings=(Finding("key_odd", "info", "odd \x1b[31mkey"),),
+            parts=(PartOfModel("m-1-of-1.gguf", "1" * 64, 1536),),
         ),
     )
     ended = corral("show", "m", "--home", str(home.root))
@@ -88,6 +90,7 @@ def test_people_read_where_it_is_from_and_why_it_is_trusted(corral: Corral, home
         "level verified", "The operator demanded this sha256", "Signed by alice (key,",
         "info key_odd: odd [31mkey", "passed: the file's own", "4 times 2,048 tokens of context",
         "admitted 2023-11-14 22:14:20 UTC", "trial load xllamacpp 1",
+        f"part m-1-of-1.gguf, 1,536 bytes, sha256 {'1' * 64}",
     ):  # fmt: skip
         assert part in text, part
     assert "\x1b" not in ended.out
