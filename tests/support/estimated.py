@@ -15,13 +15,18 @@ from tests.support.served_template import PASSED
 
 
 def estimated(
-    digest: Digest, control_tokens: tuple[str, ...] = (), *, memory: MemoryShape = SMALL
+    digest: Digest,
+    control_tokens: tuple[str, ...] = (),
+    *,
+    word_markers: tuple[str, ...] = (),
+    memory: MemoryShape = SMALL,
 ) -> Estimated:
     """Return a small model that was examined and found sound."""
     facts = Facts(
         architecture="llama", context_train_tokens=2048, block_count=1, embedding_length=1,
         head_count=1, head_count_kv=1, memory=memory, parameters=1, vocabulary_tokens=1,
         quantisation="F32", has_chat_template=True, control_tokens=control_tokens,
+        word_markers=word_markers,
     )  # fmt: skip
     quarantined = begin(Provenance("file:///m")).quarantine(digest, 9)
     verified = quarantined.verify(Expectation(), Advisories.of(()))

@@ -59,7 +59,9 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         memory: what of the structure decides how much memory a worker takes.
-        control_tokens: texts of the tokens of type CONTROL; input must never contain them.
+        control_tokens: texts of the tokens of type CONTROL, and of those that look like such;
+            input must never contain them.
+        word_markers: those of them that are typed as ordinary words: Qwen's byte pairs have `<s>`.
         quantisation: the tensor type that most weights have.
         licence: `general.license` in lower case; empty if there is none, or none that is one word.
     """
@@ -80,6 +82,10 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(max_length=CONTROL_TOKENS),
     ]
     licence: Annotated[str, Meta(pattern=r"\A(?:[a-z0-9][a-z0-9._+-]{0,63})?\Z")] = ""
+    word_markers: Annotated[
+        tuple[Annotated[str, Meta(max_length=CONTROL_TOKEN_CHARS)], ...],
+        Meta(max_length=CONTROL_TOKENS),
+    ] = ()
 
 
 class TemplateReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -132,7 +132,13 @@ class _Course:
 
     def _check_control_tokens(self) -> int:
         facts, template = self._model.scanned.facts, self._model.scanned.template.text
-        short = [text for text in facts.control_tokens if len(text) <= _CONTROL_CHARS]
+        # A marker that is an ordinary word is spelt in pieces, rightly, unless chats need it.
+        words = {text for text in facts.word_markers if text not in template}
+        short = [
+            text
+            for text in facts.control_tokens
+            if len(text) <= _CONTROL_CHARS and text not in words
+        ]
         chosen = sorted(short, key=lambda text: text not in template)[:_CONTROL_TOKENS]
         if not chosen:
             return 0

@@ -15,12 +15,17 @@ CONTROL = ("<|im_start|>", "<|im_end|>")
 
 
 def tried(
-    mode: str, control: tuple[str, ...] = CONTROL, *, load_s: int = 10, silence_s: float = 10
+    mode: str,
+    control: tuple[str, ...] = CONTROL,
+    *,
+    words: tuple[str, ...] = (),
+    load_s: int = 10,
+    silence_s: float = 10,
 ) -> TrialResult:
     config = Config(engine=Engine(load_timeout_s=load_s))
     with FakeLauncher({"trial": mode}) as launcher:
         trial = EngineTrial(LauncherClient(launcher.client), config, silence_s=silence_s)
-        result = trial.load(estimated(DIGEST, control))
+        result = trial.load(estimated(DIGEST, control, word_markers=words))
         assert launcher.started[0].quarantined
         assert not launcher.live
     return result
@@ -71,3 +76,17 @@ def test_without_control_tokens_none_are_looked_at() -> None:
         result = tried(mode, ())
         assert result.record is not None
         assert result.record.control_tokens == 0
+
+
+def test_a_marker_that_is_a_word_may_be_spelt_in_pieces() -> None:
+    """Every Qwen 2.5 was refused: `<s>` is one of its words, and no control token."""
+    result = tried("letters", ("<unk>", "<s>"), words=("<unk>", "<s>"))
+    assert result.record is not None
+    assert result.record.control_tokens == 0
+    assert tried("letters", ("<unk>", "<s>")).code == "trial_control_token"
+
+
+@pytest.mark.claim("TRI-01")
+def test_a_marker_of_the_template_may_not() -> None:
+    used = ("message", "content")  # the template has both
+    assert tried("letters", used, words=used).code == "trial_control_token"

@@ -50,6 +50,7 @@ def gather_facts(
         has_chat_template="tokenizer.chat_template" in metadata.values,
         control_tokens=vocabulary.control,
         licence=_licence(metadata),
+        word_markers=vocabulary.word_markers,
     )
 
 

@@ -56,6 +56,7 @@ class Vocabulary:
         tokens: text of each token.
         types: kind of each token.
         control: texts that a prompt must never contain.
+        word_markers: those of them that are typed as ordinary words.
         bos: text of the token that begins a text, or empty.
         eos: text of the token that ends an answer, or empty.
         remarks: what is strange but possible.
@@ -64,6 +65,7 @@ class Vocabulary:
     tokens: Texts
     types: Sequence[int]
     control: tuple[str, ...]
+    word_markers: tuple[str, ...]
     bos: str
     eos: str
     remarks: tuple[Finding, ...]
@@ -92,6 +94,7 @@ def read_vocabulary(values: Values) -> Vocabulary:
         tokens=tokens,
         types=types,
         control=_control(tokens, types, markers),
+        word_markers=tuple(tokens[number] for number in markers if types[number] == _NORMAL),
         bos=tokens[ids["bos"]] if "bos" in ids else "",
         eos=tokens[ids["eos"]] if "eos" in ids else "",
         remarks=remarks,

@@ -82,6 +82,15 @@ def test_a_marker_that_is_typed_as_text_is_flagged_and_still_filtered() -> None:
     assert "<|end|>" in report.facts.control_tokens
 
 
+def test_a_marker_that_is_a_word_and_not_used_is_no_finding_and_still_filtered() -> None:
+    """Qwen 2.5 has `<s>` and `</s>` among its byte pairs; only the trial must know."""
+    file = SOUND.with_value("tokenizer.ggml.tokens", array(STRING, ["<s>", "</s>", "<|end|>"]))
+    facts = scan(file.encode()).facts
+    assert facts is not None
+    assert facts.control_tokens == ("<s>", "</s>", "<|end|>")
+    assert facts.word_markers == ("</s>",)
+
+
 def test_merging_vocabularies_need_merges_and_know_how_to_split() -> None:
     file = SOUND.with_value("tokenizer.ggml.model", scalar(STRING, "gpt2"))
     assert worst_code(file.encode()) == ("reject", "merges")
