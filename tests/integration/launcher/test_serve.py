@@ -51,6 +51,8 @@ def serving_home(obeying_home: Path, tmp_path_factory: pytest.TempPathFactory) -
     for cached in (package / "__pycache__").glob("main.*"):
         cached.unlink()
     shutil.copyfile(GATEWAY, package / "main.py")
+    # It speaks with the launcher as an operator's command does; the real one has no such client.
+    shutil.copytree(Path(corral.__file__).parent / "control", package.parent / "control")
     return home.root
 
 

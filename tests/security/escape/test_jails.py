@@ -119,9 +119,8 @@ def test_each_zone_may_do_exactly_what_its_data_says(lines: list[Line]) -> None:
         if line.verdict is Verdict.ALLOWED:
             allowed.setdefault(line.zone, set()).add(line.probe.id.split(".")[0])
     zones = {
-        "engine": {"files", "memory"}, "scan": {"files", "memory"},
-        "gateway": {"files", "memory", "write"},
-        "fetch": {"files", "memory", "net", "namespace", "write"},
+        "engine": {"files"}, "scan": {"files"}, "gateway": {"files", "write"},
+        "fetch": {"files", "net", "namespace", "write"},
     }  # fmt: skip
     if lines[0].tier == "gvisor":
         zones = {zone: {"files"} for zone in ("engine", "scan")}
