@@ -5,7 +5,7 @@ following links.
 
     quarantine/fetch-<hash of source>/   a fetch jail's folder: model, wheel, *.part
     quarantine/blobs/<digest>            sealed copies on their way through scan and trial
-    quarantine/scan-<random>/            copy for `corral scan`
+    quarantine/scan-<random>/            what a scan is shown, for as long as it runs
     quarantine/ask-<random>/             a fetch jail's folder that only asks what there is
 """
 
@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Final
 
 from corral.admission.lock import store_lock, try_pull_lock
+from corral.admission.scan_folder import SCAN_PREFIX, is_abandoned, remove_abandoned
 from corral.admission.store import sweep_blobs
 from corral.admission.trust_marks import write_trust_marks
 from corral.core.home import Home
 from corral.state.connection import read_rows
 
 _PART_SECONDS: Final = 7 * 24 * 3600
-_SCAN_SECONDS: Final = 3600
+_ASK_SECONDS: Final = 3600
 
 
 def blobs_folder(home: Home) -> Path:
@@ -79,6 +80,8 @@ def sweep_folders(home: Home) -> None:
             if path.is_symlink() or not path.is_dir():
                 if path.name not in {".lock", ".store-lock"}:
                     path.unlink()
+            elif path.name.startswith(SCAN_PREFIX):
+                remove_abandoned(path)
             elif _is_stale(path, now_s):
                 shutil.rmtree(path)
 
@@ -122,8 +125,10 @@ def _admitted_digests(home: Home) -> frozenset[str]:
 
 
 def _is_stale(folder: Path, now_s: float) -> bool:
-    if folder.name.startswith(("scan-", "ask-")):
-        return now_s - folder.stat().st_mtime > _SCAN_SECONDS
+    if folder.name.startswith(SCAN_PREFIX):
+        return is_abandoned(folder)
+    if folder.name.startswith("ask-"):
+        return now_s - folder.stat().st_mtime > _ASK_SECONDS
     if folder.name.startswith("fetch-"):
         ages_s = [now_s - p.lstat().st_mtime for p in folder.iterdir() if p.suffix == ".part"]
         return not ages_s or min(ages_s) > _PART_SECONDS

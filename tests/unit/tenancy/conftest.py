@@ -1,12 +1,20 @@
 """A real database with one tenant, and the pepper of its keys."""
 
+import logging
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
 
 from corral.state.database import open_database
+from corral.telemetry import log
 from corral.tenancy.tenants import add_tenant
+
+
+@pytest.fixture(autouse=True)
+def _plain_log() -> None:
+    """Some command of another test has made the log of this process quieter."""
+    log._configure(logging.WARNING, None)
 
 
 @pytest.fixture

@@ -7,9 +7,7 @@ says nothing usable has not accepted anything: that is an error, never a pass.
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -26,6 +24,7 @@ from corral.admission.scan.request import (
     encode_request,
     part_file,
 )
+from corral.admission.scan_folder import scan_folder
 from corral.admission.sealing import open_local_file, seal_copy
 from corral.advisories.database import load_advisories
 from corral.control.client import LauncherClient
@@ -120,7 +119,7 @@ def scan_sealed(
         parts=tuple(other.name for other in others),
         companion=counterpart.companion if counterpart else "",
     )
-    with _folder(home) as folder:
+    with scan_folder(home) as folder:
         os.link(first.path, folder / _CANDIDATE)
         for number, other in enumerate(others):
             os.link(other.path, folder / part_file(number))
@@ -155,7 +154,7 @@ def scan_files(
     Raises:
         CorralError: codes of `open_local_file`, `seal_copy`, `scan_sealed`, `load_advisories`.
     """
-    with _folder(home) as folder:
+    with scan_folder(home) as folder:
 
         def seal(path: Path) -> Path:
             if path.parent == home.blobs:
@@ -206,7 +205,7 @@ def plan_sealed(
     names = tuple(other.name for other in others)
     request = ScanRequest(name=first.name, parts=names, merge=True)
     sizes_bytes = [part.path.stat().st_size for part in parts]
-    with _folder(home) as folder:
+    with scan_folder(home) as folder:
         os.link(first.path, folder / _CANDIDATE)
         for number, other in enumerate(others):
             os.link(other.path, folder / part_file(number))
@@ -251,18 +250,6 @@ def _run(
         message = f"the scan of the file needs more {_LIMITS[status]} than it may use"
         return make_report((Finding("resource_limit", "reject", message),), None, "corral")
     raise _failed(status)
-
-
-@contextmanager
-def _folder(home: Home) -> Iterator[Path]:
-    """A folder of the quarantine that a jail may be shown; gone afterwards."""
-    folder = home.quarantine / f"scan-{os.urandom(8).hex()}"
-    folder.mkdir()
-    folder.chmod(0o755)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _failed(why: str) -> CorralError:
