@@ -18,6 +18,7 @@ from corral.admission.lock import pull_lock
 from corral.admission.progress import no_progress
 from corral.admission.pull import pull_model
 from corral.admission.quarantine import sweep_quarantine
+from corral.admission.scan_folder import scan_folder
 from corral.admission.source import HttpsSource, source_folder
 from corral.core.config import Config, Fetch
 from corral.core.errors import CorralError
@@ -324,14 +325,17 @@ def test_the_sweep_removes_what_crashes_left(home: Home, pull: Pull, model_file:
     (home.quarantine / "blobs").mkdir(exist_ok=True)
     (home.quarantine / "blobs" / ".new-1").write_bytes(b"x")
     (home.quarantine / "stray").symlink_to("/etc/passwd")
-    scan = home.quarantine / "scan-now"
-    scan.mkdir()
+    (home.quarantine / "scan-killed").mkdir()
+    asking = home.quarantine / "ask-now"
+    asking.mkdir()
     home.blob(Digest("1" * 64)).write_bytes(b"half")
     with pull_lock(home, lambda *_: None):
         sweep_quarantine(home)
         assert old.exists()
-    sweep_quarantine(home)
-    assert left_behind(home) == {f"store/sha256/{SHA}", "quarantine/scan-now"}
+    with scan_folder(home) as scan:
+        sweep_quarantine(home)
+        running = f"quarantine/{scan.name}"
+        assert left_behind(home) == {f"store/sha256/{SHA}", "quarantine/ask-now", running}
 
 
 def test_a_second_pull_waits(home: Home, pull: Pull, model_file: Path) -> None:
