@@ -166,8 +166,7 @@ def test_every_allowed_call_is_used_by_a_full_answer(model_home, tmp_path, needs
             # Attached once a thread has come out of its wait under the tracer's eyes.
             assert eventually(lambda: trace.exists() and trace.stat().st_size > 0)
             every_kind_of_request(worker)
-            os.kill(worker.pid, signal.SIGSTOP)
-            os.kill(worker.pid, signal.SIGCONT)
+            stop_for_an_instant(worker.pid)
             worker.say(Generate(99, Sampling(2), prompt="after a stop"))
             worker.until_end(99)
             os.close(worker.write)
@@ -179,6 +178,17 @@ def test_every_allowed_call_is_used_by_a_full_answer(model_home, tmp_path, needs
     listed = {name for rule in json.loads(sealed_document("engine")) for name in rule["names"]}
     assert made - listed <= IN_VAIN
     assert listed - made == ELSEWHERE
+
+
+def stop_for_an_instant(pid: int) -> None:
+    """Stop and continue a worker before the launcher, who kills what is stopped, has seen it."""
+    before = os.sched_getparam(0), os.sched_getscheduler(0)
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))  # nothing between the two
+    try:
+        os.kill(pid, signal.SIGSTOP)
+        os.kill(pid, signal.SIGCONT)
+    finally:
+        os.sched_setscheduler(0, before[1], before[0])
 
 
 def eventually(condition: Any) -> bool:
