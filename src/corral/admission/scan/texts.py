@@ -19,6 +19,7 @@ from corral.admission.scan.cursor import words_at
 
 _PIECE_BYTES: Final = 1 << 20
 _PIECE_ITEMS: Final = 4096
+_HASHED_ITEMS: Final = 16384
 _PREFIX_BYTES: Final = 8
 _MARKS: Final = np.uint64(0x0101010101010101)
 _MIX: Final = np.uint64(0x9E3779B97F4A7C15)
@@ -39,9 +40,10 @@ class Texts(Sequence[str]):
 
     def __init__(self, raw: bytes, starts: array[int]) -> None:
         """Take what `Cursor.strings` returns."""
-        begins = np.frombuffer(starts, np.uint32).astype(np.int64)
-        self.starts: NDArray[np.int64] = begins[:-1]
-        self.ends: NDArray[np.int64] = begins[1:] - _PREFIX_BYTES
+        # Metadata have a limit far below 2^31 bytes; a million strings at 16 bytes each would show.
+        begins = np.frombuffer(starts, np.int32)
+        self.starts: NDArray[np.int32] = begins[:-1]
+        self.ends: NDArray[np.int32] = begins[1:] - _PREFIX_BYTES
         # With a mark in place of each length, all strings can be looked at as one.
         marked = np.frombuffer(raw, np.uint8).copy()
         words_at(marked)[self.starts - _PREFIX_BYTES] = _MARKS
@@ -83,7 +85,8 @@ class Texts(Sequence[str]):
         """Return whether no string is there twice."""
         # Strings that are the same have the same hash, so that hashes that all differ settle it;
         # hashes that a file makes the same cost time, and no more than this took before.
-        hashes = np.sort(self._hashes())
+        hashes = self._hashes()
+        hashes.sort()
         if not (hashes[1:] == hashes[:-1]).any():
             return True
         raw, seen = self._raw, set[bytes]()
@@ -94,7 +97,7 @@ class Texts(Sequence[str]):
         return len(seen) == len(self)
 
     @property
-    def lengths(self) -> NDArray[np.int64]:
+    def lengths(self) -> NDArray[np.int32]:
         """Bytes of each string."""
         return self.ends - self.starts
 
@@ -123,19 +126,25 @@ class Texts(Sequence[str]):
 
     def _hashes(self) -> NDArray[np.uint64]:
         """Return a number for each string: of its length, and of each eight of its bytes."""
-        lengths = self.lengths
-        hashes = lengths.astype(np.uint64)
-        words = words_at(self._raw + bytes(_PREFIX_BYTES))
+        hashes = self.lengths.astype(np.uint64)
+        for at in range(0, len(self), _HASHED_ITEMS):
+            self._mix(slice(at, at + _HASHED_ITEMS), hashes)
+        return hashes
+
+    def _mix(self, piece: slice, hashes: NDArray[np.uint64]) -> None:
+        """Mix a piece's strings into their hashes; in pieces, for the sake of memory."""
+        lengths, starts, mine = self.lengths[piece], self.starts[piece], hashes[piece]
+        first = int(starts[0])
+        words = words_at(self._raw[first : int(self.ends[piece][-1])] + bytes(_PREFIX_BYTES))
         at, numbers = 0, np.flatnonzero(lengths)
         while len(numbers):
             left = lengths[numbers] - at
-            word = words[self.starts[numbers] + at]
+            word = words[starts[numbers] - first + at]
             word &= _LOW_BYTES[np.minimum(left, _PREFIX_BYTES)]
-            mixed = (hashes[numbers] ^ word) * _MIX
-            hashes[numbers] = mixed ^ (mixed >> _FOLD)
+            mixed = (mine[numbers] ^ word) * _MIX
+            mine[numbers] = mixed ^ (mixed >> _FOLD)
             at += _PREFIX_BYTES
             numbers = numbers[left > _PREFIX_BYTES]
-        return hashes
 
     def has_nul(self) -> bool:
         """Return whether a string contains NUL."""
