@@ -100,7 +100,7 @@ class LauncherClient:
         """Have a worker that says `ready` looked at from outside; before its first request.
 
         Raises:
-            CorralError: code `seal_failed`; it was killed.
+            CorralError: code `seal_failed`: it was killed; `worker_failed`: it had ended.
         """
         self.request(ConfirmSealed(worker_id), Done)
 

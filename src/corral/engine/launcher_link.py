@@ -102,7 +102,7 @@ class LauncherLink:
         """Have a worker that says `ready` looked at from outside; before its first request.
 
         Raises:
-            CorralError: code `seal_failed`; it was killed.
+            CorralError: code `seal_failed`: it was killed; `worker_failed`: it had ended.
             IpcError: the launcher has gone.
         """
         await self.request(ConfirmSealed(worker_id), Done)

@@ -85,7 +85,8 @@ class StopWorker:
 class ConfirmSealed:
     """Have an engine worker that says `ready` looked at from outside, once. Reply: `Done`.
 
-    A worker that is not sealed is killed, and the request refused with `seal_failed`.
+    A worker that is not sealed is killed, and the request refused with `seal_failed`; one that has
+    just ended by itself, with `worker_failed`.
     """
 
     worker_id: int

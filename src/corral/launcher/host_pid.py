@@ -5,7 +5,9 @@ Trust: trusted base. Input: the host's /proc, opened before the launcher left it
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
+
+from corral.launcher.sealed import parse_status
 
 
 def host_pid_of(host_proc: int, pid: int) -> int:
@@ -15,26 +17,17 @@ def host_pid_of(host_proc: int, pid: int) -> int:
         host_proc: descriptor of the host's /proc.
         pid: process id in our own PID namespace.
     """
+    proc = Path(f"/proc/self/fd/{host_proc}")
     try:
-        me = os.readlink("self", dir_fd=host_proc)
-        children = _read(f"{me}/task/{me}/children", host_proc).split()
+        me = (proc / "self").readlink()
+        children = (proc / me / "task" / me / "children").read_text().split()
     except OSError:
         return 0
     for child in children:
         try:
-            status = _read(f"{child}/status", host_proc)
+            first, *others = parse_status(proc / child).get("NSpid", "0").split()
         except OSError:
             continue
-        line = next((li for li in status.splitlines() if li.startswith("NSpid:")), "NSpid:")
-        ids = line.split()[1:]
-        if len(ids) > 1 and str(pid) in ids[1:]:
-            return int(ids[0])
+        if str(pid) in others:
+            return int(first)
     return 0
-
-
-def _read(path: str, host_proc: int) -> str:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=host_proc)
-    try:
-        return os.read(fd, 65536).decode("ascii", "replace")
-    finally:
-        os.close(fd)

@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from corral.ipc.messages import OPERATOR_STOP
+from corral.ipc.socket import close_all
 from corral.launcher.events import EventLog
 from corral.launcher.host import Host
 from corral.launcher.host_pid import host_pid_of
 from corral.launcher.jails import Jail, JailTable
 from corral.launcher.lease import Leases
 from corral.launcher.placement import Place, Places
-from corral.launcher.sealed import find_flaw
+from corral.launcher.sealed import find_flaw, is_ending
 from corral.launcher.spawn_unsafe import Stdio, remove_bundle, start_bundle
 from corral.launcher.stage import IMAGES, hide_file, show_file
 from corral.sandbox.oci import Bind, Start, compile_bundle
@@ -83,11 +84,11 @@ class Pen:
             stdin, to_stdin, from_stdout, stdout, from_stderr, stderr = pipes
             jail = self._start(request, worker_id, owner, Stdio(stdin, stdout, stderr), ())
         except BaseException:
-            _close(pipes)
+            close_all(pipes)
             raise
         finally:
-            _close([fd for fd in (request.file_fd, request.beside_fd) if fd >= 0])
-        _close((stdin, stdout, stderr))
+            close_all([fd for fd in (request.file_fd, request.beside_fd) if fd >= 0])
+        close_all((stdin, stdout, stderr))
         return jail, (to_stdin, from_stdout, from_stderr)
 
     def start_gateway(
@@ -98,9 +99,8 @@ class Pen:
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         try:
             request = JailRequest(
-                kind="gateway",
-                binds=(Bind(str(state), "/state", writable=True),),
-            )  # fmt: skip
+                kind="gateway", binds=(Bind(str(state), "/state", writable=True),)
+            )
             stdio = Stdio(null, log, log)
             return self._start(request, self._jails.reserve(), owner, stdio, (listener, channel))
         finally:
@@ -128,8 +128,9 @@ class Pen:
         opaque = self.host.runtime_for(jail.kind, jail.trust).tier != "namespaces"
         flaw = find_flaw(jail.pid, opaque=opaque)
         if flaw:
-            self._log.write("worker_not_sealed", worker_id=jail.worker_id, detail=flaw)
-            jail.unsealed = True
+            jail.unsealed = not is_ending(jail.pid)
+            if jail.unsealed:
+                self._log.write("worker_not_sealed", worker_id=jail.worker_id, detail=flaw)
             os.kill(jail.pid, signal.SIGKILL)
         return not flaw
 
@@ -218,8 +219,3 @@ class Pen:
             deadline=time.monotonic() + policy.deadline_s if policy.deadline_s else None,
             place=place,
         )  # fmt: skip
-
-
-def _close(fds: Sequence[int]) -> None:
-    for fd in fds:
-        os.close(fd)

@@ -180,8 +180,8 @@ class Requests:
             return Reply(Refused("not_permitted", "a worker is looked at once", ""))
         if not self._pen.confirm(jail):
             return Reply(
-                Refused("seal_failed", "the engine worker is not sealed and was killed",
-                        "see: corral logs")
+                Refused("seal_failed" if jail.unsealed else "worker_failed",
+                        "the engine worker is not sealed, or has ended", "see: corral logs")
             )  # fmt: skip
         return Reply(Done())
 

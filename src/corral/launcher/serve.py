@@ -48,18 +48,17 @@ def bind_listener(config: Config) -> socket.socket:
     """
     listen = config.listen
     family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        sock.bind((listen.host, listen.port))
-        sock.listen(_BACKLOG)
+        return socket.create_server(
+            (listen.host, listen.port), family=family, backlog=_BACKLOG,
+            dualstack_ipv6=family == socket.AF_INET6,
+        )  # fmt: skip
     except OSError as error:
-        sock.close()
+        why = os.strerror(error.errno or 0)  # its own text names the address once more
         raise SandboxError(
-            "bind_failed", f"{listen.host} port {listen.port} cannot be bound: {error.strerror}",
+            "bind_failed", f"{listen.host} port {listen.port} cannot be bound: {why}",
             remedy="choose another port: corral up --port 0",
         ) from error  # fmt: skip
-    return sock
 
 
 def bind_control(home: Home) -> socket.socket:

@@ -32,8 +32,9 @@ LANDLOCKED = {"open:file", "open:folder", "list:processes"}
 IN_VAIN = {"newfstatat", "openat", "mremap"}
 """The profile says why that is no loss."""
 
-ELSEWHERE = {"clock_gettime", "exit"}
-"""exit: a thread of an engine that failed (tests/security/blast/test_recovery.py). clock_gettime:
+ELSEWHERE = {"clock_gettime", "exit", "rseq"}
+"""exit: a thread of an engine that failed (tests/security/blast/test_recovery.py). rseq: a thread
+that is born while the filter is put on (tests/unit/jail/test_seal_unsafe.py). clock_gettime:
 where the vDSO cannot tell the time. That is gVisor in its first second (the probe program below,
 which loads at once, could not be sealed there without the rule; the genuine engine takes longer),
 and on other tiers a kernel that drops its clock source, which no test may bring about (ADR 11)."""

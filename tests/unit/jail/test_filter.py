@@ -40,6 +40,7 @@ SAMPLES: list[tuple[str, list[int], list[int]]] = [
     ("restart_syscall", [], []),
     ("exit_group", [0], []),
     ("exit", [0], []),
+    ("rseq", [1 << 40, 32, 0], [1 << 40, 32, 1]),  # RSEQ_FLAG_UNREGISTER
 ]
 
 

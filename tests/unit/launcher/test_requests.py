@@ -255,6 +255,21 @@ def test_a_worker_that_only_says_it_is_sealed_is_killed(table: Requests, add_jai
 
 
 @pytest.mark.claim("SEAL-06")
+def test_a_worker_that_has_just_ended_is_refused_but_was_not_unsealed(
+    table: Requests, add_jail: AddJail
+) -> None:
+    with ended(subprocess.Popen(["/bin/sleep", "60"])) as process:
+        process.kill()  # and nobody has waited for it
+        jail = add_jail(pid=process.pid)
+        jail.trust = "trusted"
+        reply = table.confirm_sealed(JOB, ConfirmSealed(jail.worker_id))
+        assert isinstance(reply.message, Refused)
+        assert reply.message.code == "worker_failed"
+    assert not jail.unsealed
+    assert jail.confirmed
+
+
+@pytest.mark.claim("SEAL-06")
 def test_a_sealed_worker_is_confirmed_once(
     table: Requests, add_jail: AddJail, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +16,9 @@ import pytest
 
 from corral.jail.filter import ALLOW
 from corral.jail.seal_unsafe import install_filter
-from corral.launcher.sealed import find_flaw, parse_status
+from corral.launcher.sealed import find_flaw, is_ending, parse_status
+from tests.support.children import ended
+from tests.support.server import wait_until
 
 ALLOW_ALL = struct.pack("=HBBI", 0x06, 0, 0, ALLOW)
 PR_SET_NO_NEW_PRIVS = 38
@@ -104,6 +109,38 @@ def test_of_a_sentry_only_its_own_filter_is_seen(proc: Path) -> None:
     assert find_flaw(7, opaque=False, proc=proc)  # control
     (proc / "7/task/7/status").write_text(status(mode="0"))
     assert find_flaw(7, opaque=True, proc=proc) == "a thread is not confined"
+
+
+@pytest.mark.parametrize(
+    ("there", "missing", "ends"),
+    [
+        ("VmSize:\t9 kB\nSigPnd:\t0\nShdPnd:\t0000000000000001\n", "", False),
+        ("VmSize:\t9 kB\nSigPnd:\t0000000000000100\nShdPnd:\t0\n", "", True),
+        ("VmSize:\t9 kB\nSigPnd:\t0\nShdPnd:\t0000000000000100\n", "", True),
+        ("SigPnd:\t0\nShdPnd:\t0\n", "", True),
+        ("", "7/status", True),
+    ],
+)  # fmt: skip
+def test_a_death_is_known_by_what_the_kernel_says(
+    proc: Path, there: str, missing: str, ends: bool
+) -> None:
+    (proc / "7/status").write_text(there)
+    if missing:
+        (proc / missing).unlink()
+    assert is_ending(7, proc=proc) == ends
+
+
+@pytest.mark.parametrize("seconds", [0, 0.0002, 0.001, 0.05])
+def test_a_killed_process_is_ending_and_a_living_one_is_not(seconds: float) -> None:
+    """Killed an instant ago, or for long: what is looked at then is no flaw of a seal."""
+    code = "import threading; [threading.Thread(target=input).start() for _ in range(20)]; input()"
+    with ended(subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)) as process:
+        assert wait_until(lambda: len(list(Path(f"/proc/{process.pid}/task").iterdir())) == 21)
+        assert not is_ending(process.pid)
+        process.kill()
+        time.sleep(seconds)
+        assert find_flaw(process.pid, opaque=False)
+        assert is_ending(process.pid)
 
 
 def child(act: Callable[[], object]) -> str:
