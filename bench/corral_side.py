@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import ssl
 import subprocess
 import sys
@@ -50,9 +51,14 @@ requests_per_minute = 100000
 
 
 def bench_home() -> Home:
-    """Return the state folder of measurements with the model in it, pulled on first use."""
-    chosen = os.environ.get("CORRAL_BENCH_HOME") or "~/.cache/corral-bench/home"
-    home = Home(Path(chosen).expanduser().absolute())
+    """Return the state folder of measurements with the model in it, pulled by this very corral.
+
+    A folder of the environment's choice is kept, and whoever chooses it answers for what made it.
+    """
+    chosen = os.environ.get("CORRAL_BENCH_HOME")
+    home = Home(Path(chosen or "~/.cache/corral-bench/home").expanduser().absolute())
+    if not chosen:
+        shutil.rmtree(home.root, ignore_errors=True)
     home.root.parent.mkdir(parents=True, exist_ok=True)
     if not model_file(home).exists():
         _corral(

@@ -11,6 +11,8 @@ from fuzz.targets import (
     gguf,
     gguf_set,
     hold_back,
+    lock_file,
+    merge_plan,
     policy,
     report,
     signature,
@@ -33,6 +35,8 @@ TARGETS: dict[str, Target] = {
         source,
         config,
         policy,
+        lock_file,
+        merge_plan,
         template,
         signature,
     )

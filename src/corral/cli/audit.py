@@ -13,7 +13,7 @@ import typer
 
 from corral.cli.failure import typed_failure
 from corral.cli.options import HomeOption, JsonOption, open_home
-from corral.cli.terminal import print_error, print_json, print_note, print_table
+from corral.cli.terminal import print_entries, print_error, print_json, print_note, print_table
 from corral.core.errors import CorralError
 
 if TYPE_CHECKING:
@@ -43,13 +43,16 @@ def list_(
     if as_json:
         print_json([{**msgspec.to_builtins(e), "time": _time(e.at)} for e in found])
         return
-    print_table(
-        ("TIME", "WHAT", "MODEL", "SHA256", "TRUST", "SOURCE", "SIGNER", "BY"),
+    print_entries(
         (
             (
-                _time(e.at), f"{e.what} {e.code}".strip(), e.name, e.sha256[:12] or "-",
-                "held" if e.outcome == "hold" else e.trust or "-", e.source or "-",
-                " ".join(e.signers) or "-", _by(e),
+                (
+                    _time(e.at), f"{e.what} {e.code}".strip(), e.name,
+                    "held" if e.outcome == "hold" else e.trust or "-", _by(e),
+                ),
+                "  ".join(
+                    [e.sha256[:12] or "-", e.source or "-", *(f"signed by {s}" for s in e.signers)]
+                ),
             )
             for e in found
         ),
@@ -95,10 +98,10 @@ def verify(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
 
 def _home(chosen: str | None) -> Home:
-    from corral.state.database import open_database
+    from corral.state.revision import ensure_current
 
     place = open_home(chosen)
-    open_database(place.database)  # an empty file, or one of an older version, is made whole
+    ensure_current(place.database)  # an empty file, or one of an older version, is made whole
     return place
 
 

@@ -120,7 +120,7 @@ def _stored(plan: PullPlan) -> str:
     if not plan.fetches:
         return "yes: nothing would be fetched"
     if plan.in_store:
-        return "yes; it would be fetched again, unless --sha256 names it"
+        return "yes; it would be fetched again, because --sha256 does not name it"
     return "no"
 
 

@@ -123,7 +123,7 @@ def read_catalog(home: Home) -> tuple[tuple[CatalogEntry, ...], Mapping[str, Rec
     """
     from corral.admission.catalog import Catalog
     from corral.state.connection import unavailable
-    from corral.state.database import open_database
+    from corral.state.revision import ensure_current
     from corral.telemetry.log import configure_logging
 
     configure_logging(level="critical")  # callers say it in words
@@ -135,7 +135,7 @@ def read_catalog(home: Home) -> tuple[tuple[CatalogEntry, ...], Mapping[str, Rec
             "the key that verifies admission receipts is gone",
             remedy="corral up makes it again from the signing key, if that is there",
         ) from error
-    open_database(home.database)  # an empty file, or one of an older version, is made whole
+    ensure_current(home.database)  # an empty file, or one of an older version, is made whole
     try:
         with closing(Catalog(home.database, public_key)) as catalog:
             entries = (*catalog.entries().values(), *catalog.held().values())

@@ -113,6 +113,28 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, emp
         print_note(empty)
 
 
+def print_entries(entries: Iterable[tuple[Sequence[object], str]], *, empty: str) -> None:
+    """Print what is too wide for a table: aligned cells, and below them one line of more.
+
+    Args:
+        entries: cells, and the line below them.
+        empty: the note in place of no entries.
+    """
+    from rich.text import Text
+
+    rows = [
+        ([plain_line(str(cell)) for cell in cells], plain_line(more)) for cells, more in entries
+    ]
+    if not rows:
+        print_note(empty)
+        return
+    widths = [max(map(len, column)) for column in zip(*(cells for cells, _ in rows), strict=True)]
+    for cells, more in rows:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        screen().print(Text(line.rstrip()), soft_wrap=True)
+        screen().print(Text(f"    {more}", style="dim"), soft_wrap=True)
+
+
 def print_facts(facts: Iterable[tuple[str, object]]) -> None:
     """Print names and values in two columns."""
     from rich.table import Table

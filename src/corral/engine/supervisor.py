@@ -54,7 +54,7 @@ class Unavailable:
 class RestartPolicy:
     """When a crashing worker is started again."""
 
-    first_delay_s: float = 0.5
+    first_delay_s: float = 0.1
     delay_max_s: float = 30
     crashes_max: int = 5
     window_s: float = 600

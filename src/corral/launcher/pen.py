@@ -96,15 +96,11 @@ class Pen:
     ) -> Jail:
         """Start the gateway: descriptor 3 is the listener, 4 the channel to us."""
         self.give_to("gateway", state, *state.iterdir())
-        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            request = JailRequest(
-                kind="gateway", binds=(Bind(str(state), "/state", writable=True),)
-            )
-            stdio = Stdio(null, log, log)
+        binds = (Bind(str(state), "/state", writable=True),)
+        request = JailRequest(kind="gateway", binds=binds)
+        with Path(os.devnull).open("r+b", buffering=0) as null:
+            stdio = Stdio(null.fileno(), log, log)
             return self._start(request, self._jails.reserve(), owner, stdio, (listener, channel))
-        finally:
-            os.close(null)
 
     def give_to(self, kind: str, *paths: Path) -> None:
         """Make files the property of the jails of one kind."""

@@ -31,7 +31,7 @@ from corral.pki.atomic import write_atomically
 from corral.pki.authority import ensure_authority, ensure_server_certificate
 from corral.pki.receipt_key import ensure_receipt_key
 from corral.state.connection import read_rows
-from corral.state.revision import is_current
+from corral.state.revision import ensure_current
 from corral.state.setup_lock import setup_lock
 from corral.tenancy.token import PEPPER_BYTES, load_pepper
 
@@ -91,7 +91,7 @@ def _prepared(home: Home, on_new: Callable[[Home], None] | None) -> Iterator[Non
         _make_folders(home)
         old = home.database.exists()
         if old:
-            _ensure_schema(home)
+            ensure_current(home.database)
         _ensure_pepper(home, old=old)
         _ensure_receipt_key(home, old=old)
         ensure_authority(home)
@@ -100,7 +100,7 @@ def _prepared(home: Home, on_new: Callable[[Home], None] | None) -> Iterator[Non
         if not old:
             if on_new is not None:
                 on_new(home)
-            _ensure_schema(home)
+            ensure_current(home.database)
         yield
 
 
@@ -157,14 +157,6 @@ def _make_folders(home: Home) -> None:
                 path.chmod(mode)
         except OSError as error:
             raise _unsafe(path) from error
-
-
-def _ensure_schema(home: Home) -> None:
-    if is_current(home.database):
-        return  # each start but the first: it costs no import of SQLAlchemy
-    from corral.state.database import open_database
-
-    open_database(home.database)
 
 
 def _ensure_pepper(home: Home, *, old: bool) -> None:
