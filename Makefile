@@ -26,9 +26,14 @@ demo: setup ## pull a model, admit it, serve it over TLS, ask it, show what held
 test: setup ## the whole test suite with its coverage gate
 	@scripts/setup.sh --test-tools
 	@$(PY) -m coverage erase
+	@# Folders of their own, gone at once if all is well: pytest's are a hundred thousand files that
+	@# some later run would have to delete, from a cold disk.
 	@# Much of the suite waits for processes to start and end, so two files run side by side.
-	@$(PY) -m coverage run -m pytest -m "not alone" -n 2 --dist loadfile --no-loadscope-reorder
-	@$(PY) -m coverage run -m pytest -m alone
+	@folder=$$(mktemp -d /tmp/corral-tests.XXXXXX) && \
+		$(PY) -m coverage run -m pytest --basetemp=$$folder/n -m "not alone" -n 2 --dist loadfile \
+			--no-loadscope-reorder && \
+		$(PY) -m pytest --basetemp=$$folder/a -m alone $$(grep -rl --include='*.py' 'pytest.mark.alone' tests) && \
+		rm -rf $$folder
 	@$(PY) -m coverage combine --quiet
 	@$(PY) -m coverage report --skip-covered --skip-empty --fail-under=$(COVERAGE_MIN)
 	@# The trusted base (architecture, section 7): every branch of it.
