@@ -98,7 +98,7 @@ def verify(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
 
 def _home(chosen: str | None) -> Home:
-    from corral.state.revision import ensure_current
+    from corral.state.schema import ensure_current
 
     place = open_home(chosen)
     ensure_current(place.database)  # an empty file, or one of an older version, is made whole

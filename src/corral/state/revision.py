@@ -24,15 +24,3 @@ def is_current(path: Path) -> bool:
         return False
     named = read_rows(path, "SELECT 1 FROM sqlite_schema WHERE name = 'alembic_version'")
     return bool(named) and read_rows(path, "SELECT version_num FROM alembic_version") == [(HEAD,)]
-
-
-def ensure_current(path: Path) -> None:
-    """Make the database or migrate it, if need be; a current one costs no import of SQLAlchemy.
-
-    Raises:
-        CorralError: codes `database_unsafe`, `database_unavailable`, `database_newer`.
-    """
-    if not is_current(path):
-        from corral.state.database import open_database
-
-        open_database(path)

@@ -31,7 +31,7 @@ from corral.pki.atomic import write_atomically
 from corral.pki.authority import ensure_authority, ensure_server_certificate
 from corral.pki.receipt_key import ensure_receipt_key
 from corral.state.connection import read_rows
-from corral.state.revision import ensure_current
+from corral.state.schema import ensure_current
 from corral.state.setup_lock import setup_lock
 from corral.tenancy.token import PEPPER_BYTES, load_pepper
 
