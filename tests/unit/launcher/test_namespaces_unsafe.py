@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import errno
 import os
+import select
 import signal
 import socket
 import struct
@@ -66,15 +67,23 @@ def test_it_is_pid_one_with_few_capabilities(tmp_path: Path) -> None:
 
 @needs_root
 def test_everything_in_it_ends_with_it(tmp_path: Path) -> None:
+    held = tmp_path / "held"
+    os.mkfifo(held)
+    reader = os.open(held, os.O_RDONLY | os.O_NONBLOCK)
+
     def inside(_: int, __: int) -> int:
-        os.posix_spawn("/bin/sh", ["sh", "-c", f"sleep 1; touch {tmp_path}/late"], {})
+        os.posix_spawn("/bin/sh", ["sh", "-c", f"exec 1>{held}; echo lives; sleep 60"], {})
+        select.select([reader], [], [], 30)
         return 0
 
-    began = time.monotonic()
-    assert run(inside) == "0 [False, True]"
-    assert time.monotonic() - began < 1
-    time.sleep(1.2)
-    assert not (tmp_path / "late").exists()
+    try:
+        assert run(inside) == "0 [False, True]"
+        assert os.read(reader, 9) == b"lives\n"
+        # The end of the file: nobody has it open any more. Of a living one it would not come.
+        assert select.select([reader], [], [], 0) == ([reader], [], [])
+        assert os.read(reader, 9) == b""
+    finally:
+        os.close(reader)
 
 
 @needs_root
