@@ -35,7 +35,7 @@ def pull_lock(
     """
     fd = _open(home.quarantine / ".lock")
     try:
-        while not _taken(fd):
+        while not taken(fd):
             waiting(*_told(fd))
             time.sleep(_LOOK_EVERY_S)
         os.truncate(fd, 0)
@@ -49,7 +49,7 @@ def try_pull_lock(home: Home) -> Iterator[bool]:
     """Give True while holding the right to use the quarantine, or False at once."""
     fd = _open(home.quarantine / ".lock")
     try:
-        yield _taken(fd)
+        yield taken(fd)
     finally:
         os.close(fd)
 
@@ -65,7 +65,8 @@ def store_lock(home: Home) -> Iterator[None]:
         os.close(fd)
 
 
-def _taken(fd: int) -> bool:
+def taken(fd: int) -> bool:
+    """Take the lock of an open file or folder, and return whether nobody else has it."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -6,7 +6,6 @@ jail lives, no longer. The kernel frees the lock when its process ends, however 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from corral.admission.lock import taken
 from corral.core.home import Home
 
 SCAN_PREFIX: Final = "scan-"
@@ -28,7 +28,7 @@ def scan_folder(home: Home) -> Iterator[Path]:
         folder.mkdir()
         with suppress(FileNotFoundError):  # a sweep was faster than our lock
             fd = os.open(folder, _FLAGS)
-            if _locked(fd) and folder.exists():
+            if taken(fd) and folder.exists():
                 break
             os.close(fd)
     try:
@@ -47,7 +47,7 @@ def is_abandoned(folder: Path) -> bool:
     """
     fd = os.open(folder, _FLAGS)
     try:
-        return _locked(fd)
+        return taken(fd)
     finally:
         os.close(fd)
 
@@ -60,15 +60,7 @@ def remove_abandoned(folder: Path) -> None:
     """
     fd = os.open(folder, _FLAGS)
     try:
-        if _locked(fd):
+        if taken(fd):
             shutil.rmtree(folder)
     finally:
         os.close(fd)
-
-
-def _locked(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -68,9 +68,9 @@ def is_ending(pid: int, *, proc: Path = _PROC) -> bool:
     for _ in range(10):
         try:
             state = parse_status(proc / str(pid))
-        except OSError:
+            pending = int(state["SigPnd"], 16) | int(state["ShdPnd"], 16)
+        except (OSError, KeyError, ValueError):
             return True
-        pending = int(state["SigPnd"], 16) | int(state["ShdPnd"], 16)
         if "VmSize" not in state or pending & _KILLED:
             return True
         time.sleep(0.002)

@@ -118,6 +118,8 @@ def test_of_a_sentry_only_its_own_filter_is_seen(proc: Path) -> None:
         ("VmSize:\t9 kB\nSigPnd:\t0000000000000100\nShdPnd:\t0\n", "", True),
         ("VmSize:\t9 kB\nSigPnd:\t0\nShdPnd:\t0000000000000100\n", "", True),
         ("SigPnd:\t0\nShdPnd:\t0\n", "", True),
+        ("VmSize:\t9 kB\nSigPnd:\t0\n", "", True),
+        ("VmSize:\t9 kB\nSigPnd:\tmany\nShdPnd:\t0\n", "", True),
         ("", "7/status", True),
     ],
 )  # fmt: skip
