@@ -116,12 +116,14 @@ class LocalWorker:
             return
         fds, self._fds = self._fds, None
         self._selector.close()
-        for fd in fds:
-            os.close(fd)
         try:
+            # Before its pipes close: else it would end by itself, now and then, of a closed stdin.
             self._launcher.stop(self._worker_id)
         except CorralError:
             return  # it is gone already, and so is everything of it
+        finally:
+            for fd in fds:
+                os.close(fd)
 
     def generate(self, request: Generate) -> Iterator[Chunk | End | Failed]:
         """Send `request` and yield its answer: chunks, then one `End` or `Failed`.

@@ -19,6 +19,10 @@ ENTRY: Final = "/opt/python/jail.py"
 """In every image a link to `corral/jail/entry_unsafe.py`."""
 SEALED_PROFILE: Final = "/opt/python/sealed.json"
 """In every image: `policy.sealed_document`."""
+DATA_BYTES_MIN: Final = 128 << 20
+"""The least RLIMIT_DATA. `runc init` runs under it too, and 8 MiB of stack for each of its threads
+count: under 64 MiB it now and then died on a busy host, before it had come to the jail's program.
+The control group holds a jail to its exact limit."""
 _ARCHITECTURES: Final = {"x86_64": "SCMP_ARCH_X86_64", "aarch64": "SCMP_ARCH_AARCH64"}
 _CAPABILITY_SETS: Final = ("bounding", "effective", "permitted", "inheritable", "ambient")
 
@@ -67,7 +71,7 @@ class Start:
         title_suffix: shown in `ps` after the title; e.g. `default/SmolLM2`.
         host_uid: id (user and group) on the host that the jail's id 0 maps to.
         cgroup_path: path below each cgroup hierarchy; empty where the host grants none.
-        memory_bytes: cgroup limit and RLIMIT_DATA.
+        memory_bytes: cgroup limit and, from `DATA_BYTES_MIN` on, RLIMIT_DATA.
         gvisor: the runtime is runsc, whose seccomp knows no error number but EPERM.
         cpus: processors that are this jail's alone; empty for all of the host's.
         no_swap: nothing of the jail may be swapped out.
@@ -104,7 +108,7 @@ def compile_bundle(policy: Policy, start: Start, *, machine: str = "") -> dict[s
     argv += [f"--env={one}" for one in start.edits.env]
     rlimits = dict(policy.rlimits)
     if start.memory_bytes:
-        rlimits["RLIMIT_DATA"] = start.memory_bytes
+        rlimits["RLIMIT_DATA"] = max(start.memory_bytes, DATA_BYTES_MIN)
     linux: dict[str, Any] = {
         "namespaces": [{"type": name} for name in policy.namespaces],
         "uidMappings": [{"containerID": 0, "hostID": start.host_uid, "size": 1}],

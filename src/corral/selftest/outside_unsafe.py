@@ -21,6 +21,7 @@ from typing import Final
 import corral
 from corral.selftest.conversation import Results, converse
 from corral.selftest.private_unsafe import SIGNAL_BASE
+from corral.selftest.share import Judge, judge_share
 from corral.selftest.targets_unsafe import Targets
 from corral.selftest.twin import Twin
 
@@ -31,10 +32,17 @@ _BOOT: Final = (
     "import sys; sys.path.insert(0, sys.argv[1]); "
     "from corral.selftest.control_unsafe import main; sys.exit(main())"
 )
-_SPIN: Final = (
-    "import os, time; end = time.monotonic() + 20; os.write(1, b'.')\n"
-    "while time.monotonic() < end: pass"
-)
+_SPIN: Final = """
+import os, time
+now = said = time.monotonic()
+end = now + 20
+os.write(1, b".")
+while now < end:
+    if now >= said:
+        os.write(1, b"%d %d\\n" % (now * 1000, time.process_time() * 1000))
+        said = now + 0.02
+    now = time.monotonic()
+"""
 _SLEEP: Final = "import os, time; os.write(1, b'.'); time.sleep(60)"
 
 
@@ -90,21 +98,33 @@ def find_core(folder: Path) -> str:
 
 
 @contextmanager
-def competitors(twin: Twin) -> Iterator[None]:
-    """Let one process for each processor compute in the twin, for 20 seconds at most."""
-    with _running([_SPIN] * len(os.sched_getaffinity(0)), twin.enter):
-        yield
+def competitors(twin: Twin) -> Iterator[Judge]:
+    """Let one process for each processor compute in the twin, for 20 seconds at most.
+
+    Yields:
+        What a hog's outcome means beside them, see `share.judge_share`.
+    """
+    with _running([_SPIN] * len(os.sched_getaffinity(0)), twin.enter) as made:
+        yield lambda outcome: judge_share(outcome, [_said(one) for one in made])
 
 
 @contextmanager
 def loose_process(twin: Twin) -> Iterator[int]:
     """Yield the id of a process that sleeps in a group without limits worth the name."""
-    with _running([_SLEEP], twin.enter_loose) as pids:
-        yield pids[0]
+    with _running([_SLEEP], twin.enter_loose) as made:
+        yield made[0].pid
+
+
+def _said(process: subprocess.Popen[bytes]) -> bytes:
+    assert process.stdout  # noqa: S101 - a pipe was asked for
+    os.set_blocking(process.stdout.fileno(), False)
+    return process.stdout.read() or b""
 
 
 @contextmanager
-def _running(programs: list[str], enter: Callable[[], None]) -> Iterator[list[int]]:
+def _running(
+    programs: list[str], enter: Callable[[], None]
+) -> Iterator[list[subprocess.Popen[bytes]]]:
     made: list[subprocess.Popen[bytes]] = []
     try:
         for program in programs:
@@ -121,7 +141,7 @@ def _running(programs: list[str], enter: Callable[[], None]) -> Iterator[list[in
         for process in made:
             assert process.stdout  # noqa: S101 - a pipe was asked for
             process.stdout.read(1)  # it runs
-        yield [process.pid for process in made]
+        yield made
     finally:
         for process in made:
             process.kill()

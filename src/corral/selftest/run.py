@@ -22,6 +22,7 @@ from corral.selftest.catalog import SEALED, ZONES, Probe, load_catalog
 from corral.selftest.conversation import converse
 from corral.selftest.inspection import look_at
 from corral.selftest.outside_unsafe import competitors, find_core, loose_process, run_outside
+from corral.selftest.share import Judge
 from corral.selftest.targets_unsafe import Targets
 from corral.selftest.twin import Twin
 from corral.selftest.verdict import REFUSALS, Line, Terms, judge
@@ -68,13 +69,14 @@ def run_zone(
     run.outcomes = run_jail(launcher, targets, zone, run=run, skip=skip)
     for probe in probes:
         if probe.alone:
-            with _company(probe, twin):
-                run.outcomes |= run_jail(launcher, targets, zone, run=run, only=probe.id)
+            with _company(probe, twin) as told:
+                outcomes = run_jail(launcher, targets, zone, run=run, only=probe.id)
+                run.outcomes |= {name: told(outcome) for name, outcome in outcomes.items()}
     return run
 
 
-def _company(probe: Probe, twin: Twin) -> AbstractContextManager[None]:
-    return competitors(twin) if probe.id == _HOG else nullcontext()
+def _company(probe: Probe, twin: Twin) -> AbstractContextManager[Judge]:
+    return competitors(twin) if probe.id == _HOG else nullcontext(str)
 
 
 def run_jail(
@@ -130,9 +132,9 @@ def run_controls(targets: Targets, twin: Twin, *, full: bool) -> dict[str, str]:
             if outcome == "ok" or outcomes.get(name, "missing") in REFUSALS:
                 outcomes[name] = outcome
     for probe in single:
-        with _company(probe, twin):
+        with _company(probe, twin) as told:
             results, how = run_outside(targets, twin, only=probe.id)
-        outcomes[probe.id] = results.outcomes.get(probe.id, results.broken or how)
+            outcomes[probe.id] = told(results.outcomes.get(probe.id, results.broken or how))
     with loose_process(twin) as pid:
         return outcomes | look_at(pid)
 

@@ -11,11 +11,13 @@ from typing import Final
 
 from corral.selftest.catalog import SEALED, Probe
 from corral.selftest.probes.registry import Refusal
+from corral.selftest.share import UNMEASURED
 from corral.selftest.weights import same_weight
 
 _DENIALS: Final = frozenset({"EPERM", "EACCES"})
 REFUSALS: Final = _DENIALS | {
-    "ENOSYS", "missing", "cut-off", "silent", "gone", "unbounded", *(r.value for r in Refusal),
+    "ENOSYS", "missing", "cut-off", "silent", "gone", "unbounded", UNMEASURED,
+    *(r.value for r in Refusal),
 }  # fmt: skip
 _GROUP_WALLS: Final = frozenset({"cgroup memory", "cgroup pids", "cgroup cpu", "cgroup devices"})
 _ACCEPTED_WALLS: Final = {

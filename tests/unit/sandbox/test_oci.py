@@ -13,7 +13,14 @@ from typing import Any
 
 import pytest
 
-from corral.sandbox.oci import Bind, Edits, Start, compile_bundle, compile_seccomp
+from corral.sandbox.oci import (
+    DATA_BYTES_MIN,
+    Bind,
+    Edits,
+    Start,
+    compile_bundle,
+    compile_seccomp,
+)
 from corral.sandbox.policy import KINDS, SyscallArg, SyscallRule, load_policy
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -106,6 +113,14 @@ def test_without_a_cgroup_only_rlimits_hold() -> None:
     assert "resources" not in bundle["linux"]
     limits = {one["type"]: one["hard"] for one in bundle["process"]["rlimits"]}
     assert limits["RLIMIT_DATA"] == 1 << 30
+
+
+def test_a_small_jail_leaves_its_runtime_room_for_threads() -> None:
+    """The group holds the jail to its limit; `runc init` dies of a data limit that is so small."""
+    bundle = compile_bundle(load_policy("scan"), replace(STARTS["scan"], memory_bytes=64 << 20))
+    limits = {one["type"]: one["hard"] for one in bundle["process"]["rlimits"]}
+    assert limits["RLIMIT_DATA"] == DATA_BYTES_MIN
+    assert bundle["linux"]["resources"]["memory"]["limit"] == 64 << 20
 
 
 def test_without_a_memory_limit_there_is_no_rlimit() -> None:

@@ -29,7 +29,7 @@ _LIMITS = {
     "limit.files": ("RLIMIT_NOFILE", 4096),
     "limit.queues": ("RLIMIT_MSGQUEUE", 0),
     "limit.locked-memory": ("RLIMIT_MEMLOCK", 0),
-    "limit.data": ("RLIMIT_DATA", 64 << 20),
+    "limit.data": ("RLIMIT_DATA", 128 << 20),
     "limit.file-size": ("RLIMIT_FSIZE", 0),
     "limit.cpu-time": ("RLIMIT_CPU", 60),
 }
