@@ -7,22 +7,17 @@ only if its receipt's signature verifies and is about this very name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
-
-import structlog
 
 from corral.admission.receipt import Receipt, ReceiptFault, read_receipt
 from corral.admission.trust_level import Trust
 from corral.core.ids import Digest, ModelName
 from corral.state.change import ChangeWatch
 from corral.state.connection import open_reader
-
-_log: Final = structlog.get_logger("corral.admission.catalog")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +45,19 @@ class Catalog:
     threads at once.
     """
 
-    def __init__(self, database: Path, public_key_pem: bytes) -> None:
+    def __init__(
+        self, database: Path, public_key_pem: bytes,
+        *, note: Callable[[str, ReceiptFault], None] | None = None,
+    ) -> None:  # fmt: skip
+        """Open the catalog.
+
+        Args:
+            database: the installation's.
+            public_key_pem: verifies receipts.
+            note: told, at each reading, the name and the fault of a row that does not count.
+        """
         self._database = database
+        self._note = note
         self._read = read_receipt(public_key_pem)
         self._watch = ChangeWatch(database)
         self._entries: Mapping[str, CatalogEntry] | None = None
@@ -114,7 +120,8 @@ class Catalog:
                 place[name] = entry
                 continue
             faults[name] = "receipt_invalid" if isinstance(receipt, Receipt) else receipt
-            _log.error("receipt_not_valid", model=name, fault=faults[name])
+            if self._note:
+                self._note(name, faults[name])
         self._faults = MappingProxyType(faults)
         return MappingProxyType(found), MappingProxyType(held)
 

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
-import structlog
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
@@ -32,8 +31,9 @@ from corral.admission.signing.refusal import SIGNATURE_CODES
 from corral.core.errors import CorralError
 from corral.core.home import Home
 from corral.pki.receipt_key import load_receipt_key
+from corral.telemetry.late import LateLogger
 
-_log: Final = structlog.get_logger("corral.admission.journal")
+_log: Final = LateLogger(__name__)
 
 JOURNAL_CONTEXT: Final = b"corral admission journal v1\n"
 """Put before the signed bytes, so that a receipt's signature means nothing here."""

@@ -124,9 +124,7 @@ def read_catalog(home: Home) -> tuple[tuple[CatalogEntry, ...], Mapping[str, Rec
     from corral.admission.catalog import Catalog
     from corral.state.connection import unavailable
     from corral.state.schema import ensure_current
-    from corral.telemetry.log import configure_logging
 
-    configure_logging(level="critical")  # callers say it in words
     try:
         public_key = home.receipt_public_key.read_bytes()
     except FileNotFoundError as error:

@@ -17,6 +17,7 @@ from typing import Final
 import uvloop
 
 from corral.admission.catalog import Catalog
+from corral.admission.receipt import ReceiptFault
 from corral.core.config import parse_config
 from corral.core.errors import CorralError, IpcError
 from corral.engine.launcher_link import Event, LauncherLink
@@ -42,6 +43,11 @@ CHANNEL_FD: Final = 4
 STATE: Final = Path("/state")
 _ALIVE_S: Final = 2.0
 """A fifth of the launcher's patience (`launcher.serve`)."""
+
+
+def note_fault(model: str, fault: ReceiptFault) -> None:
+    """Log that a model is not served, and why."""
+    _log.error("receipt_not_valid", model=model, reason=fault)
 
 
 class Gateway:
@@ -70,7 +76,7 @@ class Gateway:
         self._tls = ServerTls(await link.open_secret("tls_cert"), await link.open_secret("tls_key"))
         keyring = Keyring(self._database, pepper)
         ledger = Ledger(self._database)
-        catalog = Catalog(self._database, public_key)
+        catalog = Catalog(self._database, public_key, note=note_fault)
         self._router = Router(link, config.engine, ward=Ward(self._database))
         services = Services(
             config=config,

@@ -61,9 +61,15 @@ def test_a_row_that_was_tampered_with_is_no_model(
     admit(home, "m")
     admit(home, "good")
     execute(home, change + " WHERE name = 'm'")
-    changed = catalog(home)
+    noted: list[tuple[str, str]] = []
+    changed = Catalog(
+        home.database, home.receipt_public_key.read_bytes(), note=lambda *one: noted.append(one)
+    )
     assert set(changed.entries()) == {"good"}
     assert list(changed.faults().values()) == ["receipt_invalid"]
+    assert noted == list(changed.faults().items())
+    catalog(home).entries()
+    assert capsys.readouterr() == ("", ""), "commands say it in words of their own"
 
 
 def test_a_signed_receipt_of_another_form_is_a_fault_of_its_own(
