@@ -15,13 +15,14 @@ import pytest
 
 from corral.service.layout import Layout
 from tests.support.own_user import UID, check_system_python, copy_state, install_program
+from tests.support.ports import reserved_port
 from tests.support.server import CORRAL, MODEL, degraded_options, wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).parents[2]
 CGROUPS = Path("/sys/fs/cgroup")
-SECONDS = 120
+SECONDS = 240
 TARGET = """[Unit]
 DefaultDependencies=no
 Wants=corral.socket probe.service
@@ -71,8 +72,9 @@ StandardError=append:/home/corral/output
 """
 ACCOUNT = Path("/home/corral")
 ACCOUNT_STATE = ACCOUNT / ".local/share/corral"
-RECOVERY_MAX_S = 8
-"""The goal of 2 s is the benchmarks', on a quiet machine; this one is shared with other tests."""
+RECOVERY_MAX_S = 60
+"""The goal of 2 s is the benchmarks', on a quiet machine; this one is shared with other tests, and
+what is claimed is that the service comes back by itself (SVC-06)."""
 
 
 @pytest.fixture
@@ -234,8 +236,7 @@ def test_it_serves_on_the_socket_of_systemd(home: Path) -> None:
         if os.environ.get("CI") == "true":
             pytest.fail("CI must have systemd-socket-activate")
         pytest.skip("needs systemd-socket-activate")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = reserved_port()
     ready = home / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(ready))

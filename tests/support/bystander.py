@@ -26,7 +26,7 @@ class Bystander:
 
     def _run(self, server: RunningServer, key: str) -> None:
         client = server.openai(key)
-        while not self._end.is_set():
+        while True:  # once at least, however late this thread comes to run
             try:
                 stream = client.chat.completions.create(
                     model=MODEL, messages=[{"role": "user", "content": "Count to ten."}],
@@ -37,6 +37,8 @@ class Bystander:
                 )
             except openai.OpenAIError as error:
                 self.failures.append(repr(error))
+            if self._end.is_set():
+                return
 
     def __enter__(self) -> Self:
         self._thread.start()

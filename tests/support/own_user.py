@@ -12,11 +12,13 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 import corral
+from tests.support.server import wait_until
 
 UID = 12345
 SYSTEM_PYTHON = Path("/usr/bin/python3")
@@ -102,5 +104,11 @@ class DelegatedGroup:
         return [path for folder in self.folders for path in folder.glob("**/") if path != folder]
 
     def remove(self) -> None:
+        """Remove it as soon as it is empty: what has ended may still be counted for a moment."""
+        assert wait_until(self._removed), self.below()
+
+    def _removed(self) -> bool:
         for path in sorted(self.below(), reverse=True) + self.folders:
-            path.rmdir()
+            with suppress(OSError):
+                path.rmdir()
+        return not any(folder.exists() for folder in self.folders)

@@ -8,7 +8,6 @@ import shutil
 import socket
 import ssl
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,9 @@ from pathlib import Path
 import pytest
 import trustme
 
+from tests.support.ports import reserved_port
 from tests.support.registry import Image, sha256
+from tests.support.server import wait_until
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,12 @@ class RealRegistry:
         return answer
 
 
+def answers(port: int) -> bool:
+    """Return whether somebody listens on a port of loopback."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 @contextmanager
 def started_registry(folder: Path) -> Iterator[RealRegistry]:
     """Run a registry whose files lie in a folder; skip where there is none."""
@@ -68,8 +75,7 @@ def started_registry(folder: Path) -> Iterator[RealRegistry]:
     tls = str(folder / "tls.pem")
     issued.private_key_and_cert_chain_pem.write_to_path(tls)
     ca.cert_pem.write_to_path(str(folder / "ca.pem"))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = reserved_port()
     config = {
         "version": 0.1,
         "storage": {"filesystem": {"rootdirectory": str(folder / "registry")}},
@@ -80,11 +86,8 @@ def started_registry(folder: Path) -> Iterator[RealRegistry]:
         [program, "serve", str(folder / "registry.yml")], stdout=-3, stderr=-3
     )
     try:
-        for _ in range(100):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
+        assert wait_until(lambda: process.poll() is not None or answers(port))
+        assert process.poll() is None, "the registry ended while it started"
         yield RealRegistry(f"localhost:{port}", folder / "ca.pem")
     finally:
         process.kill()

@@ -123,7 +123,9 @@ class RunningServer:
         return next(w for w in self.workers() if w["tenant"] == tenant)
 
     def log(self) -> str:
-        return (self.home / "log" / "corral.log").read_text()
+        """Return the log's whole lines: the last one may still be on its way to the disk."""
+        text = (self.home / "log" / "corral.log").read_text()
+        return text[: text.rfind("\n") + 1]
 
     def stop(self, *, number: int = signal.SIGTERM) -> int:
         for client in self.extra:
@@ -131,7 +133,7 @@ class RunningServer:
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:
-            code = self.process.wait(30)
+            code = self.process.wait(60)
         finally:
             if self.process.poll() is None:
                 self.process.kill()
@@ -176,8 +178,12 @@ def copy_home(template: Path, target: Path) -> Path:
     return target
 
 
-def wait_until(condition: Any, *, seconds: float = 10, step: float = 0.05) -> bool:
-    """Return whether `condition()` became true in time."""
+def wait_until(condition: Any, *, seconds: float = 60, step: float = 0.05) -> bool:
+    """Return whether `condition()` became true in time.
+
+    The time is for what must come, however busy the machine is: none of it is a bound that is
+    tested, but where a test says so.
+    """
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if condition():

@@ -35,8 +35,6 @@ ATTACKS = ("garbage", "wrong_ids", "after_end", "huge_usage", "leave", "half_lin
 always give its own tenant a false answer. Nobody claims otherwise."""
 CANCELLED, DAWDLING = 0.1, 0.05
 """Of all requests: the client leaves in the middle of the answer, or reads it slowly."""
-AFTERMATH_S = 1.0
-"""A worker that was stopped and continued may still be killed for it, a moment later."""
 Outcome = tuple[str, str]
 """Text and finish reason of an answer."""
 
@@ -208,15 +206,21 @@ class Vandal:
         with victim.harm():
             if not self._signal(victim, signal.SIGSTOP, signal.SIGCONT):
                 return ""
-            await asyncio.sleep(AFTERMATH_S)
+            self._await_verdict(victim)
         return "stop and continue"
 
     async def continue_(self, victim: Tenant) -> None:
-        """No harm at all: who was not stopped goes on."""
-        pid = self._pid_of(victim)
-        if pid:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
+        """No harm at all: who was not stopped goes on.
+
+        Who was stopped a moment ago may answer once more and be killed all the same: that is the
+        harm of before, which must not be taken for over.
+        """
+        with victim.harm() if victim.hurt else contextlib.nullcontext():
+            pid = self._pid_of(victim)
+            if pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+                self._await_verdict(victim)
 
     async def attack(self, victim: Tenant) -> str:
         """The victim's worker breaks the protocol when its own tenant says the word."""
@@ -293,6 +297,14 @@ class Vandal:
                 os.kill(pid, number)
             return True
         return False
+
+    def _await_verdict(self, victim: Tenant) -> None:
+        """Wait until a worker that was continued is killed for its stop, or will not be.
+
+        The launcher sees no stop that is over, kills where it saw one before it does anything else,
+        and has only one thread: once it has answered a question, it is decided.
+        """
+        self._pid_of(victim)
 
     def _pid_of(self, victim: Tenant) -> int:
         with (

@@ -19,7 +19,7 @@ from tests.security.blast.conftest import CRASHES_MAX, HostileServer
 from tests.support.bystander import Bystander
 from tests.support.server import MODEL, RunningServer, corral, corral_json, wait_until
 
-LOOSE_S = 20
+LOOSE_S = 60
 
 
 def say(client: openai.OpenAI, content: str, tokens: int = 2) -> str:
@@ -83,7 +83,7 @@ def test_a_workers_tenant_is_served_again_soon(
         took_s = time.monotonic() - began
     print(f"\nrecovery worker {tenant}: {took_s:.2f} s, beside another tenant's streams")
     assert server.worker_of(tenant)["pid"] != before
-    assert not psutil.pid_exists(before)
+    assert wait_until(lambda: not psutil.pid_exists(before))  # its parent may reap it after that
     assert bystander.failures == []
     assert len(bystander.texts) == 1
 
@@ -144,8 +144,8 @@ def test_after_the_launcher_the_next_start_recovers(
     launcher = psutil.Process(server.pid).children()[0]
     family = psutil.Process(server.pid).children(recursive=True)
     launcher.send_signal(number)
-    server.process.wait(30)
-    assert not psutil.wait_procs(family, timeout=10)[1], "everything ends with it"
+    server.process.wait(60)
+    assert not psutil.wait_procs(family, timeout=60)[1], "everything ends with it"
     server.stop()
     began = time.monotonic()
     assert works(hostile.start_again().openai())

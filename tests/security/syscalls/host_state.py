@@ -5,10 +5,35 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 _VOLATILE = ("random/", "-nr", "-state", "ns_last_pid", "pty/nr", "/nf_conntrack", "perf_", "/stat",
              "sched_domain", "cad_pid", "tainted")  # fmt: skip
+_NEAR_S = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Clock:
+    """How far the clock is ahead of the time since boot; two are equal if nobody set it between.
+
+    A clock that is only steered drifts by far less than the second that makes a difference here.
+    """
+
+    ahead_s: float
+
+    @classmethod
+    def look(cls) -> Self:
+        while True:
+            before, now, after = time.monotonic(), time.time(), time.monotonic()
+            if after - before < _NEAR_S:  # else this process was stopped between the two
+                return cls(now - before)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Clock) and abs(self.ahead_s - other.ahead_s) < 1
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 def host_state() -> dict[str, object]:
@@ -17,7 +42,7 @@ def host_state() -> dict[str, object]:
         "hostname": os.uname().nodename,
         "domain": Path("/proc/sys/kernel/domainname").read_text(),
         "boot": Path("/proc/sys/kernel/random/boot_id").read_text(),
-        "clock": round((time.time() - time.monotonic()) / 2),  # two seconds: the clock was not set
+        "clock": Clock.look(),
         "interfaces": sorted(os.listdir("/sys/class/net")),
         "modules": [line.split()[0] for line in _lines("/proc/modules")],
         "swaps": _lines("/proc/swaps"),

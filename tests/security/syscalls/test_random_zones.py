@@ -30,6 +30,7 @@ from tests.support.server import copy_home
 
 PROGRAM = Path(__file__).with_name("random_worker.py")
 SECONDS = float(os.environ.get("CORRAL_RANDOM_ZONES_S", "1"))
+OUTSIDE_PER_S = 1_000
 
 
 @dataclass
@@ -48,7 +49,9 @@ class Jail:
 
     def order(self, table: dict[int, object], seconds: float) -> dict[str, object] | None:
         """Return what the program says of its calls; None if it ended itself."""
-        text = json.dumps({"seed": SEED, "seconds": seconds, "allowed": table}) + "\n"
+        at_least = int(OUTSIDE_PER_S * seconds) + 1 if seconds else 0
+        order = {"seed": SEED, "seconds": seconds, "allowed": table, "at_least": at_least}
+        text = json.dumps(order) + "\n"
         told = b""
         try:
             os.write(self.stdin, text.encode())
@@ -96,7 +99,7 @@ def test_random_calls_of_a_zone_reach_nothing_and_nobody(zone, launcher):
         assert told, "it ended itself"
         print(f"{zone}: { ({k: v for k, v in told.items() if k != 'through'}) }")
         assert told["through"] == []
-        assert told["outside"] > 1_000 * SECONDS
+        assert told["outside"] > OUTSIDE_PER_S * SECONDS
         assert told["succeeded"] > 0  # it does make the calls that are allowed
         after = host_state()
         assert changes(before, {name: after.get(name) for name in before}) == {}

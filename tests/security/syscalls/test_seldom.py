@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import faulthandler
+import multiprocessing
 import os
 import resource
 import signal
-import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -16,8 +17,12 @@ from corral.sandbox.policy import load_policy
 from tests.security.syscalls.kernel_verdicts import install
 from tests.security.syscalls.libseccomp import compile_filter
 from tests.security.syscalls.test_rules import without
+from tests.support.server import wait_until
 
-SLEEP_S = 0.4
+SLEEP_S = 60
+FUTEX = "202 "
+"""How `/proc/PID/syscall` begins while a process waits for a lock."""
+LOCK = multiprocessing.get_context("fork").Semaphore(0)
 
 
 def handler() -> None:
@@ -31,11 +36,8 @@ def sleep() -> None:
 
 
 def long_sleep() -> None:
-    """Wait for a lock, as threads do, and be stopped meanwhile."""
-    lock, start = threading.Lock(), time.monotonic()
-    lock.acquire()
-    lock.acquire(timeout=SLEEP_S)
-    if time.monotonic() - start < SLEEP_S * 0.9:
+    """Wait for a lock, as threads do, and be stopped meanwhile; then it is given."""
+    if not LOCK.acquire(timeout=SLEEP_S):
         raise TimeoutError
 
 
@@ -72,11 +74,14 @@ def outcome(kind: str, act: Callable[[], None], missing: str | None) -> str:
         finally:
             os._exit(code)
     if act is long_sleep:
-        time.sleep(SLEEP_S / 4)
+        waits = Path(f"/proc/{child}/syscall")
+        assert wait_until(lambda: waits.read_text().startswith(FUTEX), seconds=SLEEP_S / 2)
         os.kill(child, signal.SIGSTOP)
-        os.waitpid(child, os.WUNTRACED)
+        assert os.WIFSTOPPED(os.waitpid(child, os.WUNTRACED)[1])
         os.kill(child, signal.SIGCONT)
+        LOCK.release()  # the wait that was broken off is resumed, or not, before it sees that
     _, status = os.waitpid(child, 0)
+    LOCK.acquire(block=False)  # what the child has not taken is for no other
     if os.WIFSIGNALED(status):
         return signal.Signals(os.WTERMSIG(status)).name
     return f"code {os.WEXITSTATUS(status)}"

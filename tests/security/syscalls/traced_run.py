@@ -36,7 +36,7 @@ def pull_calls(home: Path, output: Path) -> dict[str, set[Made]]:
     subprocess.run(
         [*strace_command(output), str(CORRAL), "pull", MODEL_SOURCE, "--sha256", MODEL_SHA256,
          "--home", str(home)],
-        capture_output=True, timeout=150, check=True, stdin=subprocess.DEVNULL,
+        capture_output=True, timeout=300, check=True, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     return calls_by_zone(output)
 
@@ -106,8 +106,8 @@ def _disturb(server: RunningServer) -> None:
     corral(server.home, "reload")
     (engine,) = server.workers()
     os.kill(engine["pid"], signal.SIGKILL)
-    assert wait_until(lambda: not server.workers(), seconds=20)
-    assert wait_until(lambda: _answers(server), seconds=30, step=0.5)
+    assert wait_until(lambda: not server.workers())
+    assert wait_until(lambda: _answers(server), step=0.5)
 
 
 def _answers(server: RunningServer) -> bool:
