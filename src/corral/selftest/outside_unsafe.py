@@ -36,13 +36,14 @@ _SPIN: Final = """
 import os, time
 now = said = time.monotonic()
 end = now + 20
-os.write(1, b".")
+mark = b"."
 while now < end:
     if now >= said:
-        os.write(1, b"%d %d\\n" % (now * 1000, time.process_time() * 1000))
-        said = now + 0.02
+        os.write(1, b"%s%d %d\\n" % (mark, now * 1000, time.process_time() * 1000))
+        said, mark = now + 0.02, b""
     now = time.monotonic()
 """
+"""Its first count comes with the word that it runs: none that is waited for can be too late."""
 _SLEEP: Final = "import os, time; os.write(1, b'.'); time.sleep(60)"
 
 
