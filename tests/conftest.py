@@ -24,14 +24,30 @@ __all__ = ["pytest_runtest_makereport"]
 """Loaded here for every test: a skip under CI=true is a failure."""
 
 
+def shared_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Return the folder that all processes of a run have in common."""
+    base = tmp_path_factory.getbasetemp()
+    return base if worker_id == "master" else base.parent
+
+
+@pytest.fixture
+def host_settings(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[None]:
+    """Keep every other test that has this fixture waiting: one changes what another compares.
+
+    A systemd that boots raises `fs.file-max` of the whole host, whatever namespaces it has.
+    """
+    with (shared_folder(tmp_path_factory, worker_id) / "host-settings-lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 @pytest.fixture(scope="session")
 def model_home(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """A stopped installation with the demo model admitted and the images built; copy, don't use.
 
     Made once for all processes of a run.
     """
-    base = tmp_path_factory.getbasetemp()
-    shared = base if worker_id == "master" else base.parent
+    shared = shared_folder(tmp_path_factory, worker_id)
     folder, done = shared / "template", shared / "template-done"
     home = folder / "home"
     with (shared / "template-lock").open("w") as lock:

@@ -22,6 +22,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).parents[2]
 CGROUPS = Path("/sys/fs/cgroup")
+FILE_MAX = Path("/proc/sys/fs/file-max")
+"""The one setting of the host that a systemd in namespaces changes."""
 SECONDS = 240
 TARGET = """[Unit]
 DefaultDependencies=no
@@ -78,7 +80,7 @@ what is claimed is that the service comes back by itself (SVC-06)."""
 
 
 @pytest.fixture
-def place(needs_root: None) -> Iterator[Path]:
+def place(needs_root: None, host_settings: None) -> Iterator[Path]:
     check_system_python()
     if not (CGROUPS / "memory").is_dir() or not shutil.which("/lib/systemd/systemd"):
         pytest.skip("needs systemd, and control groups of version 1, which can be given away")
@@ -137,6 +139,7 @@ def boot(place: Path) -> dict[str, Any]:
 
     for group in groups:
         group.mkdir()
+    file_max = FILE_MAX.read_text()
     log = (place / "log").open("wb")
     process = subprocess.Popen(
         ["unshare", "--fork", "--kill-child", "--pid", "--mount", "--cgroup", "--uts", "--ipc",
@@ -151,6 +154,7 @@ def boot(place: Path) -> dict[str, Any]:
         process.kill()
         process.wait()
         log.close()
+        FILE_MAX.write_text(file_max)
         for group in groups:
             below = sorted((p for p in group.glob("**/") if p != group), reverse=True)
             wait_until(lambda group=group, below=below: remove(group, below))

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Boot systemd as PID 1 of throw-away namespaces; nothing of the host is changed but one control
-# group for each hierarchy, which the caller removes. Arguments: place, uid.
+# group for each hierarchy, which the caller removes, and fs.file-max, which systemd raises and the
+# caller sets back. Arguments: place, uid.
 #   place/venv, place/home, place/units, place/probe.py  ->  place/result
 #   place/account, if it is there, is the user's home folder /home/corral
 set -e
