@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +20,7 @@ from corral.sandbox.policy import sealed_document
 from tests.support.children import ended
 from tests.support.jail_job import engine_start, job_launcher, replace_worker
 from tests.support.served_template import TEXT
-from tests.support.server import copy_home
+from tests.support.server import copy_home, wait_until
 
 PROGRAM = Path(__file__).with_name("sealed_probe.py")
 DENIED = {"EPERM", "RuntimeError"}
@@ -152,6 +151,7 @@ def test_every_thread_of_a_live_worker_has_the_last_filter(live):
 
 
 @pytest.mark.claim("SEAL-02")
+@pytest.mark.timeout(400)  # a quarter of a million calls, each of them told to strace
 def test_every_allowed_call_is_used_by_a_full_answer(model_home, tmp_path, needs_runtime):
     """Non-redundancy: a call that nothing uses must leave the list."""
     needs_runtime("crun")
@@ -165,7 +165,7 @@ def test_every_allowed_call_is_used_by_a_full_answer(model_home, tmp_path, needs
             subprocess.Popen(["strace", "-f", "-qq", "-o", str(trace), "-p", str(worker.pid)])
         ) as tracer:
             # Attached once a thread has come out of its wait under the tracer's eyes.
-            assert eventually(lambda: trace.exists() and trace.stat().st_size > 0)
+            assert wait_until(lambda: trace.exists() and trace.stat().st_size > 0)
             every_kind_of_request(worker)
             stop_for_an_instant(worker.pid)
             worker.say(Generate(99, Sampling(2), prompt="after a stop"))
@@ -190,14 +190,6 @@ def stop_for_an_instant(pid: int) -> None:
         os.kill(pid, signal.SIGCONT)
     finally:
         os.sched_setscheduler(0, before[1], before[0])
-
-
-def eventually(condition: Any) -> bool:
-    for _ in range(200):
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def every_kind_of_request(worker: Running) -> None:
