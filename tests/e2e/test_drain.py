@@ -32,7 +32,7 @@ def test_an_answer_under_way_completes_and_the_server_ends_with_code_0(home, ser
     assert finish in ("length", "stop")
     assert tokens > len(before)  # most of the answer came after the signal
     assert len("".join(text)) > len("".join(before))
-    assert server.process.wait(30) == 0
+    assert server.process.wait(60) == 0
     assert '"event": "server_draining"' in server.log()
     assert server.stop() == 0
     assert leftovers_of(home) == {"processes": [], "cgroups": [], "mounts": []}

@@ -16,7 +16,7 @@ import pytest
 from corral.service.layout import Layout
 from tests.support.own_user import UID, check_system_python, copy_state, install_program
 from tests.support.ports import reserved_port
-from tests.support.server import CORRAL, MODEL, degraded_options, wait_until
+from tests.support.server import CORRAL, MODEL, degraded_options, folders_below, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -156,7 +156,7 @@ def boot(place: Path) -> dict[str, Any]:
         log.close()
         FILE_MAX.write_text(file_max)
         for group in groups:
-            below = sorted((p for p in group.glob("**/") if p != group), reverse=True)
+            below = sorted(folders_below(group), reverse=True)
             wait_until(lambda group=group, below=below: remove(group, below))
     said = (place / "log").read_text(errors="replace")
     for output in (place / "output", place / "account" / "output"):

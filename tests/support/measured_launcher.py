@@ -22,6 +22,7 @@ from corral.control.command import job_command, serve_command
 from corral.core.home import Home
 from corral.ipc.socket import socket_pair
 from corral.launcher.host import installation_name
+from tests.support.server import folders_below
 
 CGROUPS = Path("/sys/fs/cgroup")
 
@@ -100,17 +101,17 @@ def start_serve(home: Home, settings: Mapping[str, object], listener: int = -1) 
 
 def groups_of(home: Home) -> list[Path]:
     """Return the control groups of an installation that exist now."""
-    found = CGROUPS.glob(f"**/corral-{installation_name(home)}/*")
-    return [path for path in found if path.is_dir()]
+    name = f"corral-{installation_name(home)}"
+    return [path for path in folders_below(CGROUPS) if path.parent.name == name]
 
 
 def members_of(home: Home) -> set[int]:
     """Return the processes in the control groups of an installation."""
     found: set[int] = set()
     for group in groups_of(home):
-        for procs in group.glob("**/cgroup.procs"):
+        for folder in (group, *folders_below(group)):
             try:
-                found |= {int(line) for line in procs.read_text().split()}
+                found |= {int(line) for line in (folder / "cgroup.procs").read_text().split()}
             except OSError:
                 continue
     return found
@@ -124,8 +125,8 @@ def alive(pid: int) -> bool:
         return False
 
 
-def until(condition: Any, *, seconds: float = 15) -> bool:
-    """Return whether `condition()` became true in time."""
+def until(condition: Any, *, seconds: float = 60) -> bool:
+    """Return whether `condition()` became true in time: the time for what must come, no bound."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 import corral
-from tests.support.server import wait_until
+from tests.support.server import folders_below, wait_until
 
 UID = 12345
 SYSTEM_PYTHON = Path("/usr/bin/python3")
@@ -101,7 +101,7 @@ class DelegatedGroup:
 
     def below(self) -> list[Path]:
         """Groups that somebody made inside."""
-        return [path for folder in self.folders for path in folder.glob("**/") if path != folder]
+        return [path for folder in self.folders for path in folders_below(folder)]
 
     def remove(self) -> None:
         """Remove it as soon as it is empty: what has ended may still be counted for a moment."""

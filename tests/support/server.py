@@ -192,6 +192,14 @@ def wait_until(condition: Any, *, seconds: float = 60, step: float = 0.05) -> bo
     return bool(condition())
 
 
+def folders_below(top: Path) -> list[Path]:
+    """Return every folder below one, as control groups are: they come and go meanwhile.
+
+    `Path.glob` raises where one that it has just seen is gone, a stranger's too.
+    """
+    return [Path(folder) for folder, _, _ in os.walk(top)][1:]
+
+
 def processes_of(home: Path) -> list[str]:
     """Return command lines of live processes that belong to an installation's cgroups or argv."""
     import hashlib
@@ -220,7 +228,7 @@ def leftovers_of(home: Path) -> dict[str, list[str]]:
 
     name = f"corral-{hashlib.sha256(str(home).encode()).hexdigest()[:12]}"
     root = Path("/sys/fs/cgroup")
-    found = (*root.glob(f"*/{name}/*"), *root.glob(f"{name}/*"))  # version 1, version 2
-    groups = [str(p) for p in found if p.is_dir()]
+    tops = (*root.glob(f"*/{name}"), root / name)  # version 1, version 2
+    groups = [str(p) for top in tops for p in folders_below(top) if p.parent == top]
     mounts = [m for m in Path("/proc/self/mounts").read_text().splitlines() if str(home) in m]
     return {"processes": processes_of(home), "cgroups": groups, "mounts": mounts}

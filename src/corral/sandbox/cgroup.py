@@ -24,7 +24,7 @@ processes move down into this leaf, before they start a launcher (`corral.servic
 _NEEDED_V1: Final = ("memory", "pids", "cpu")
 _NEEDED_V2: Final = frozenset({"memory", "pids", "cpu"})
 CPU_PERIOD_US: Final = 100_000
-_REMOVE_TRIES: Final = 50
+_REMOVE_SECONDS: Final = 3.0
 _PROCS: Final = "cgroup.procs"
 _MEMSW: Final = "memory.memsw.limit_in_bytes"
 """Memory and swap together: equal to the memory limit it leaves no swap."""
@@ -143,12 +143,13 @@ class CgroupHost:
 
     def remove(self, path: str) -> None:
         """Remove the group and the groups below it; processes in it must have ended."""
+        until = time.monotonic() + _REMOVE_SECONDS
         for folder in self.folders(path):
             if not folder.is_dir():
                 continue
             below = sorted((p for p in folder.glob("**") if p.is_dir()), reverse=True)
             for one in below:
-                _rmdir(one)
+                _rmdir(one, until)
         if self.version == 1 and not (self.root / "unified" / _PROCS).exists():
             # crun takes the cover of that mount (`launcher.stage`) for a hierarchy.
             shutil.rmtree(self.root / "unified" / path.lstrip("/"), ignore_errors=True)
@@ -249,18 +250,18 @@ def _read_pids(file: Path) -> list[int]:
     return [int(word) for word in read_text(file).split() if word.strip("0").isdecimal()]
 
 
-def _rmdir(folder: Path) -> None:
+def _rmdir(folder: Path, until: float) -> None:
     members = folder / "cgroup.procs"
     if members.is_file() and members.stat().st_size:
         # No file of the kernel (those have size 0): crun writes it into the covered version 2
         # mount of a hybrid host (`launcher.stage`), which is small and must not fill up.
         members.unlink()
-    for _ in range(_REMOVE_TRIES):
+    while True:
         try:
-            folder.rmdir()
+            return folder.rmdir()
         except FileNotFoundError:
-            return
+            return None
         except OSError:
+            if time.monotonic() > until:
+                return None
             time.sleep(0.01)  # the kernel removes members shortly after their processes ended
-        else:
-            return
