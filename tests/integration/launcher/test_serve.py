@@ -33,7 +33,6 @@ from tests.support.measured_launcher import (
     StartedServer,
     alive,
     groups_of,
-    members_of,
     start_serve,
     until,
 )
@@ -253,7 +252,7 @@ def test_a_stopped_launcher_ends_with_all_it_started(serve: Serve, server_home: 
     server = serve("ready")
     monitor = server.monitor.pid
     (launcher,) = Path(f"/proc/{monitor}/task/{monitor}/children").read_text().split()
-    members = members_of(server_home) | {int(launcher)}
+    members = measured_launcher.members_of(server_home) | {int(launcher)}
     os.kill(int(launcher), signal.SIGSTOP)
     assert server.monitor.wait(10) == 9
     assert until(lambda: not any(map(alive, members)))
@@ -351,7 +350,7 @@ def test_a_killed_server_leaves_nothing(victim: str, serve: Serve, server_home: 
     server = serve("ready")
     monitor = server.monitor.pid
     children = Path(f"/proc/{monitor}/task/{monitor}/children").read_text().split()
-    members = members_of(server_home) | {int(children[0])}
+    members = measured_launcher.members_of(server_home) | {int(children[0])}
     os.kill(monitor if victim == "monitor" else int(children[0]), signal.SIGKILL)
     server.monitor.wait(30)
     assert until(lambda: not any(map(alive, members)))
@@ -370,10 +369,9 @@ def test_operators_are_few(serve: Serve, server_home: Home) -> None:
         clients.append(operator(server_home))
         assert len(list(clients[-1].workers())) == 1
     assert [len(list(client.workers())) for client in clients] == [1] * 16
-    late = operator(server_home)
-    with pytest.raises(CorralError, match="peer_gone"):
+    with closing(operator(server_home)) as late, pytest.raises(CorralError, match="peer_gone"):
         list(late.workers())
-    for client in (*clients, late):
+    for client in clients:
         client.close()
 
     def has_room() -> bool:
