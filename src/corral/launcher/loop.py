@@ -101,7 +101,8 @@ class Loop:
         deadline = min(until, self._jails.next_deadline() or until)
         timeout = min(max(0.0, deadline - time.monotonic()), _IDLE_SECONDS)
         ready = self._selector.select(timeout)
-        for key, _ in ready:
+        # Who comes is let in last: the places of those who have gone meanwhile are free by then.
+        for key, _ in sorted(ready, key=lambda one: one[0].fileobj is self._control):
             if key.fileobj == self._alive:
                 self.stop()
             elif key.fileobj is self._wake:
