@@ -4,8 +4,9 @@ Allowed is what the machine of a test cannot be (another kernel, another host, a
 missing), a path of the host, a time that a test would wait for, and a part beside the one under
 test that is recorded or made to fail. What a test is about is never patched.
 
-Beside these, `tests/support/patched_launcher.py`, `tests/security/mutation` and `hurried` of
-`tests/integration/launcher/test_serve.py` run a statement in the process of a production launcher.
+Beside these, `tests/support/patched_launcher.py`, `tests/security/mutation` and `change_launcher`
+of `tests/integration/launcher/test_serve.py` run a statement in the process of a production
+launcher.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ PATCHED = {
         "doctor.kernel.machine": "another kernel",
         "doctor.kernel.makes_namespaces": "another kernel",
     },
+    "unit/engine/test_local.py": {"engine.local.time": "a time"},
     "unit/engine/test_seal.py": {
         "engine.seal.landlock_version": "another kernel",
         "engine.seal.restrict_files": "recorded: it cannot be undone in the test's process",
@@ -85,6 +87,7 @@ PATCHED = {
         "service.installation.systemctl": "recorded: this host's services are left alone",
         "service.layout.Layout.live": "a path",
     },
+    "unit/tenancy/test_ledger.py": {"tenancy.ledger.Ledger._commit": "recorded"},
 }
 """What is patched, by file below tests/, and what stands there instead."""
 

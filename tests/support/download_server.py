@@ -104,10 +104,11 @@ def download_server() -> Iterator[DownloadServer]:
             if page.chunked:
                 body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
             if page.gate is not None:
-                # In pieces, over a longer time than a job is silent about its progress.
+                # In pieces, until somebody has heard of one: a job does not tell of each.
                 half = len(body) // 2
-                for start in range(0, half, half // 4 + 1):
-                    self.wfile.write(body[start : min(half, start + half // 4 + 1)])
+                piece = half // 100 + 1
+                for start in range(0, half, piece):
+                    self.wfile.write(body[start : min(half, start + piece)])
                     page.gate.wait(0.15)
                 page.gate.wait(60)
                 body = body[half:]

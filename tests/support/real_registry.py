@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import shutil
-import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import pytest
 import trustme
 
-from tests.support.ports import reserved_port
 from tests.support.registry import Image, sha256
 from tests.support.server import wait_until
+
+_LISTENING: Final = re.compile(r"listening on 127\.0\.0\.1:([1-9][0-9]*)")
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,6 @@ class RealRegistry:
         return answer
 
 
-def answers(port: int) -> bool:
-    """Return whether somebody listens on a port of loopback."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 @contextmanager
 def started_registry(folder: Path) -> Iterator[RealRegistry]:
     """Run a registry whose files lie in a folder; skip where there is none."""
@@ -75,20 +71,23 @@ def started_registry(folder: Path) -> Iterator[RealRegistry]:
     tls = str(folder / "tls.pem")
     issued.private_key_and_cert_chain_pem.write_to_path(tls)
     ca.cert_pem.write_to_path(str(folder / "ca.pem"))
-    port = reserved_port()
     config = {
         "version": 0.1,
         "storage": {"filesystem": {"rootdirectory": str(folder / "registry")}},
-        "http": {"addr": f"127.0.0.1:{port}", "tls": {"certificate": tls, "key": tls}},
+        "http": {"addr": "127.0.0.1:0", "tls": {"certificate": tls, "key": tls}},
     }
     (folder / "registry.yml").write_text(json.dumps(config))
-    process = subprocess.Popen(
-        [program, "serve", str(folder / "registry.yml")], stdout=-3, stderr=-3
-    )
+    log = folder / "registry.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [program, "serve", str(folder / "registry.yml")], stdout=-3, stderr=output
+        )
     try:
-        assert wait_until(lambda: process.poll() is not None or answers(port))
-        assert process.poll() is None, "the registry ended while it started"
-        yield RealRegistry(f"localhost:{port}", folder / "ca.pem")
+        # It says itself which port it got: one that was free before could be somebody else's now.
+        assert wait_until(lambda: process.poll() is not None or _LISTENING.search(log.read_text()))
+        found = _LISTENING.search(log.read_text())
+        assert found, "the registry ended while it started"
+        yield RealRegistry(f"localhost:{found[1]}", folder / "ca.pem")
     finally:
         process.kill()
         process.wait()

@@ -34,6 +34,7 @@ _ALIVE_SECONDS: Final = 10
 _RESTARTS: Final = 5
 """A gateway that ends this often without having been ready in between is given up."""
 _RESTART_WINDOW_S: Final = 60
+_DELAY_S: Final = 0.05
 _DELAY_MAX_S: Final = 0.8
 """Before a restart; the first is after 0.1 s, each further one within a minute doubles it. More
 would buy nothing: a gateway that was ready serves the tenants who did not end it."""
@@ -155,7 +156,7 @@ class Server:
             return self._fail("gateway_failed", "the gateway ended while it started")
         if self._unready >= _RESTARTS:
             return self._fail("gateway_crash_loop", "the gateway does not come up again")
-        self._restart_at = time.monotonic() + min(0.05 * 2 ** len(recent), _DELAY_MAX_S)
+        self._restart_at = time.monotonic() + min(_DELAY_S * 2 ** len(recent), _DELAY_MAX_S)
         self._log.write("gateway_restarting", count=len(recent))
         return 0
 

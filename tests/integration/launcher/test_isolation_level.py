@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +57,16 @@ def start(engine_for: EngineFor) -> Iterator[Callable[..., Started]]:
 
 
 def threads_of(pid: int) -> list[str]:
-    """Return the status of every thread of a process and of its children."""
+    """Return the status of every thread of a process and of its children.
+
+    Threads and children of a sentry come and go: one that has gone meanwhile is none.
+    """
     found: list[str] = []
     for task in Path(f"/proc/{pid}/task").iterdir():
-        found.append((task / "status").read_text())
-        for child in (task / "children").read_text().split():
-            found += threads_of(int(child))
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found.append((task / "status").read_text())
+            for child in (task / "children").read_text().split():
+                found += threads_of(int(child))
     return found
 
 

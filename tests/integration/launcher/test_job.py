@@ -29,7 +29,7 @@ from corral.ipc.messages import (
     StartScan,
     WorkerEnded,
 )
-from corral.ipc.socket import send_frame
+from corral.ipc.socket import receive_frame, send_frame
 from tests.support.measured_launcher import (
     StartedLauncher,
     alive,
@@ -296,7 +296,7 @@ def test_a_client_that_does_not_read_is_dropped(
 def test_descriptors_of_a_client_are_closed(
     launch: Launch, engine_for: EngineFor, jail: StartJail
 ) -> None:
-    from corral.ipc.messages import NextWorker, encode_message
+    from corral.ipc.messages import NextWorker, NoMore, encode_message
 
     launcher = launch()
     list(launcher.client.workers())
@@ -304,7 +304,7 @@ def test_descriptors_of_a_client_are_closed(
     before = len(os.listdir(folder))
     for number in range(20):
         send_frame(launcher.client._sock, encode_message(NextWorker(0), number), [0, 1, 2])
-    until(lambda: len(os.listdir(folder)) == before, seconds=3)
+        assert receive_frame(launcher.client._sock) == (encode_message(NoMore(), number), [])
     assert len(os.listdir(folder)) == before
 
 

@@ -24,15 +24,14 @@ from tests.support.children import ended
 from tests.support.command_line import Corral
 from tests.support.launcher_stand_in import answering_launcher
 
+# Blocked and waited for: a handler could run just before `pause`, which would then wait for ever.
 SERVER = """
 import signal, sys
-def answer(*_):
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+print(flush=True)
+while signal.sigwait({signal.SIGHUP}):
     with open(sys.argv[1], "a") as log:
         log.write(sys.argv[2])
-signal.signal(signal.SIGHUP, answer)
-print(flush=True)
-while True:
-    signal.pause()
 """
 TAKEN = '{"event":"tls_reloaded","module":"gateway.main"}\n'
 KEPT = '{"code":"tls_cert_expired","event":"tls_reload_failed","module":"gateway.main"}\n'

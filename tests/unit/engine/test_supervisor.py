@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -13,7 +14,7 @@ from corral.engine.router import Router
 from corral.engine.supervisor import RestartPolicy, Unavailable
 from corral.engine.wire import Chunk, End, Failed
 from corral.engine.worker_link import Broken, Stream
-from tests.support.routing import ask, drain, routing, until
+from tests.support.routing import PATIENT, ask, drain, routing, until
 
 
 def test_requests_share_a_worker_and_all_end() -> None:
@@ -42,8 +43,13 @@ def test_requests_share_a_worker_and_all_end() -> None:
      ("stop_itself", "worker_timeout")],
 )  # fmt: skip
 def test_a_hostile_worker_costs_only_its_own_request(mode: str, code: str) -> None:
+    # The good worker is under the same deadline, so it is longer than a busy machine holds it up.
+    silence_s = 3 if code == "worker_timeout" else PATIENT.first_chunk_s
+    deadlines = replace(PATIENT, first_chunk_s=silence_s)
+
     async def run() -> None:
-        async with routing({"bad": mode, "good": "slow"}) as (router, launcher):
+        modes: dict[str, str | list[str]] = {"bad": mode, "good": "slow"}
+        async with routing(modes, deadlines=deadlines) as (router, launcher):
             good = asyncio.create_task(
                 drain(await ask(router, "good", "other", prompt="forever", tokens=10))
             )
@@ -66,7 +72,8 @@ def test_a_line_after_the_end_kills_the_worker() -> None:
 
 def test_a_worker_that_does_not_end_a_cancelled_request_is_killed() -> None:
     async def run() -> None:
-        async with routing({"m": "forget_cancel"}) as (router, launcher):
+        deadlines = replace(PATIENT, cancel_s=0.6)
+        async with routing({"m": "forget_cancel"}, deadlines=deadlines) as (router, launcher):
             stream = await ask(router)
             assert isinstance(stream, Stream)
             await stream.receive()
@@ -87,15 +94,19 @@ def test_a_worker_that_does_not_end_a_cancelled_request_is_killed() -> None:
      ("stderr_only", "model_load_timeout")],
 )  # fmt: skip
 def test_a_worker_that_does_not_load_is_a_typed_answer(mode: str, code: str) -> None:
+    load_s = 1 if code == "model_load_timeout" else PATIENT.load_s
+    deadlines = replace(PATIENT, load_s=load_s)
+    policy = RestartPolicy(first_delay_s=30)  # so that the second request comes before it is over
+
     async def run() -> None:
-        async with routing({"m": mode}) as (router, _):
+        async with routing({"m": mode}, deadlines=deadlines, policy=policy) as (router, _):
             answer = await ask(router)
             assert isinstance(answer, Unavailable)
             assert answer.code == code
             again = await ask(router)
             assert isinstance(again, Unavailable)
             assert again.code == (code if mode == "refuse" else "worker_restarting")
-            assert 0 < again.retry_after_s <= 0.05
+            assert 0 < again.retry_after_s <= 30
 
     asyncio.run(run())
 
@@ -172,7 +183,7 @@ def test_idle_workers_are_unloaded_and_busy_ones_never_evicted() -> None:
             assert isinstance(second, Stream)
             for stream in (busy, second):
                 stream.abandon()
-            await until(lambda: not launcher.live, within_s=6)
+            await until(lambda: not launcher.live)
 
     asyncio.run(run())
 

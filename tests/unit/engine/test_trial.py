@@ -19,8 +19,8 @@ def tried(
     control: tuple[str, ...] = CONTROL,
     *,
     words: tuple[str, ...] = (),
-    load_s: int = 10,
-    silence_s: float = 10,
+    load_s: int = 60,
+    silence_s: float = 60,
 ) -> TrialResult:
     config = Config(engine=Engine(load_timeout_s=load_s))
     with FakeLauncher({"trial": mode}) as launcher:

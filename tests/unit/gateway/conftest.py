@@ -61,7 +61,7 @@ class Served:
 
     def client(self, tenant: str = "default") -> openai.OpenAI:
         client = openai.OpenAI(
-            base_url=self.url + "/v1", api_key=self.keys[tenant], max_retries=0, timeout=20,
+            base_url=self.url + "/v1", api_key=self.keys[tenant], max_retries=0, timeout=60,
             http_client=openai.DefaultHttpxClient(verify=self.trust()),
         )  # fmt: skip
         self.clients.append(client)
@@ -139,7 +139,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Served]]:
 
         thread = threading.Thread(target=body, daemon=True)
         thread.start()
-        assert launcher.ready.wait(10)
+        assert launcher.ready.wait(30)
         served = Served(f"https://127.0.0.1:{port}", home, launcher, keys, thread)
         running.append(served)
         return served
@@ -150,7 +150,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Served]]:
             client.close()
         if served.thread.is_alive():
             served.launcher.send_event(Drain(1))
-            served.thread.join(10)
+            served.thread.join(30)
         assert not served.thread.is_alive()
         served.launcher.close()
 

@@ -3,12 +3,14 @@
 import contextlib
 import json
 import socket
+import ssl
+import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Final
 
-import httpx2
 import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
@@ -16,13 +18,14 @@ from openai.types.chat import ChatCompletionMessageParam
 from corral.ipc.messages import Drain
 from corral.state.database import open_database
 from corral.tenancy.keys import revoke_key
+from tests.support.running_clock import running_clock
 from tests.unit.gateway.conftest import Served
 
 HELLO: Final[list[ChatCompletionMessageParam]] = [{"role": "user", "content": "hello there"}]
 FOREVER: Final[list[ChatCompletionMessageParam]] = [{"role": "user", "content": "forever"}]
 
 
-def eventually(check: Callable[[], bool], within_s: float = 5) -> bool:
+def eventually(check: Callable[[], bool], within_s: float = 20) -> bool:
     deadline = time.monotonic() + within_s
     while not check():
         if time.monotonic() > deadline:
@@ -244,9 +247,30 @@ def test_other_streams_go_on_beside_a_hostile_worker(served: Served) -> None:
         list(served.client().chat.completions.create(
             model="endless", messages=HELLO, stream=True, max_tokens=4))  # fmt: skip
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert len(results) == 4
     assert all(len(r) > 400 for r in results)
+
+
+@contextlib.contextmanager
+def asked(served: Served, **body: object) -> Iterator[ssl.SSLSocket]:
+    """Ask for a chat and leave the answer to the caller; the connection ends with the block."""
+    content = json.dumps(body).encode()
+    host, port = served.url.removeprefix("https://").split(":")
+    raw = socket.create_connection((host, int(port)))
+    with served.trust().wrap_socket(raw, server_hostname="localhost") as sock:
+        sock.sendall(
+            b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n"
+            b"Content-Length: %d\r\n\r\n%s"
+            % (served.keys["default"].encode(), len(content), content)
+        )
+        yield sock
+
+
+def said_bytes(process: subprocess.Popen[bytes]) -> int:
+    """Return how much a worker has written until now."""
+    counts = Path(f"/proc/{process.pid}/io").read_text()
+    return int(counts.partition("wchar: ")[2].split()[0])
 
 
 @pytest.mark.claim("BLS-07")
@@ -255,17 +279,17 @@ def test_a_client_that_goes_frees_its_slot_within_a_second(
     start: Callable[..., Served], stream: bool
 ) -> None:
     served = start(limits__concurrent_requests=1, engine__parallel=1)
-    with served.http(headers=served.bearer(), timeout=0.5) as http:
-        body = {"model": "slow", "messages": [{"role": "user", "content": "forever"}],
-                "stream": stream}  # fmt: skip
-        with (
-            contextlib.suppress(httpx2.ReadTimeout),
-            http.stream("POST", "/v1/chat/completions", json=body) as answer,
-        ):
-            next(answer.iter_bytes())
-    gone = time.monotonic()
-    served.client().chat.completions.create(model="slow", messages=HELLO, max_tokens=1)
-    assert time.monotonic() - gone < 1
+    client = served.client()
+    with asked(served, model="slow", messages=FOREVER, stream=stream) as sock:
+        assert eventually(lambda: bool(served.launcher.confirmed))
+        (worker,) = served.launcher.live.values()
+        before_bytes = said_bytes(worker)
+        assert eventually(lambda: said_bytes(worker) > before_bytes), "the answer has begun"
+        if stream:
+            assert sock.recv(15) == b"HTTP/1.1 200 OK"
+    with running_clock() as clock:
+        client.chat.completions.create(model="slow", messages=HELLO, max_tokens=1)
+        assert clock.now_s < 1
     assert eventually(lambda: [u[5] for u in served.usage()] == ["cancelled", "ok"])
     assert 0 < int(str(served.usage()[0][3])) < 100
 
@@ -283,7 +307,7 @@ def test_limits_answer_429_with_retry_after(start: Callable[..., Served]) -> Non
 
 
 def test_a_request_over_its_deadline_is_ended(start: Callable[..., Served]) -> None:
-    served = start(limits__request_timeout_s=1)
+    served = start(limits__request_timeout_s=3)
     with pytest.raises(openai.APIStatusError) as caught:
         served.client().chat.completions.create(model="silent", messages=HELLO)
     assert caught.value.status_code == 504
@@ -293,7 +317,7 @@ def test_a_request_over_its_deadline_is_ended(start: Callable[..., Served]) -> N
     assert eventually(lambda: len(served.usage()) == 1)
     tenant, model, prompt, completion, _, status = served.usage()[0]
     assert (tenant, model, prompt, status) == ("default", "slow", 7, "request_timeout")
-    assert 5 < int(str(completion)) < 40, "a piece each 0.05 s for a second"
+    assert 5 < int(str(completion)) < 200, "a piece each 0.05 s for three seconds"
 
 
 @pytest.mark.claim("BLAST-05")
@@ -305,19 +329,12 @@ def test_a_client_that_does_not_read_loses_its_stream_alone(
         limits__max_tokens=1_000_000, limits__concurrent_requests=2,
         limits__requests_per_minute=1_000_000,
     )  # fmt: skip
-    body = json.dumps({
-        "model": "tiny", "messages": FOREVER, "stream": True, "max_tokens": 1_000_000
-    }).encode()  # fmt: skip
-    host, port = served.url.removeprefix("https://").split(":")
-    raw = socket.create_connection((host, int(port)))
-    with served.trust().wrap_socket(raw, server_hostname="localhost") as deaf:
-        deaf.sendall(
-            b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n"
-            b"Content-Length: %d\r\n\r\n%s" % (served.keys["default"].encode(), len(body), body)
-        )
+    with asked(
+        served, model="tiny", messages=FOREVER, stream=True, max_tokens=1_000_000
+    ) as deaf:  # fmt: skip
         assert deaf.recv(15) == b"HTTP/1.1 200 OK"
         longest_s = 0.0
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not [u for u in served.usage() if u[5] == "reader_too_slow"]:
             assert time.monotonic() < deadline
             asked_s = time.monotonic()
@@ -344,10 +361,11 @@ def test_a_client_that_goes_while_it_waits_leaves_the_line(
     impatient = served.client().with_options(timeout=0.3)
     with pytest.raises(openai.APITimeoutError):
         impatient.chat.completions.create(model="slow", messages=HELLO)
-    running.close()
-    gone = time.monotonic()
-    served.client().chat.completions.create(model="slow", messages=HELLO, max_tokens=1)
-    assert time.monotonic() - gone < 1
+    client = served.client()
+    with running_clock() as clock:
+        running.close()
+        client.chat.completions.create(model="slow", messages=HELLO, max_tokens=1)
+        assert clock.now_s < 1
 
 
 def test_a_drain_lets_running_answers_finish(served: Served) -> None:
@@ -356,7 +374,7 @@ def test_a_drain_lets_running_answers_finish(served: Served) -> None:
     served.launcher.send_event(Drain(5))
     said += [chunk.choices[0].delta.content for chunk in stream]
     assert "".join(part or "" for part in said) == "you said hello there"
-    served.thread.join(10)
+    served.thread.join(30)
     assert not served.thread.is_alive()
     assert [u[5] for u in served.usage()] == ["ok"]
 
@@ -374,5 +392,5 @@ def test_a_revoked_key_is_out_at_once(served: Served) -> None:
 
 def test_a_gateway_without_its_launcher_stops(served: Served) -> None:
     served.launcher.vanish()
-    served.thread.join(10)
+    served.thread.join(30)
     assert not served.thread.is_alive()

@@ -227,7 +227,7 @@ def test_a_thread_with_a_filter_of_its_own_is_an_error() -> None:
 
 def test_a_listener_ends() -> None:
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind("\0corral-test-listener")
+        listener.bind(f"\0corral-test-listener-{os.getpid()}")
         listener.listen()
         ended = threading.Event()
 

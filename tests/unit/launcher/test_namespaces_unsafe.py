@@ -92,7 +92,11 @@ def test_everything_in_it_ends_with_it(tmp_path: Path) -> None:
     [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM),
      (signal.SIGHUP, signal.SIGHUP)],
 )  # fmt: skip
-def test_signals_are_forwarded(sent: signal.Signals, arrives: signal.Signals) -> None:
+def test_signals_are_forwarded(
+    sent: signal.Signals, arrives: signal.Signals, tmp_path: Path
+) -> None:
+    ready = tmp_path / "ready"
+
     def look() -> str:
         here = os.getpid()
 
@@ -101,18 +105,16 @@ def test_signals_are_forwarded(sent: signal.Signals, arrives: signal.Signals) ->
             for number in (signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, lambda n, _: got.append(n))
             # The monitor has another id in the host's namespace: it is reached by a helper there.
-            Path(f"/tmp/corral-ready-{here}").touch()
-            end = time.monotonic() + 10
+            ready.touch()
+            end = time.monotonic() + 30
             while not got and time.monotonic() < end:
                 time.sleep(0.01)
             return 10 + got[0] if got else 1
 
         helper = os.fork()
         if helper == 0:
-            ready = Path(f"/tmp/corral-ready-{here}")
             while not ready.exists():
                 time.sleep(0.01)
-            ready.unlink()
             os.kill(here, sent)
             os._exit(0)
         return str(run_as_pid_one(inside, beside=nothing, on_end=lambda: None))
@@ -135,7 +137,7 @@ def test_the_manager_is_told_by_the_monitor(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
         manager.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        manager.settimeout(10)
+        manager.settimeout(30)
         ready = tmp_path / "ready"
 
         def look() -> str:

@@ -124,7 +124,9 @@ def test_last_words_go_to_the_log(stage: Path) -> None:
 
 def test_a_runtime_that_hangs(stage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spawn_unsafe, "_START_SECONDS", 0.2)
-    made = runtime(stage, "mkdir -p runtime/scan-1; exec /bin/sleep 60")
+    # Made before: a `mkdir` of the script might outlive it by a moment.
+    (stage / "runtime/scan-1").mkdir()
+    made = runtime(stage, "exec /bin/sleep 60")
     assert start(stage, made).startswith("jail_failed")
     assert nothing_is_left(stage)
 
