@@ -256,12 +256,10 @@ def _rmdir(folder: Path, until: float) -> None:
         # No file of the kernel (those have size 0): crun writes it into the covered version 2
         # mount of a hybrid host (`launcher.stage`), which is small and must not fill up.
         members.unlink()
-    while True:
+    while folder.is_dir():
         try:
-            return folder.rmdir()
-        except FileNotFoundError:
-            return None
+            folder.rmdir()
         except OSError:
             if time.monotonic() > until:
-                return None
+                return
             time.sleep(0.01)  # the kernel removes members shortly after their processes ended

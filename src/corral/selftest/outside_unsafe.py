@@ -21,7 +21,7 @@ from typing import Final
 import corral
 from corral.selftest.conversation import Results, converse
 from corral.selftest.private_unsafe import SIGNAL_BASE
-from corral.selftest.share import Judge, judge_share
+from corral.selftest.share import COMPETE_S, Judge, judge_share
 from corral.selftest.targets_unsafe import Targets
 from corral.selftest.twin import Twin
 
@@ -32,10 +32,10 @@ _BOOT: Final = (
     "import sys; sys.path.insert(0, sys.argv[1]); "
     "from corral.selftest.control_unsafe import main; sys.exit(main())"
 )
-_SPIN: Final = """
+_SPIN: Final = f"""
 import os, time
 now = said = time.monotonic()
-end = now + 20
+end = now + {COMPETE_S}
 mark = b"."
 while now < end:
     if now >= said:
@@ -100,7 +100,7 @@ def find_core(folder: Path) -> str:
 
 @contextmanager
 def competitors(twin: Twin) -> Iterator[Judge]:
-    """Let one process for each processor compute in the twin, for 20 seconds at most.
+    """Let one process for each processor compute in the twin, for `COMPETE_S` at most.
 
     Yields:
         What a hog's outcome means beside them, see `share.judge_share`.

@@ -16,7 +16,10 @@ FAIR: Final = "fair-share"
 UNMEASURED: Final = "unmeasured"
 """The hog was not told apart from its competitors: no outcome that any line expects."""
 Judge = Callable[[str], str]
+COMPETE_S: Final = 20
+"""How long a competitor computes."""
 _MOST_OF_IT: Final = 0.6
+"""A jail beside the twin gets less than a third of what both have, a control in it 12/13."""
 # Milliseconds: processor time, begin and end on the monotonic clock, which every process of a host
 # shares (time_namespaces(7): no jail has a time namespace).
 _TAKEN: Final = re.compile(r"took-([0-9]{1,9})-([0-9]{1,15})-([0-9]{1,15})")
@@ -46,6 +49,6 @@ def _between(log: bytes, began_ms: int, ended_ms: int) -> int | None:
     samples = [(int(at), int(cpu)) for at, cpu in (line.split() for line in lines)]
     before = [cpu for at, cpu in samples if at <= began_ms]
     during = [cpu for at, cpu in samples if at <= ended_ms]
-    if not before or began_ms >= ended_ms:
+    if not before or began_ms >= ended_ms or ended_ms > samples[0][0] + COMPETE_S * 1000:
         return None
     return during[-1] - before[-1]

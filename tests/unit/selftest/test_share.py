@@ -22,6 +22,7 @@ def ran(share: float, *, begin: int = 0, end: int = 2000) -> bytes:
         ("took-12-1000-1500", [ran(0.1), ran(0.1)], FAIR),  # others again
         ("took-500-1000-1500", [ran(0.5), ran(0.5)], FAIR),  # halves
         ("took-500-1000-1500", [ran(0.5), ran(0.5, begin=1200)], UNMEASURED),  # it began too late
+        ("took-500-1000-20001", [ran(0.5), ran(0.5)], UNMEASURED),  # they had ended by then
         ("took-0-1000-1500", [ran(0), ran(0)], UNMEASURED),
         ("took-500-1000-1000", [ran(0.5)], UNMEASURED),
         ("took-500-1000-1500", [], UNMEASURED),

@@ -28,7 +28,6 @@ _STACK_BYTES = 64 << 10
 _HOG_S = 0.5
 _HOGS = 12
 """Threads for each processor, where so many may be made; its competitor is one process for each."""
-"""Of all processors: a jail beside the twin gets less than a third, a control in it 12/13."""
 
 
 @probe("resource.threads", alone=True)
