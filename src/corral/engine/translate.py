@@ -1,12 +1,13 @@
 """Between corral's wire and llama.cpp's OpenAI-like dicts; pure.
 
-Trust: jail zone. Input: dicts from the engine (hostile in principle; the gateway checks what comes
-out again). Requests are built from typed fields only; nothing is passed through.
+Trust: jail zone. Input: JSON of the engine (hostile in principle; the gateway checks what comes out
+again). Requests are built from typed fields only; nothing is passed through.
 """
 
 from __future__ import annotations
 
-from corral.engine.worker_wire import Generate, end, failed
+from corral.engine.plain_json import decode
+from corral.engine.worker_wire import Generate, chunk, end, failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,18 +81,26 @@ def request_body(request: Generate) -> dict[str, Any]:
 
 
 class Turn:
-    """Collects one request's chunks and turns them into wire messages."""
+    """One request's chunks, and the wire messages that they become.
+
+    The engine's thread only keeps a chunk, once the first piece went out: it is read with all the
+    others of a tick, by the pacer. Reading each as it comes costs several times as much, from
+    caches that the model's weights have just been through (docs/benchmarks.md).
+
+    Args:
+        request_id: see `engine.wire`.
+        start: sends the first piece; returns whether somebody else calls `gather` from now on.
+        cancelled: ids of the requests to end.
+    """
 
     def __init__(
-        self,
-        request_id: int,
-        *,
-        send: Callable[[int, str, list[Line]], None],
-        cancelled: set[int],
+        self, request_id: int, *, start: Callable[[Turn, Line], bool], cancelled: set[int]
     ) -> None:
-        self._id = request_id
-        self._send = send
+        self.id = request_id
+        self._start = start
         self._cancelled = cancelled
+        self._held: list[bytes] = []
+        self._is_gathered = False
         self._reason = "stop"
         self._usage: tuple[int, int, int] | None = None
         self._prompt_tokens = 0
@@ -99,46 +108,87 @@ class Turn:
         self._pieces = 0
         self._failure: str | None = None
 
-    def take(self, chunk: dict[str, Any]) -> bool:
-        """Take a chunk from the engine; return True to stop it."""
-        if "error" in chunk:
-            kind = chunk["error"].get("type")
-            self._failure = {
+    def take(self, raw: bytes) -> bool:
+        """Take a chunk from the engine, JSON; return True to stop it."""
+        if self._failure or self.is_cancelled():
+            return True
+        self._held.append(raw)
+        if self._is_gathered:
+            return False
+        piece = self.gather()
+        if piece is not None:
+            self._is_gathered = self._start(self, piece)
+        return self._failure is not None
+
+    def is_cancelled(self) -> bool:
+        """Return whether the request is to end, and say so in its result."""
+        if self.id not in self._cancelled:
+            return False
+        self._reason = "cancelled"
+        return True
+
+    def gather(self) -> Line | None:
+        """Return what was kept since the last time as one piece, None if it has no text.
+
+        Not for two threads at once; `take` may run beside it. Chunks of no known form fail the
+        request.
+        """
+        count = len(self._held)  # more may come meanwhile, at the end
+        raws = self._held[:count]
+        del self._held[:count]
+        texts: list[str] = []
+        logprobs: list[Line] = []
+        try:
+            for raw in raws:
+                self._read(decode(raw), texts, logprobs)
+        except Exception:  # whatever a hostile engine may bring about
+            self.fail("engine_error")
+        return chunk(self.id, "".join(texts), logprobs) if texts or logprobs else None
+
+    def fail(self, code: str) -> None:
+        """End the request as failed; the first reason counts."""
+        if self._failure is None:
+            self._failure = code
+
+    def result(self) -> Line:
+        """Return the message that ends the request."""
+        if self._failure:
+            return failed(self.id, self._failure)
+        usage = self._usage or (self._prompt_tokens, self._pieces, self._cached_tokens)
+        return end(self.id, self._reason, *usage)
+
+    def _read(self, found: Any, texts: list[str], logprobs: list[Line]) -> None:
+        if "error" in found:
+            kind = found["error"].get("type")
+            self.fail({
                 _CONTEXT_ERROR: "context_length_exceeded", _BAD_REQUEST: "bad_request"
-            }.get(kind, "engine_error")  # fmt: skip
-            return True
-        if self._id in self._cancelled:
-            self._reason = "cancelled"
-            return True
-        progress = chunk.get("prompt_progress")
+            }.get(kind, "engine_error"))  # fmt: skip
+            return
+        progress = found.get("prompt_progress")
         if progress:
             self._prompt_tokens, self._cached_tokens = progress["total"], progress["cache"]
-        usage = chunk.get("usage")
+        usage = found.get("usage")
         if usage:
             details = usage.get("prompt_tokens_details") or {}
             self._usage = (
                 usage["prompt_tokens"], usage["completion_tokens"], details.get("cached_tokens", 0)
             )  # fmt: skip
-        for choice in chunk.get("choices") or ():
-            self._take_choice(choice)
-        return False
+        for choice in found.get("choices") or ():
+            self._read_choice(choice, texts, logprobs)
 
-    def result(self) -> Line:
-        """Return the message that ends the request."""
-        if self._failure:
-            return failed(self._id, self._failure)
-        usage = self._usage or (self._prompt_tokens, self._pieces, self._cached_tokens)
-        return end(self._id, self._reason, *usage)
-
-    def _take_choice(self, choice: dict[str, Any]) -> None:
+    def _read_choice(self, choice: Line, texts: list[str], logprobs: list[Line]) -> None:
         delta = choice.get("delta")
         text = (delta.get("content") if delta is not None else choice.get("text")) or ""
-        logprobs = (choice.get("logprobs") or {}).get("content") or ()
-        if text or logprobs:
+        found = (choice.get("logprobs") or {}).get("content") or ()
+        if text or found:
             self._pieces += 1
-            self._send(self._id, text, [_logprob(one) for one in logprobs])
+            texts.append(text)
+            logprobs += [_logprob(one) for one in found]
         if choice.get("finish_reason"):
-            self._reason = "length" if choice["finish_reason"] == "length" else "stop"
+            is_length = choice["finish_reason"] == "length"
+            # A chunk that was on its way when the request was cancelled changes nothing.
+            if self._reason != "cancelled":
+                self._reason = "length" if is_length else "stop"
 
 
 def _logprob(one: dict[str, Any]) -> Line:

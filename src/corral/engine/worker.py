@@ -30,8 +30,6 @@ from corral.engine.worker_wire import (
     Generate,
     LineError,
     encode_lines,
-    end,
-    failed,
     fatal,
     parse_line,
     parse_load,
@@ -98,24 +96,23 @@ class Worker:
         self._started.put(None)
         while True:
             request = self._waiting.get()
+            turn = Turn(request.id, start=self._pacer.start, cancelled=self._cancelled)
             try:
-                last = self._answer(request)
+                self._answer(request, turn)
             except Exception:
-                last = failed(request.id, "engine_error")
-            self._pacer.finish(last, request.id)
+                turn.fail("engine_error")
+            self._pacer.finish(turn)
             self._live.discard(request.id)
             self._cancelled.discard(request.id)
 
-    def _answer(self, request: Generate) -> Line:
-        if request.id in self._cancelled:
-            return end(request.id, "cancelled", 0, 0, 0)
-        turn = Turn(request.id, send=self._pacer.piece, cancelled=self._cancelled)
+    def _answer(self, request: Generate, turn: Turn) -> None:
+        if turn.is_cancelled():
+            return
         body = request_body(request)
         if request.messages is not None:
             self._engine.chat(body, turn.take)
         else:
             self._engine.complete(body, turn.take)
-        return turn.result()
 
 
 def read_lines(fd: int) -> Iterator[bytes]:

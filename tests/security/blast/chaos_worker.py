@@ -8,6 +8,7 @@ import sys
 import time
 
 from corral.engine import genuine, hostile
+from corral.engine.plain_json import encode
 
 
 class FakeEngine:
@@ -24,13 +25,14 @@ class FakeEngine:
         for _ in range(body["max_tokens"]):
             time.sleep(0.004)
             state = (state * 1103515245 + 12345) % 2147483647
-            if on_chunk({"choices": [{"delta": {"content": f"{state:x} "}}]}):
+            if on_chunk(encode({"choices": [{"delta": {"content": f"{state:x} "}}]})):
                 return
         count = body["max_tokens"]
-        on_chunk({
+        last = {
             "choices": [{"delta": {}, "finish_reason": "length"}],
             "usage": {"prompt_tokens": 7, "completion_tokens": count},
-        })  # fmt: skip
+        }
+        on_chunk(encode(last))
 
 
 def main() -> None:

@@ -158,7 +158,7 @@ class ProbeEngine:
         self.asked.put(None)
         self.found["engine's thread"] = self.answered.get()
         self.found["request's thread"] = self.probes.run() | {"sweep": sweep()}
-        on_chunk({"choices": [{"text": json.dumps(self.found)}]})
+        on_chunk(json.dumps({"choices": [{"text": json.dumps(self.found)}]}).encode())
 
     chat = complete
 

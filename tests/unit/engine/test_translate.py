@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from gguf.constants import Keys
 
+from corral.engine.plain_json import encode
 from corral.engine.translate import DEFAULTS, Turn, request_body
 from corral.engine.wire import (
     Chunk,
@@ -46,10 +47,10 @@ def run(
     sent: list[dict[str, Any]] = []
     turn = Turn(
         1,
-        send=lambda *piece: sent.append(chunk(*piece)),
+        start=lambda _, piece: bool(sent.append(piece)),
         cancelled=cancelled if cancelled is not None else set(),
     )
-    stopped = any(turn.take(one) for one in chunks)
+    stopped = any(turn.take(encode(one)) for one in chunks)
     # As the gateway reads them.
     lines = encode_lines([*sent, turn.result()]).splitlines()
     return [decode_from_worker(line) for line in lines], stopped
@@ -189,9 +190,20 @@ def test_errors_have_a_fixed_vocabulary(kind: str | None, code: str) -> None:
 def test_a_cancelled_request_is_stopped_at_the_next_chunk() -> None:
     cancelled: set[int] = set()
     sent: list[dict[str, Any]] = []
-    turn = Turn(1, send=lambda *piece: sent.append(chunk(*piece)), cancelled=cancelled)
-    assert not turn.take(choice(text="a"))
+    turn = Turn(1, start=lambda _, piece: bool(sent.append(piece)), cancelled=cancelled)
+    assert not turn.take(encode(choice(text="a")))
     cancelled.add(1)
-    assert turn.take(choice(text="b"))
+    assert turn.take(encode(choice(text="b")))
     assert sent == [chunk(1, "a", [])]
     assert turn.result() == end(1, "cancelled", 0, 1, 0)
+
+
+def test_what_was_on_its_way_does_not_undo_a_cancel() -> None:
+    cancelled: set[int] = set()
+    turn = Turn(1, start=lambda _, __: True, cancelled=cancelled)
+    for one in (choice(text="a"), choice(text="b"), choice(text="", finish_reason="stop")):
+        assert not turn.take(encode(one))
+    cancelled.add(1)
+    assert turn.take(encode({"usage": {"prompt_tokens": 1, "completion_tokens": 2}}))
+    assert turn.gather() == chunk(1, "b", [])
+    assert turn.result() == end(1, "cancelled", 0, 2, 0)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from corral.core.limits import WIRE_LINE_BYTES
+from corral.engine.plain_json import encode
 from corral.engine.wire import (
     Chunk,
     End,
@@ -26,7 +27,7 @@ from corral.engine.worker import Output, Worker, read_lines
 from corral.engine.worker_wire import Cancel, Generate, LineError, chunk, fatal
 from corral.sandbox.policy import sealed_document
 
-OnChunk = Callable[[dict[str, Any]], bool]
+OnChunk = Callable[[bytes], bool]
 Answer = Callable[[dict[str, Any], OnChunk], None]
 
 
@@ -86,10 +87,14 @@ def prompt(number: int, text: str = "p") -> Generate:
     return Generate(number, {"max_tokens": 8}, prompt=text)
 
 
+def text_chunk(text: str) -> bytes:
+    return encode({"choices": [{"text": text}]})
+
+
 def say(*texts: str) -> Answer:
     def answer(_: dict[str, Any], on_chunk: OnChunk) -> None:
         for text in texts:
-            if on_chunk({"choices": [{"text": text}]}):
+            if on_chunk(text_chunk(text)):
                 return
 
     return answer
@@ -141,10 +146,10 @@ def test_cancelling_a_running_request(running: Make) -> None:
     began, go_on = threading.Event(), threading.Event()
 
     def answer(_: dict[str, Any], on_chunk: OnChunk) -> None:
-        on_chunk({"choices": [{"text": "a"}]})
+        on_chunk(text_chunk("a"))
         began.set()
         go_on.wait(10)
-        assert on_chunk({"choices": [{"text": "b"}]})
+        assert on_chunk(text_chunk("b"))
 
     made = running(answer)
     made.worker.take(prompt(1))

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Protocol
 
-    OnChunk = Callable[[dict[str, Any]], bool]
+    OnChunk = Callable[[bytes], bool]
     """Takes one chunk in llama.cpp's OpenAI-like shape; returns True to stop the request."""
 else:
     Protocol = object

@@ -11,11 +11,10 @@ one worker serves one tenant only.
 from __future__ import annotations
 
 from corral.engine.drivers.extension_unsafe import load_extension
-from corral.engine.plain_json import decode, encode
+from corral.engine.plain_json import encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any, Final
 
     from corral.engine.drivers.interface import EngineOptions, OnChunk
@@ -93,13 +92,9 @@ class XllamacppEngine:
 
     def chat(self, body: dict[str, Any], on_chunk: OnChunk) -> None:
         """Answer a chat; `on_chunk` gets each chunk and returns True to stop."""
-        self._server.handle_chat_completions(encode(body), _decoded(on_chunk))
+        # Asked with bytes, the engine answers with bytes: 60 us less for each token than its dicts.
+        self._server.handle_chat_completions(encode(body), on_chunk)
 
     def complete(self, body: dict[str, Any], on_chunk: OnChunk) -> None:
         """Continue a text; `on_chunk` gets each chunk and returns True to stop."""
-        self._server.handle_completions(encode(body), _decoded(on_chunk))
-
-
-def _decoded(on_chunk: OnChunk) -> Callable[[bytes], bool]:
-    # Asked with bytes, the engine answers with bytes: 60 us less for each token than its dicts.
-    return lambda raw: on_chunk(decode(raw))
+        self._server.handle_completions(encode(body), on_chunk)
