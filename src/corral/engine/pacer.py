@@ -60,9 +60,8 @@ class Pacer:
         """Send what is left of a request, and the message that ends it."""
         with self._lock:
             self._turns.pop(turn.id, None)
-            piece = turn.gather()
-            last = turn.result()
-            self._send([piece, last] if piece else [last])
+            # First what is left: the result follows from it.
+            self._send([*turn.gather_rest(), turn.result()])
 
     def tick(self) -> None:
         """Send what every request has."""

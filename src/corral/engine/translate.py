@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _CONTEXT_ERROR = "exceed_context_size_error"
 _BAD_REQUEST = "invalid_request_error"
 
+_PIECE_BYTES = 256 * 1024
+"""Of the engine's JSON in one piece; what becomes of it is shorter, but for escapes."""
+
 DEFAULTS: dict[str, Any] = {
     # OpenAI's own: what the model says, neither sharpened nor cut off.
     "temperature": 1.0,
@@ -130,10 +133,16 @@ class Turn:
     def gather(self) -> Line | None:
         """Return what was kept since the last time as one piece, None if it has no text.
 
-        Not for two threads at once; `take` may run beside it. Chunks of no known form fail the
-        request.
+        Where a stalled reader let much come together, it returns the first `_PIECE_BYTES` of it: a
+        line of the wire has its limit. Not for two threads at once; `take` may run beside it.
+        Chunks of no known form fail the request.
         """
-        count = len(self._held)  # more may come meanwhile, at the end
+        count = size_bytes = 0
+        for raw in self._held:  # more may come meanwhile, at the end
+            size_bytes += len(raw)
+            if count and size_bytes > _PIECE_BYTES:
+                break
+            count += 1
         raws = self._held[:count]
         del self._held[:count]
         texts: list[str] = []
@@ -144,6 +153,15 @@ class Turn:
         except Exception:  # whatever a hostile engine may bring about
             self.fail("engine_error")
         return chunk(self.id, "".join(texts), logprobs) if texts or logprobs else None
+
+    def gather_rest(self) -> list[Line]:
+        """Return all that is still kept, once the engine is done with the request."""
+        pieces: list[Line] = []
+        while self._held:
+            piece = self.gather()
+            if piece is not None:
+                pieces.append(piece)
+        return pieces
 
     def fail(self, code: str) -> None:
         """End the request as failed; the first reason counts."""

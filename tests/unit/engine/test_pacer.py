@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from corral.engine.pacer import Pacer
 from corral.engine.plain_json import encode
 from corral.engine.translate import Turn
-from corral.engine.worker_wire import chunk, end, failed
+from corral.engine.worker_wire import chunk, encode_lines, end, failed
 from tests.support.running_clock import running_clock
 
 A, B = {"token": "b", "logprob": -1.0}, {"token": "c", "logprob": -2.0}
@@ -89,6 +89,26 @@ def test_the_end_brings_what_is_held_and_forgets_the_request() -> None:
     assert len(sent.writes) == 2
     begin(pacer).take(piece("again"))  # a first piece once more
     assert sent.writes[2:] == [[chunk(1, "again", [])]]
+
+
+def test_no_line_is_too_long_after_a_stall() -> None:
+    """A reader that stalls lets thousands of tokens with their alternatives come together."""
+    sent = Sent()
+    pacer = Pacer(sent, 3600)
+    token = {"token": "t" * 40, "logprob": -1.0}
+    rich = {**token, "top_logprobs": [token] * 20}
+    turns = [begin(pacer, request_id) for request_id in (1, 2)]
+    for turn in turns:
+        for _ in range(2000):
+            turn.take(piece("x", rich))
+    pacer.tick()
+    assert sent.text(1) != "x" * 2000
+    for turn in turns:
+        pacer.finish(turn)
+    for write in sent.writes:
+        encode_lines(write)  # raises where a line is too long
+    assert [sent.text(request_id) for request_id in (1, 2)] == ["x" * 2000] * 2
+    assert sent.writes[-1][-1] == end(2, "stop", 0, 2000, 0)
 
 
 def test_a_broken_chunk_fails_its_request_alone() -> None:
