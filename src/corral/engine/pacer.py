@@ -10,26 +10,28 @@ from __future__ import annotations
 import _thread
 import time
 
+from corral.engine.worker_wire import encode_lines
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
     from corral.engine.translate import Turn
-
-    Line = dict[str, Any]
 
 
 class Pacer:
     """Sends what running requests have, at each tick; safe from several threads.
 
     Args:
-        send: writes messages in one go.
+        write: writes lines in one go.
         interval_s: time between ticks; 0 for none: each piece goes out as it comes.
+
+    Attributes:
+        is_resting: no answer runs, and nothing ticks.
     """
 
-    def __init__(self, send: Callable[[list[Line]], None], interval_s: float) -> None:
-        self._send = send
+    def __init__(self, write: Callable[[bytes], None], interval_s: float) -> None:
+        self._write = write
         self._interval_s = interval_s
         self._lock = _thread.allocate_lock()
         self._turns: dict[int, Turn] = {}
@@ -37,22 +39,22 @@ class Pacer:
         # price of the module (docs/benchmarks.md).
         self._work = _thread.allocate_lock()
         self._work.acquire()
-        self._is_resting = True
+        self.is_resting = True
         if interval_s:
             started = _thread.allocate_lock()
             started.acquire()
             _thread.start_new_thread(self._tick_forever, (started,))
             started.acquire()
 
-    def start(self, turn: Turn, piece: Line) -> bool:
+    def start(self, turn: Turn, lines: bytes) -> bool:
         """Send a request's first piece; return whether ticks bring the later ones."""
         with self._lock:
-            self._send([piece])
+            self._write(lines)
             if not self._interval_s:
                 return False
             self._turns[turn.id] = turn
-            if self._is_resting:
-                self._is_resting = False
+            if self.is_resting:
+                self.is_resting = False
                 self._work.release()
             return True
 
@@ -60,20 +62,20 @@ class Pacer:
         """Send what is left of a request, and the message that ends it."""
         with self._lock:
             self._turns.pop(turn.id, None)
-            # First what is left: the result follows from it.
-            self._send([*turn.gather_rest(), turn.result()])
+            rest = turn.gather()  # first: the result follows from it
+            self._write(rest + encode_lines([turn.result()]))
 
     def tick(self) -> None:
         """Send what every request has."""
         with self._lock:
-            pieces = [piece for turn in self._turns.values() if (piece := turn.gather())]
-            if pieces:
-                self._send(pieces)
+            lines = b"".join([turn.gather() for turn in self._turns.values()])
+            if lines:
+                self._write(lines)
 
     def _rest(self) -> bool:
         with self._lock:
-            self._is_resting = not self._turns
-            return self._is_resting
+            self.is_resting = not self._turns
+            return self.is_resting
 
     def _tick_forever(self, started: _thread.LockType) -> None:
         started.release()

@@ -7,7 +7,7 @@ again). Requests are built from typed fields only; nothing is passed through.
 from __future__ import annotations
 
 from corral.engine.plain_json import decode
-from corral.engine.worker_wire import Generate, chunk, end, failed
+from corral.engine.worker_wire import Generate, chunk, encode_lines, end, failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _CONTEXT_ERROR = "exceed_context_size_error"
 _BAD_REQUEST = "invalid_request_error"
 
 _PIECE_BYTES = 256 * 1024
-"""Of the engine's JSON in one piece; what becomes of it is shorter, but for escapes."""
+"""Of the engine's JSON in one line of the wire; what becomes of it is shorter, but for escapes."""
 
 DEFAULTS: dict[str, Any] = {
     # OpenAI's own: what the model says, neither sharpened nor cut off.
@@ -97,13 +97,15 @@ class Turn:
     """
 
     def __init__(
-        self, request_id: int, *, start: Callable[[Turn, Line], bool], cancelled: set[int]
+        self, request_id: int, *, start: Callable[[Turn, bytes], bool], cancelled: set[int]
     ) -> None:
         self.id = request_id
         self._start = start
         self._cancelled = cancelled
         self._held: list[bytes] = []
         self._is_gathered = False
+        self._was_cancelled = False
+        self._has_crashed = False
         self._reason = "stop"
         self._usage: tuple[int, int, int] | None = None
         self._prompt_tokens = 0
@@ -118,78 +120,87 @@ class Turn:
         self._held.append(raw)
         if self._is_gathered:
             return False
-        piece = self.gather()
-        if piece is not None:
-            self._is_gathered = self._start(self, piece)
+        lines = self.gather()
+        if lines:
+            self._is_gathered = self._start(self, lines)
         return self._failure is not None
 
     def is_cancelled(self) -> bool:
         """Return whether the request is to end, and say so in its result."""
-        if self.id not in self._cancelled:
-            return False
-        self._reason = "cancelled"
-        return True
+        if self.id in self._cancelled:
+            self._was_cancelled = True
+        return self._was_cancelled
 
-    def gather(self) -> Line | None:
-        """Return what was kept since the last time as one piece, None if it has no text.
+    def crashed(self) -> None:
+        """The engine raised; a failure that it had told before is the one that counts."""
+        self._has_crashed = True
 
-        Where a stalled reader let much come together, it returns the first `_PIECE_BYTES` of it: a
-        line of the wire has its limit. Not for two threads at once; `take` may run beside it.
-        Chunks of no known form fail the request.
+    def gather(self) -> bytes:
+        """Return what was kept since the last time, as lines of the wire; empty if it has no text.
+
+        Not for two threads at once; `take` may run beside it. It raises nothing: a chunk of no
+        known form, or one that fits no line, fails the request.
         """
+        lines: list[bytes] = []
+        left = len(self._held)  # more may come meanwhile, at the end
+        while left and self._failure is None:
+            raws = self._first(left)
+            del self._held[: len(raws)]
+            left -= len(raws)
+            try:
+                lines.append(self._line(raws))
+            except Exception:  # whatever a hostile engine may bring about
+                self._failure = "engine_error"
+        if self._failure is not None:
+            self._held.clear()
+        return b"".join(lines)
+
+    def result(self) -> Line:
+        """Return the message that ends the request."""
+        if self._failure is not None:
+            return failed(self.id, self._failure)
+        if self._has_crashed:
+            return failed(self.id, "engine_error")
+        usage = self._usage or (self._prompt_tokens, self._pieces, self._cached_tokens)
+        return end(self.id, "cancelled" if self._was_cancelled else self._reason, *usage)
+
+    def _first(self, most: int) -> list[bytes]:
+        """Return the first chunks that fit a line together; one at least."""
         count = size_bytes = 0
-        for raw in self._held:  # more may come meanwhile, at the end
+        for raw in self._held[:most]:
             size_bytes += len(raw)
             if count and size_bytes > _PIECE_BYTES:
                 break
             count += 1
-        raws = self._held[:count]
-        del self._held[:count]
+        return self._held[:count]
+
+    def _line(self, raws: list[bytes]) -> bytes:
         texts: list[str] = []
         logprobs: list[Line] = []
-        try:
-            for raw in raws:
-                self._read(decode(raw), texts, logprobs)
-        except Exception:  # whatever a hostile engine may bring about
-            self.fail("engine_error")
-        return chunk(self.id, "".join(texts), logprobs) if texts or logprobs else None
-
-    def gather_rest(self) -> list[Line]:
-        """Return all that is still kept, once the engine is done with the request."""
-        pieces: list[Line] = []
-        while self._held:
-            piece = self.gather()
-            if piece is not None:
-                pieces.append(piece)
-        return pieces
-
-    def fail(self, code: str) -> None:
-        """End the request as failed; the first reason counts."""
-        if self._failure is None:
-            self._failure = code
-
-    def result(self) -> Line:
-        """Return the message that ends the request."""
-        if self._failure:
-            return failed(self.id, self._failure)
-        usage = self._usage or (self._prompt_tokens, self._pieces, self._cached_tokens)
-        return end(self.id, self._reason, *usage)
+        for raw in raws:
+            self._read(decode(raw), texts, logprobs)
+            if self._failure is not None:
+                break
+        if not texts and not logprobs:
+            return b""
+        return encode_lines([chunk(self.id, "".join(texts), logprobs)])
 
     def _read(self, found: Any, texts: list[str], logprobs: list[Line]) -> None:
         if "error" in found:
-            kind = found["error"].get("type")
-            self.fail({
+            self._failure = {
                 _CONTEXT_ERROR: "context_length_exceeded", _BAD_REQUEST: "bad_request"
-            }.get(kind, "engine_error"))  # fmt: skip
+            }.get(found["error"].get("type"), "engine_error")  # fmt: skip
             return
         progress = found.get("prompt_progress")
         if progress:
-            self._prompt_tokens, self._cached_tokens = progress["total"], progress["cache"]
+            self._prompt_tokens = _count(progress["total"])
+            self._cached_tokens = _count(progress["cache"])
         usage = found.get("usage")
         if usage:
             details = usage.get("prompt_tokens_details") or {}
             self._usage = (
-                usage["prompt_tokens"], usage["completion_tokens"], details.get("cached_tokens", 0)
+                _count(usage["prompt_tokens"]), _count(usage["completion_tokens"]),
+                _count(details.get("cached_tokens", 0)),
             )  # fmt: skip
         for choice in found.get("choices") or ():
             self._read_choice(choice, texts, logprobs)
@@ -203,10 +214,13 @@ class Turn:
             texts.append(text)
             logprobs += [_logprob(one) for one in found]
         if choice.get("finish_reason"):
-            is_length = choice["finish_reason"] == "length"
-            # A chunk that was on its way when the request was cancelled changes nothing.
-            if self._reason != "cancelled":
-                self._reason = "length" if is_length else "stop"
+            self._reason = "length" if choice["finish_reason"] == "length" else "stop"
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int:
+        raise ValueError("no count")
+    return value
 
 
 def _logprob(one: dict[str, Any]) -> Line:

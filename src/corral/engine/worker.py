@@ -59,8 +59,12 @@ class Output:
         self._lock = _thread.allocate_lock()
 
     def send(self, messages: list[Line]) -> None:
+        """Write messages, each as its line."""
+        self.write(encode_lines(messages))
+
+    def write(self, lines: bytes) -> None:
         """Write whole lines; it may block while the gateway does not read (back-pressure)."""
-        view = memoryview(encode_lines(messages))
+        view = memoryview(lines)
         with self._lock:
             while view:
                 view = view[os.write(self._fd, view) :]
@@ -73,7 +77,7 @@ class Worker:
         self, engine: Engine, output: Output, parallel: int, *, interval_s: float = 0
     ) -> None:
         self._engine = engine
-        self._pacer = Pacer(output.send, interval_s)
+        self._pacer = Pacer(output.write, interval_s)
         self._waiting: SimpleQueue[Generate] = SimpleQueue()
         self._started: SimpleQueue[None] = SimpleQueue()
         self._cancelled: set[int] = set()
@@ -100,7 +104,7 @@ class Worker:
             try:
                 self._answer(request, turn)
             except Exception:
-                turn.fail("engine_error")
+                turn.crashed()
             self._pacer.finish(turn)
             self._live.discard(request.id)
             self._cancelled.discard(request.id)

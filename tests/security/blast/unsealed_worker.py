@@ -11,6 +11,7 @@ import sys
 from contextlib import suppress
 
 from corral.engine import genuine
+from corral.engine.plain_json import encode
 from corral.jail import seal_unsafe
 from corral.jail.filter import ALLOW
 
@@ -54,7 +55,7 @@ LIES = {"bare": Bare, "half": Half, "holding": Holding, "forged": Forged}
 class Talkative(genuine.Worker):
     """Says, in place of an answer, what it can still do."""
 
-    def _answer(self, request):  # type: ignore[no-untyped-def]
+    def _answer(self, request, turn):  # type: ignore[no-untyped-def]
         able = ["serve"]
         for name, attempt in (
             ("uname", os.uname),
@@ -64,8 +65,7 @@ class Talkative(genuine.Worker):
             with suppress(PermissionError):
                 attempt()
                 able.append(name)
-        self._pacer.piece(request.id, " ".join(able), [])
-        return genuine.end(request.id, "stop", 1, 1, 0)
+        turn.take(encode({"choices": [{"text": " ".join(able)}]}))
 
 
 def main() -> None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import sys
 import threading
+import time
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from corral.core.limits import WIRE_LINE_BYTES
 from corral.engine.pacer import Pacer
 from corral.engine.plain_json import encode
 from corral.engine.translate import Turn
-from corral.engine.worker_wire import chunk, encode_lines, end, failed
+from corral.engine.worker_wire import chunk, end, failed
 from tests.support.running_clock import running_clock
 
 A, B = {"token": "b", "logprob": -1.0}, {"token": "c", "logprob": -2.0}
@@ -21,8 +27,9 @@ class Sent:
         self.writes: list[list[dict]] = []
         self.some = threading.Event()
 
-    def __call__(self, messages: list) -> None:
-        self.writes.append(list(messages))
+    def __call__(self, lines: bytes) -> None:
+        assert all(len(line) < WIRE_LINE_BYTES for line in lines.splitlines())
+        self.writes.append([json.loads(line) for line in lines.splitlines()])
         self.some.set()
 
     def text(self, request_id: int) -> str:
@@ -93,39 +100,62 @@ def test_the_end_brings_what_is_held_and_forgets_the_request() -> None:
 
 def test_no_line_is_too_long_after_a_stall() -> None:
     """A reader that stalls lets thousands of tokens with their alternatives come together."""
-    sent = Sent()
+    sent = Sent()  # asserts each line's length
     pacer = Pacer(sent, 3600)
     token = {"token": "t" * 40, "logprob": -1.0}
     rich = {**token, "top_logprobs": [token] * 20}
-    turns = [begin(pacer, request_id) for request_id in (1, 2)]
-    for turn in turns:
+    by_tick, by_end = begin(pacer, 1), begin(pacer, 2)
+    for turn in (by_tick, by_end):
         for _ in range(2000):
             turn.take(piece("x", rich))
-    pacer.tick()
-    assert sent.text(1) != "x" * 2000
-    for turn in turns:
-        pacer.finish(turn)
-    for write in sent.writes:
-        encode_lines(write)  # raises where a line is too long
-    assert [sent.text(request_id) for request_id in (1, 2)] == ["x" * 2000] * 2
+        if turn is by_tick:
+            pacer.tick()
+            assert sent.text(1) == "x" * 2000
+    pacer.finish(by_end)
+    assert sent.text(2) == "x" * 2000
     assert sent.writes[-1][-1] == end(2, "stop", 0, 2000, 0)
 
 
-def test_a_broken_chunk_fails_its_request_alone() -> None:
+BROKEN = (
+    b"{", b"[]", b"7", b'{"choices": 7}', b'{"choices": [{"text": 7}]}', b'{"error": 7}',
+    b'{"choices": [{"text": "x", "logprobs": {"content": [{"token": "x", "logprob": 1e999}]}}]}',
+    b'{"usage": {"prompt_tokens": 1e999, "completion_tokens": 1}}',
+    b'{"prompt_progress": {"total": "9", "cache": 0}}', piece("x" * WIRE_LINE_BYTES),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+@pytest.mark.parametrize("is_ticked", [True, False])
+def test_a_broken_chunk_fails_its_request_alone(broken: bytes, is_ticked: bool) -> None:
     sent = Sent()
     pacer = Pacer(sent, 3600)
     bad, good = begin(pacer, 1), begin(pacer, 2)
     for turn in (bad, good):
         turn.take(piece("a"))
         turn.take(piece("b"))
-    for broken in (b"{", b"[]", b"7", b'{"choices": 7}', b'{"choices": [{"text": 7}]}'):
-        bad.take(broken)
-    pacer.tick()
-    assert sent.text(2) == "ab"
-    assert bad.take(piece("c")), "the engine is told to stop"
+    bad.take(broken)
+    if is_ticked:
+        pacer.tick()
+        assert sent.text(2) == "ab"
+        assert bad.take(piece("c")), "the engine is told to stop"
     pacer.finish(bad)
     assert sent.writes[-1][-1] == failed(1, "engine_error")
-    assert not good.take(piece("c"))
+    pacer.finish(good)
+    assert sent.text(2) == "ab"
+    assert sent.writes[-1][-1] == end(2, "stop", 0, 2, 0)
+
+
+def test_an_error_that_the_engine_told_counts_more_than_that_it_raised() -> None:
+    sent = Sent()
+    pacer = Pacer(sent, 3600)
+    turn = begin(pacer)
+    turn.take(piece("a"))
+    turn.take(piece("b"))
+    turn.take(encode({"error": {"type": "exceed_context_size_error"}}))
+    turn.take(piece("after it"))
+    turn.crashed()
+    pacer.finish(turn)
+    assert sent.writes[1:] == [[chunk(1, "b", []), failed(1, "context_length_exceeded")]]
 
 
 def test_without_an_interval_each_piece_goes_out_at_once() -> None:
@@ -136,12 +166,14 @@ def test_without_an_interval_each_piece_goes_out_at_once() -> None:
     assert sent.writes == [[chunk(1, t, [])] for t in "abc"]
 
 
-def test_the_clock_sends_what_is_held() -> None:
+def test_the_clock_sends_what_is_held_and_rests_between_answers() -> None:
     sent = Sent()
     pacer = Pacer(sent, 0.02)
-    for request_id in (1, 2):  # the clock rests between them
+    for request_id in (1, 2, 3):
+        assert pacer.is_resting
         turn = begin(pacer, request_id)
         turn.take(piece("a"))
+        assert not pacer.is_resting
         sent.some.clear()
         with running_clock() as clock:
             turn.take(piece("b"))
@@ -149,6 +181,9 @@ def test_the_clock_sends_what_is_held() -> None:
             assert clock.now_s < 2
         assert sent.text(request_id) == "ab"
         pacer.finish(turn)
+        until = time.monotonic() + 30
+        while not pacer.is_resting and time.monotonic() < until:
+            time.sleep(0.001)
 
 
 @given(st.lists(st.tuples(st.integers(1, 3), st.text(max_size=3), st.booleans()), max_size=40))
@@ -167,10 +202,19 @@ def test_no_text_is_lost_or_swapped(steps: list[tuple[int, str, bool]]) -> None:
     assert {i: sent.text(i) for i in turns} == given_texts
 
 
+@pytest.fixture
+def restless_threads() -> Iterator[None]:
+    before_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before_s)
+
+
+@pytest.mark.usefixtures("restless_threads")
 def test_no_text_is_lost_between_threads() -> None:
     sent = Sent()
     pacer = Pacer(sent, 0.0001)
-    numbers = [f"{number} " for number in range(2000)]
+    numbers = [f"{number} " for number in range(500)]
 
     def answer(request_id: int) -> None:
         turn = begin(pacer, request_id)
@@ -178,11 +222,13 @@ def test_no_text_is_lost_between_threads() -> None:
             turn.take(piece(number))
         pacer.finish(turn)
 
-    threads = [threading.Thread(target=answer, args=(request_id,)) for request_id in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [sent.text(request_id) for request_id in range(3)] == ["".join(numbers)] * 3
+    for round_ in range(8):
+        ids = [10 * round_ + number for number in range(3)]
+        threads = [threading.Thread(target=answer, args=(request_id,)) for request_id in ids]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert [sent.text(request_id) for request_id in ids] == ["".join(numbers)] * 3
     ends = [message for write in sent.writes for message in write if message["ev"] == "end"]
-    assert [one["usage"]["completion_tokens"] for one in ends] == [2000] * 3
+    assert [one["usage"]["completion_tokens"] for one in ends] == [500] * 24

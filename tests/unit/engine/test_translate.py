@@ -44,16 +44,16 @@ def run(
     *chunks: dict[str, Any], cancelled: set[int] | None = None
 ) -> tuple[list[FromWorker], bool]:
     """Return every message of a request and whether the engine was told to stop."""
-    sent: list[dict[str, Any]] = []
+    sent = bytearray()
     turn = Turn(
         1,
-        start=lambda _, piece: bool(sent.append(piece)),
+        start=lambda _, lines: bool(sent.extend(lines)),
         cancelled=cancelled if cancelled is not None else set(),
     )
     stopped = any(turn.take(encode(one)) for one in chunks)
     # As the gateway reads them.
-    lines = encode_lines([*sent, turn.result()]).splitlines()
-    return [decode_from_worker(line) for line in lines], stopped
+    lines = (sent + encode_lines([turn.result()])).splitlines()
+    return [decode_from_worker(bytes(line)) for line in lines], stopped
 
 
 def test_a_chat_request() -> None:
@@ -189,12 +189,12 @@ def test_errors_have_a_fixed_vocabulary(kind: str | None, code: str) -> None:
 
 def test_a_cancelled_request_is_stopped_at_the_next_chunk() -> None:
     cancelled: set[int] = set()
-    sent: list[dict[str, Any]] = []
-    turn = Turn(1, start=lambda _, piece: bool(sent.append(piece)), cancelled=cancelled)
+    sent = bytearray()
+    turn = Turn(1, start=lambda _, lines: bool(sent.extend(lines)), cancelled=cancelled)
     assert not turn.take(encode(choice(text="a")))
     cancelled.add(1)
     assert turn.take(encode(choice(text="b")))
-    assert sent == [chunk(1, "a", [])]
+    assert bytes(sent) == encode_lines([chunk(1, "a", [])])
     assert turn.result() == end(1, "cancelled", 0, 1, 0)
 
 
@@ -205,5 +205,5 @@ def test_what_was_on_its_way_does_not_undo_a_cancel() -> None:
         assert not turn.take(encode(one))
     cancelled.add(1)
     assert turn.take(encode({"usage": {"prompt_tokens": 1, "completion_tokens": 2}}))
-    assert turn.gather() == chunk(1, "b", [])
+    assert turn.gather() == encode_lines([chunk(1, "b", [])])
     assert turn.result() == end(1, "cancelled", 0, 2, 0)

@@ -51,11 +51,11 @@ class FakeEngine:
 class Running:
     """A worker whose lines are read from a pipe, as the gateway reads them."""
 
-    def __init__(self, answer: Answer, parallel: int = 1) -> None:
+    def __init__(self, answer: Answer, parallel: int = 1, interval_s: float = 0) -> None:
         read, self._write = os.pipe()
         self._file = os.fdopen(read, "rb")
         self.engine = FakeEngine(answer)
-        self.worker = Worker(self.engine, Output(self._write), parallel)
+        self.worker = Worker(self.engine, Output(self._write), parallel, interval_s=interval_s)
 
     def next(self) -> FromWorker:
         return decode_from_worker(self._file.readline())
@@ -71,8 +71,8 @@ class Running:
 def running() -> Iterator[Callable[..., Running]]:
     made: list[Running] = []
 
-    def make(answer: Answer, parallel: int = 1) -> Running:
-        made.append(Running(answer, parallel))
+    def make(answer: Answer, parallel: int = 1, interval_s: float = 0) -> Running:
+        made.append(Running(answer, parallel, interval_s))
         return made[-1]
 
     yield make
@@ -157,6 +157,32 @@ def test_cancelling_a_running_request(running: Make) -> None:
     made.worker.take(Cancel(1))
     go_on.set()
     assert [made.next(), made.next()] == [Chunk(1, "a"), End(1, "cancelled", Usage(0, 1))]
+
+
+@pytest.mark.parametrize("ending", ["cancelled", "raised", "whole"])
+def test_what_waits_for_the_clock_comes_before_the_end(running: Make, ending: str) -> None:
+    def answer(_: dict[str, Any], on_chunk: OnChunk) -> None:
+        for text in "abc":
+            assert not on_chunk(text_chunk(text))
+        if ending == "raised":
+            raise RuntimeError("secret text of a tenant")
+        if ending == "cancelled":
+            made.worker.take(Cancel(1))
+            assert on_chunk(text_chunk("d"))
+
+    made = running(answer, interval_s=3600)
+    made.worker.take(prompt(1))
+    assert [made.next(), made.next()] == [Chunk(1, "a"), Chunk(1, "bc")]
+    assert (
+        made.next()
+        == {
+            "cancelled": End(1, "cancelled", Usage(0, 3)),
+            "raised": Failed(1, "engine_error"),
+            "whole": End(1, "stop", Usage(0, 3)),
+        }[ending]
+    )
+    made.worker.take(prompt(2))
+    assert made.next() == Chunk(2, "a"), "the slot is free again"
 
 
 def test_cancelling_a_waiting_request(running: Make) -> None:

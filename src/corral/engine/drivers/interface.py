@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     OnChunk = Callable[[bytes], bool]
-    """Takes one chunk in llama.cpp's OpenAI-like shape; returns True to stop the request."""
+    """Takes one chunk, JSON in llama.cpp's OpenAI-like shape; returns True to stop the request."""
 else:
     Protocol = object
 
