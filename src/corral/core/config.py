@@ -11,7 +11,7 @@ import re
 import tomllib
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from corral.core.errors import ConfigError
 from corral.core.limits import BODY_BYTES_MAX, GIB, MIB, TENANT_WORKERS
@@ -32,10 +32,13 @@ _DEVICE: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Where corral listens: loopback only, unless the operator names another address."""
+    """Where corral listens: loopback only, unless the operator names another address.
+
+    Here and below, `Annotated[int, LOW, HIGH]` is a number from LOW to HIGH.
+    """
 
     host: str = "127.0.0.1"
-    port: int = 8443
+    port: Annotated[int, 0, 65535] = 8443
     names: tuple[str, ...] = ()
 
 
@@ -70,7 +73,7 @@ class Isolation:
     """What tenants may share below the system calls; `isolation_level` says it for one tenant."""
 
     level: str = "standard"
-    cores_per_worker: int = 1
+    cores_per_worker: Annotated[int, 1, 512] = 1
     devices: tuple[str, ...] = ()
 
 
@@ -78,39 +81,39 @@ class Isolation:
 class Engine:
     """Engine workers. `threads = 0` means one per core; `memory_bytes = 0` means by estimate."""
 
-    context_tokens: int = 2048
-    parallel: int = 4
-    threads: int = 0
-    idle_unload_s: int = 300
-    load_timeout_s: int = 120
-    first_chunk_timeout_s: int = 300
-    chunk_timeout_s: int = 60
-    event_interval_ms: int = 80
-    max_workers: int = 8
-    crashes_max: int = 5
-    crash_window_s: int = 600
-    quarantine_s: int = 3600
-    memory_bytes: int = 0
-    memory_max_bytes: int = 64 * GIB
+    context_tokens: Annotated[int, 128, 1 << 20] = 2048
+    parallel: Annotated[int, 1, 64] = 4
+    threads: Annotated[int, 0, 512] = 0
+    idle_unload_s: Annotated[int, 1, 1 << 31] = 300
+    load_timeout_s: Annotated[int, 1, 3600] = 120
+    first_chunk_timeout_s: Annotated[int, 1, 86400] = 300
+    chunk_timeout_s: Annotated[int, 1, 3600] = 60
+    event_interval_ms: Annotated[int, 0, 1000] = 80
+    max_workers: Annotated[int, 1, TENANT_WORKERS] = 8
+    crashes_max: Annotated[int, 1, 1000] = 5
+    crash_window_s: Annotated[int, 1, 86400] = 600
+    quarantine_s: Annotated[int, 1, 1 << 31] = 3600
+    memory_bytes: Annotated[int, 0, 1 << 50] = 0
+    memory_max_bytes: Annotated[int, 256 * MIB, 1 << 50] = 64 * GIB
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Ceilings for each request and each tenant."""
 
-    max_tokens: int = 1024
-    body_bytes: int = 1 * MIB
-    requests_per_minute: int = 600
-    concurrent_requests: int = 16
-    queued_requests: int = 64
-    request_timeout_s: int = 600
+    max_tokens: Annotated[int, 1, 1 << 20] = 1024
+    body_bytes: Annotated[int, 1024, BODY_BYTES_MAX] = 1 * MIB
+    requests_per_minute: Annotated[int, 1, 1 << 31] = 600
+    concurrent_requests: Annotated[int, 1, 4096] = 16
+    queued_requests: Annotated[int, 0, 65536] = 64
+    request_timeout_s: Annotated[int, 1, 86400] = 600
 
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
     """What `corral pull` may reach. `private_hosts` lists `host:port` exempt from the ban."""
 
-    max_bytes: int = 200 * GIB
+    max_bytes: Annotated[int, 1, 1 << 50] = 200 * GIB
     hosts: tuple[str, ...] = (
         "pypi.org", "files.pythonhosted.org", "huggingface.co", "*.huggingface.co", "*.hf.co",
         "registry.ollama.ai", "dd20bb891979d25aebc8bec07b2b3bbc.r2.cloudflarestorage.com",
@@ -119,7 +122,7 @@ class Fetch:
     pypi_index: str = "https://pypi.org/simple/"
     hf_endpoint: str = "https://huggingface.co"
     token_files: tuple[str, ...] = ()
-    limit_rate: int = 0
+    limit_rate: Annotated[int, 0, 1 << 50] = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,32 +162,6 @@ def isolation_level(config: Config, _tenant: str) -> str:
 
 _Section = TypeVar("_Section")
 
-_RANGES: Final[dict[str, tuple[int, int]]] = {
-    "listen.port": (0, 65535),
-    "isolation.cores_per_worker": (1, 512),
-    "engine.context_tokens": (128, 1 << 20),
-    "engine.parallel": (1, 64),
-    "engine.threads": (0, 512),
-    "engine.idle_unload_s": (1, 1 << 31),
-    "engine.load_timeout_s": (1, 3600),
-    "engine.first_chunk_timeout_s": (1, 86400),
-    "engine.chunk_timeout_s": (1, 3600),
-    "engine.event_interval_ms": (0, 1000),
-    "engine.max_workers": (1, TENANT_WORKERS),
-    "engine.crashes_max": (1, 1000),
-    "engine.crash_window_s": (1, 86400),
-    "engine.quarantine_s": (1, 1 << 31),
-    "engine.memory_bytes": (0, 1 << 50),
-    "engine.memory_max_bytes": (256 * MIB, 1 << 50),
-    "limits.max_tokens": (1, 1 << 20),
-    "limits.body_bytes": (1024, BODY_BYTES_MAX),
-    "limits.requests_per_minute": (1, 1 << 31),
-    "limits.concurrent_requests": (1, 4096),
-    "limits.queued_requests": (0, 65536),
-    "limits.request_timeout_s": (1, 86400),
-    "fetch.max_bytes": (1, 1 << 50),
-    "fetch.limit_rate": (0, 1 << 50),
-}
 _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "sandbox.tier": TIERS,
     "tier_by_trust.untrusted": ("", *TIERS),
@@ -232,10 +209,15 @@ def check_config(config: Config) -> Config:
     Raises:
         ConfigError: code `config_value`.
     """
-    for name, (low, high) in _RANGES.items():
-        value = _lookup(config, name)
-        if not low <= value <= high:
-            raise ConfigError("config_value", f"{name} must be from {low} to {high}")
+    for section in fields(config):
+        part = getattr(config, section.name)
+        for key, kind in get_type_hints(type(part), include_extras=True).items():
+            if get_origin(kind) is not Annotated:
+                continue
+            _, low, high = get_args(kind)
+            if not low <= getattr(part, key) <= high:
+                name = f"{section.name}.{key}"
+                raise ConfigError("config_value", f"{name} must be from {low} to {high}")
     for name, allowed in _CHOICES.items():
         value = _lookup(config, name)
         for one in value if isinstance(value, tuple) else (value,):
