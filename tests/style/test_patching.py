@@ -24,7 +24,7 @@ PATCHED = {
     },
     "unit/doctor/test_host_owned.py": {
         "doctor.clock.clock_synchronised": "another host",
-        "doctor.memory.load_policy": "a profile with another wall",
+        "doctor.memory.shipped_profiles": "a profile with another wall",
         "doctor.processor.core_scheduling_works": "another kernel",
         "doctor.processor.speculation_control": "another processor",
     },

@@ -7,15 +7,16 @@ library that is not on the list is unknown, and counts as affected by everything
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata, resources
+from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
 
+from corral.advisories.library_digest import library_digest
 from corral.advisories.record import Advisory
 from corral.core.errors import CorralError
 
@@ -73,12 +74,15 @@ def known_engines() -> tuple[EngineBuild, ...]:
     return msgspec.json.decode(text, type=tuple[EngineBuild, ...])
 
 
-def installed_engine() -> InstalledEngine:
-    """Hash the installed engine's library and look it up."""
+def installed_engine(note: Path | None = None) -> InstalledEngine:
+    """Hash the installed engine's library and look it up.
+
+    Args:
+        note: where its digest is noted for the next time (`library_digest`).
+    """
     try:
         package = metadata.distribution(_PACKAGE)
-        with open(str(package.locate_file(_LIBRARY)), "rb") as file:  # noqa: PTH123 - no Path
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = library_digest(str(package.locate_file(_LIBRARY)), note)
     except metadata.PackageNotFoundError:
         return InstalledEngine("", "", None)
     except OSError:

@@ -20,6 +20,7 @@ def check_engine(home: Home, config: Config) -> None:
     from corral.advisories.engine import engine_refusal, installed_engine
 
     known = load_advisories(home).records.values()
-    refusal = engine_refusal(installed_engine(), known, config.sandbox.allow_degraded)
+    engine = installed_engine(home.run / "engine-digest.json")
+    refusal = engine_refusal(engine, known, config.sandbox.allow_degraded)
     if refusal is not None:
         raise refusal

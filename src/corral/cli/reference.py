@@ -26,10 +26,10 @@ are on stderr.
 
 def render_reference() -> str:
     """Return the whole page."""
-    from corral.cli.main import app
+    from corral.cli.main import command_line
 
     parts = [_HEAD]
-    for path, text in _helps(typer.main.get_command(app), "corral", None):
+    for path, text in _helps(typer.main.get_command(command_line()), "corral", None):
         parts.append(f"## {path}\n\n```text\n{text}\n```\n")
     return "\n".join(parts)
 

@@ -12,8 +12,9 @@ from corral.core.limits import LANDLOCK_VERSION_MIN
 from corral.doctor.fact import Fact
 from corral.doctor.files import HostFiles
 from corral.doctor.kernel_unsafe import landlock_abi, machine, namespace_refused
+from corral.doctor.profiles import shipped_profiles
 from corral.sandbox.feature_unsafe import mdwe_works
-from corral.sandbox.policy import KINDS, Policy, load_policy
+from corral.sandbox.policy import Policy
 
 NAMESPACES: Final = ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup")
 _LANDLOCK_TSYNC: Final = 8
@@ -52,7 +53,7 @@ def namespaces(files: HostFiles) -> Fact:
 
 def nested_userns(files: HostFiles) -> Fact:
     """Return whether a jail can make a user namespace of its own: where kernel bugs begin."""
-    opened = [kind for kind in KINDS if makes_namespaces(load_policy(kind))]
+    opened = [kind for kind, one in shipped_profiles().items() if makes_namespaces(one)]
     if opened:
         return Fact(
             "nested-userns", "absent", f"open in the profiles of: {', '.join(opened)}",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from corral.doctor.fact import Fact
 from corral.doctor.files import HostFiles
-from corral.sandbox.policy import KINDS, load_policy
+from corral.doctor.profiles import shipped_profiles
 
 
 def ksm(files: HostFiles) -> Fact:
@@ -37,7 +37,8 @@ def swap(files: HostFiles) -> Fact:
 
 def core_dumps(files: HostFiles) -> Fact:
     """Return whether the memory of a jail that crashes can reach a disk."""
-    loose = [k for k in KINDS if dict(load_policy(k).rlimits).get("RLIMIT_CORE") != 0]
+    rlimits = {kind: dict(one.rlimits) for kind, one in shipped_profiles().items()}
+    loose = [kind for kind, limits in rlimits.items() if limits.get("RLIMIT_CORE") != 0]
     if loose:
         return Fact(
             "core-dumps", "absent", f"no limit of zero in the profiles of: {', '.join(loose)}",

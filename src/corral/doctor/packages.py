@@ -32,10 +32,8 @@ def package_of(files: HostFiles, name: str, path: str) -> Package | None:
     """Return the package called `name` if it is installed and owns the program at `path`."""
     # Since the merge of /bin and /usr/bin, either spelling can be in the list.
     spellings = {path, path.removeprefix("/usr"), f"/usr{path}"}
-    owned: set[str] = set()
-    for listed in files.names(_INFO):
-        if listed == f"{name}.list" or (listed.startswith(f"{name}:") and listed.endswith(".list")):
-            owned |= set(files.read(f"{_INFO}/{listed}").splitlines())
+    lists = (files.path(f"{_INFO}/{name}.list"), *files.path(_INFO).glob(f"{name}:*.list"))
+    owned = {line for one in lists for line in files.read(f"{_INFO}/{one.name}").splitlines()}
     if not owned & spellings:
         return None
     version = _version(files, name)
@@ -54,10 +52,8 @@ def distribution(files: HostFiles) -> str:
 
 
 def _version(files: HostFiles, name: str) -> str:
-    for stanza in files.read(_STATUS).split("\n\n"):
-        fields = dict(
-            line.partition(": ")[::2] for line in stanza.splitlines() if not line.startswith(" ")
-        )
-        if fields.get("Package") == name and fields.get("Status", "").endswith(" installed"):
-            return fields.get("Version", "")
-    return ""
+    # The file has thousands of stanzas: only the one that begins with the name is taken apart.
+    _, found, rest = f"\n\n{files.read(_STATUS)}".partition(f"\n\nPackage: {name}\n")
+    stanza = rest.partition("\n\n")[0].splitlines() if found else []
+    fields = dict(line.partition(": ")[::2] for line in stanza if not line.startswith(" "))
+    return fields.get("Version", "") if fields.get("Status", "").endswith(" installed") else ""

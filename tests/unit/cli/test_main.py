@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from corral.cli.main import VERBS
 from corral.cli.reference import render_reference
 from tests.support.command_line import Corral
 
@@ -18,6 +21,26 @@ def test_every_verb_has_an_example() -> None:
 def test_version(corral: Corral) -> None:
     assert set(corral("version", "--json").document) == {"corral", "engine", "python"}
     assert "corral" in corral("version").out
+
+
+@pytest.mark.parametrize("verb", sorted(VERBS))
+def test_a_verb_is_found_whether_all_are_loaded_or_it_alone(corral: Corral, verb: str) -> None:
+    alone, among_all = corral(verb, "--help"), corral("--help")
+    assert alone.code == among_all.code == 0
+    assert f"Usage: corral {verb}" in alone.out
+    assert verb in among_all.out
+
+
+def test_only_the_verb_that_is_asked_for_is_imported() -> None:
+    program = (
+        "import sys; from corral.cli.main import asked_verbs, command_line;"
+        "command_line(asked_verbs(['version', '--json']));"
+        "print(sorted(m for m in sys.modules if m in ('corral.cli.up', 'corral.cli.scan')))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == "[]\n"
 
 
 def test_wrong_usage_is_code_2(corral: Corral) -> None:

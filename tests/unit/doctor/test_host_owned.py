@@ -49,7 +49,7 @@ def test_a_profile_with_core_dumps_is_seen(tree: Tree, monkeypatch: pytest.Monke
     class Loose:
         rlimits = (("RLIMIT_CORE", 1),)
 
-    monkeypatch.setattr(memory, "load_policy", lambda kind: Loose)
+    monkeypatch.setattr(memory, "shipped_profiles", lambda: {"engine": Loose})
     assert memory.core_dumps(tree()).blocks
 
 
