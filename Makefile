@@ -56,7 +56,7 @@ fuzz: setup ## feed broken bytes to every parser; FUZZ_SECONDS for each target
 	@$(PY) fuzz/run.py
 
 compare-scanners: setup ## run other scanners on the GGUF cases; writes docs/scanner-comparison.md
-	@$(PY) scripts/compare_scanners.py
+	@PYTHONPATH=. $(PY) scripts/compare_scanners.py
 
 real-models: setup ## admit four real models of PyPI (2 GB) without an override; prints a table
 	@$(PY) scripts/real_models.py

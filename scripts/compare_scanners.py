@@ -32,6 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "scanner-comparison.md"
 CACHE = Path.home() / ".cache" / "corral-scanners"
 CONTROL: Final = "Z01_tiny_ok"
+SPLIT: Final = "H01_split_ok"
 _CONTROLS: Final = {"lora": "Z07_lora_ok"}
 _TIMEOUT_S: Final = 60
 _QUIET: Final = {
@@ -191,17 +192,35 @@ def run_corral(folder: Path, cases: list[dict[str, Any]]) -> dict[str, Any]:
             for case in cases:
                 began = time.monotonic()
                 draft = case["reason"] == "draft_vocab"
+                file = completed(file_of(folder, case), folder, Path(place))
                 report = scan_files(
-                    with_siblings(file_of(folder, case)), home=home, config=Config(),
+                    with_siblings(file), home=home, config=Config(),
                     launcher=launcher, companion="target" if draft else "",
                     model=folder / f"{CONTROL}.gguf" if draft else None,
-                )  # fmt: skip
+                ).report  # fmt: skip
                 found = [f.code for f in report.findings if f.severity != "info"]
                 results[case["id"]] = {
                     "found": found, "verdict": report.verdict,
                     "seconds": round(time.monotonic() - began, 3),
                 }  # fmt: skip
     return results
+
+
+def completed(first: Path, cases: Path, place: Path) -> Path:
+    """Return the first part of a set that is whole.
+
+    The case of a sound set lies there without its second part; both are the sound model's, split.
+    """
+    from tests.support.gguf_split import split_gguf
+
+    if first.parent.name != SPLIT:
+        return first
+    parts = split_gguf((cases / f"{CONTROL}.gguf").read_bytes(), 2)
+    if parts[0] != first.read_bytes():
+        raise SystemExit(f"{first} is not the first half of {CONTROL}")
+    for number, part in enumerate(parts, 1):
+        (place / f"m-{number:05d}-of-00002.gguf").write_bytes(part)
+    return place / first.name
 
 
 def load(name: str) -> dict[str, Any]:
@@ -247,7 +266,7 @@ def _head(cases: list[dict[str, Any]], results: dict[str, Any]) -> Iterator[str]
         " its own. A hit is something that a scanner says of a hostile file and not of the sound"
         " file that it is like. Whether what it says is to the point is judged for corral alone:"
         f" {len(right)} of {len(cases)} files have the verdict and the code that they should have"
-        + (f"; not {', '.join(wrong)} (see below)." if wrong else ".")
+        + (f"; not {', '.join(wrong)}." if wrong else ".")
     )
     yield ""
 
@@ -273,8 +292,8 @@ def _families(
     yield ""
     yield (
         "Times are wall-clock on a busy machine with two cores, start of the program included; for"
-        " corral the start of a jail. H01 is a set whose second file is missing in the data, so"
-        " that its verdict is not the wanted one; a whole set is accepted (ADM-30)."
+        " corral the start of a jail. H01 is a set whose second file is missing in the data: corral"
+        " is shown the sound model split in two, whose first half is that file to the byte."
     )
     yield ""
 

@@ -3,7 +3,8 @@
 Trust: operator side. Input: the operator's source; parts of anybody's, which only a jail looks
 into. Whatever fails leaves nothing.
 
-    1 bring    each part, hashed by us; one that is not the demanded one ends it at once
+    1 bring    each part, hashed by us; one that is not the demanded one ends it at once; of a
+               registry all by one manifest, whatever its tag means by then
     2 plan     in a scan jail: the parts are one set, and how they become one file
     3 join     byte ranges of the parts, without looking into them
 """
@@ -18,6 +19,7 @@ from corral.admission.expectation import Expectation
 from corral.admission.joining import join_parts
 from corral.admission.part import PartOfModel
 from corral.admission.quarantine import blobs_folder
+from corral.admission.registry_source import RegistrySource
 from corral.admission.scan.merge_plan import MergePlan
 from corral.admission.scan.runner import Part, plan_sealed
 from corral.admission.sealing import SealedBlob, too_large
@@ -46,9 +48,13 @@ def bring_set(bringer: Bringer, places: Sequence[Source], expect: Expectation) -
         # 1
         for number, place in enumerate(places):
             demanded = expect.parts[number] if expect.parts else None
-            one = bringer.bring(place, replace(expect, sha256=demanded, parts=()))
+            one = bringer.bring(
+                _of_one_manifest(place, brought), replace(expect, sha256=demanded, parts=())
+            )
             brought.append(one)
             _check(one.blob.digest, demanded)
+            if one.manifest is not None:
+                one.manifest.check_names(one.blob.digest)
             if sum(b.blob.size_bytes for b in brought) > max_bytes:
                 raise too_large(max_bytes)
         return _joined(bringer, places, brought)
@@ -75,14 +81,24 @@ def _joined(bringer: Bringer, places: Sequence[Source], brought: Sequence[Brough
         max_bytes=bringer.config.fetch.max_bytes,
         progress=bringer.progress,
     )
+    made_of = tuple(
+        PartOfModel(part.name, one.blob.digest, one.blob.size_bytes)
+        for part, one in zip(parts, brought, strict=True)
+    )
+    digests, first = {part.sha256 for part in made_of}, brought[0].provenance
     provenance = replace(
-        brought[0].provenance,
-        parts=tuple(
-            PartOfModel(part.name, one.blob.digest, one.blob.size_bytes)
-            for part, one in zip(parts, brought, strict=True)
-        ),
+        first,
+        parts=made_of,
+        layers=tuple(layer for layer in first.layers if layer.sha256 not in digests),
     )
     return Brought(provenance, brought[0].fetched_at, blob)
+
+
+def _of_one_manifest(place: Source, brought: Sequence[Brought]) -> Source:
+    manifest = brought[0].manifest if brought else None
+    if manifest is None or not isinstance(place, RegistrySource):
+        return place
+    return replace(place, manifest=manifest.digest)
 
 
 def _check(found: Digest, demanded: Digest | None) -> None:

@@ -10,6 +10,7 @@ import re
 from dataclasses import replace
 from typing import Final
 
+from corral.admission.registry_source import RegistrySource
 from corral.admission.source import HttpsSource, HubSource, LocalSource, PypiSource, Source
 from corral.core.errors import CorralError
 
@@ -52,7 +53,9 @@ def _path_of(source: Source) -> str:
             return file
         case HttpsSource(url=url) if "?" not in url:
             return url
-    return ""  # a registry has one layer; a query may be a signature of one address
+        case RegistrySource(title=title):
+            return title
+    return ""  # a query may be a signature of one address
 
 
 def _with_path(source: Source, path: str) -> Source:
@@ -63,5 +66,7 @@ def _with_path(source: Source, path: str) -> Source:
             return replace(source, file=path)
         case PypiSource():
             return replace(source, member=path)
+        case RegistrySource():
+            return replace(source, title=path)
         case _:
             return HttpsSource(path)

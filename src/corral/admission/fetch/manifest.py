@@ -7,12 +7,14 @@ OCI image-spec 1.1 manifest, Docker image manifest v2 schema 2 (what Ollama uses
     2 one media type, the same in header and document, a manifest and no index; no document that
       is both (CVE-2021-41190)
     3 each digest is `sha256:` and 64 small hex digits (CVE-2024-37032, CVE-2026-103663)
-    4 exactly one layer is the model: by media type or file name, never by its place
+    4 exactly one layer is the model, or the named part of it: by media type or file name, never by
+      its place
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Annotated, Final
 
@@ -46,6 +48,9 @@ _MODEL_TYPES: Final = frozenset({
     "application/x-gguf",
 })  # fmt: skip
 _TITLE: Final = "org.opencontainers.image.title"
+_FILE_PATH: Final = "org.cncf.model.filepath"
+"""ModelPack's, which Docker Model Runner writes too: a path, of which its last part is the name."""
+_FIRST_PART: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]{0,99}-00001-of-[0-9]{5}\.gguf")
 
 
 class _Descriptor(msgspec.Struct, rename="camel"):
@@ -56,7 +61,8 @@ class _Descriptor(msgspec.Struct, rename="camel"):
 
     @property
     def title(self) -> str:
-        return (self.annotations or {}).get(_TITLE, "")
+        said = self.annotations or {}
+        return said.get(_TITLE) or said.get(_FILE_PATH, "").rpartition("/")[2]
 
 
 class _Document(msgspec.Struct, rename="camel"):
@@ -100,10 +106,12 @@ def find_model_layer(raw: bytes, headers: Mapping[str, str], source: RegistrySou
     if not candidates:
         raise CorralError("member_not_found", "the manifest has no layer that is such a GGUF file")
     if len(candidates) > 1:
+        titles = (layer.title for layer, _ in candidates)
+        first = next(filter(_FIRST_PART.fullmatch, titles), "FILE.gguf")
         raise CorralError(
             "member_ambiguous",
             "the manifest has several layers that may be the model",
-            remedy="name the file: oci://HOST/REPOSITORY:TAG#FILE.gguf",
+            remedy=f"name the file, or its first part: oci://HOST/REPOSITORY:TAG#{first}",
         )
     if any(layer.media_type in _CHANGES_THE_MODEL for layer, _ in described):
         raise _bad("the model is changed by an adapter layer, which is not supported")
