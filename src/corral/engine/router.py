@@ -17,6 +17,7 @@ from corral.engine.supervisor import RestartPolicy, Supervisor, Unavailable
 from corral.engine.wire import Message, Sampling
 from corral.engine.worker_link import Deadlines, Stream
 from corral.ipc.messages import StartEngine, WorkerEnded
+from corral.telemetry.metrics import Metrics
 from corral.tenancy.ward import Ward
 
 _IDLE_LOOK_S: Final = 1.0
@@ -44,6 +45,7 @@ class Router:
         deadlines: how long a worker may be silent; None takes the load timeout of `config`.
         policy: when a crashed worker is started again; None takes it from `config`.
         ward: pairs of tenant and model in quarantine; None makes one that forgets at its end.
+        metrics: counts what becomes of workers; None makes counts that nobody reads.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Router:
         deadlines: Deadlines | None = None,
         policy: RestartPolicy | None = None,
         ward: Ward | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self._launcher = launcher
         self._config = config
@@ -68,6 +71,7 @@ class Router:
             quarantine_s=config.quarantine_s,
         )
         self._ward = ward or Ward()
+        self._metrics = metrics or Metrics()
         self._supervisors: dict[WorkerKey, Supervisor] = {}
         self._room = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
@@ -104,6 +108,7 @@ class Router:
                 deadlines=self._deadlines,
                 policy=self._policy,
                 ward=self._ward,
+                metrics=self._metrics,
                 make_room=self._make_room,
             )
         return await supervisor.open(sampling, messages, prompt)
@@ -112,6 +117,18 @@ class Router:
         """Pass on the launcher's word that a worker has gone."""
         for supervisor in self._supervisors.values():
             supervisor.ended(event.worker_id, event.status, event.reason)
+
+    def supervisors(self) -> tuple[Supervisor, ...]:
+        """Return everyone who has a worker, had one or waits for one."""
+        return tuple(self._supervisors.values())
+
+    async def resident(self) -> tuple[tuple[str, int], ...]:
+        """Return (kind, resident bytes) of each jail that the launcher knows.
+
+        Raises:
+            IpcError: the launcher has gone.
+        """
+        return tuple([(one.kind, one.rss_bytes) async for one in self._launcher.workers()])
 
     async def close(self) -> None:
         """Stop every worker."""
@@ -126,6 +143,7 @@ class Router:
                 idle = [one for one in self._supervisors.values() if one.unloadable]
                 if not idle:
                     return False
+                self._metrics.worker_unloads.add("room")
                 await min(idle, key=lambda one: one.idle_since_s).unload()
             wanting.live = True
             return True
@@ -139,6 +157,7 @@ class Router:
             elif supervisor.unloadable and (
                 now - supervisor.idle_since_s >= self._config.idle_unload_s
             ):
+                self._metrics.worker_unloads.add("idle")
                 task = asyncio.create_task(supervisor.unload())
                 self._unloads.add(task)
                 task.add_done_callback(self._unloads.discard)

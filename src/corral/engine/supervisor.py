@@ -29,6 +29,7 @@ from corral.engine.wire import SEAL_FAILED, End, Failed, Fatal, Message, Ready, 
 from corral.engine.worker_link import Broken, Deadlines, Stream, WorkerLink
 from corral.ipc.messages import OPERATOR_STOP, StartEngine
 from corral.telemetry.log import get_logger
+from corral.telemetry.metrics import Metrics
 from corral.tenancy.ward import Ward
 
 _log: Final = get_logger("engine.supervisor")
@@ -71,6 +72,7 @@ class Supervisor:
         deadlines: how long the worker may be silent.
         policy: when it is started again.
         ward: who is not to be started for a while.
+        metrics: counts what becomes of the worker.
         make_room: asks the router for one of its places; False if there is none.
 
     Attributes:
@@ -88,6 +90,7 @@ class Supervisor:
         deadlines: Deadlines,
         policy: RestartPolicy,
         ward: Ward,
+        metrics: Metrics,
         make_room: Callable[[Supervisor], Awaitable[bool]],
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -100,6 +103,7 @@ class Supervisor:
         self._deadlines = deadlines
         self._policy = policy
         self._ward = ward
+        self._metrics = metrics
         self._quarantined = False
         self._make_room = make_room
         self._slots = asyncio.Semaphore(start.parallel)
@@ -112,6 +116,19 @@ class Supervisor:
         self._crashes: deque[float] = deque(maxlen=policy.crashes_max)
         self._blocked: Unavailable | None = None
         self._blocked_until_s = 0.0
+
+    @property
+    def state(self) -> str:
+        """One word of `gateway.metrics_page.STATES`."""
+        if self._starting is not None:
+            return "starting"
+        if self._stopping is not None:
+            return "stopping"
+        if self._link is not None and self._link.usable:
+            return "ready"
+        if self._quarantined:
+            return "quarantined"
+        return "backing_off" if self._blocked_until_s > self._loop.time() else "idle"
 
     @property
     def unloadable(self) -> bool:
@@ -233,6 +250,8 @@ class Supervisor:
             return Unavailable(
                 "no_worker_free", "every engine worker is busy with another model or tenant", 2
             )
+        asked_s = self._loop.time()
+        self._metrics.worker_starts += 1
         try:
             started, pipes = await self._launcher.start(self._start)
         except CorralError as error:
@@ -263,6 +282,7 @@ class Supervisor:
             if refusal:
                 return self._not_loaded(link, started.worker_id, refusal)
             self._confirmed = True
+            self._metrics.worker_load.add(self._loop.time() - asked_s)
             _log.info(
                 "worker_ready",
                 tenant=self._start.tenant, model=self._start.model,
@@ -307,6 +327,7 @@ class Supervisor:
     def _crashed(self, code: str) -> None:
         now = self._loop.time()
         self._crashes.append(now)
+        self._metrics.worker_crashes.add(code)
         recent = sum(1 for at in self._crashes if now - at <= self._policy.window_s)
         delay_s = self._back_off(
             "worker_restarting", "the engine worker ended and is started again soon"
@@ -318,6 +339,7 @@ class Supervisor:
         )  # fmt: skip
         if recent >= self._policy.crashes_max and not self._quarantined:
             self._quarantined = True
+            self._metrics.quarantines += 1
             self._ward.hold(
                 self._start.tenant, self._start.digest, model=self._start.model,
                 crashes=recent, seconds=self._policy.quarantine_s,

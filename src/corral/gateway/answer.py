@@ -6,6 +6,8 @@ Trust: gateway [net]. Input: a hostile worker's chunks, already schema-checked a
 
 from __future__ import annotations
 
+import time
+
 from corral.engine.wire import Chunk, End, Failed, TokenLogprob
 from corral.engine.worker_link import Broken, Item
 from corral.gateway.ask import Shape
@@ -15,20 +17,25 @@ from corral.gateway.logprobs import LogprobFilter
 from corral.gateway.shapes.sse import DONE, error_event
 from corral.gateway.stages import Routed
 from corral.guard.output import OutputFilter
+from corral.telemetry.metrics import Metrics
 
 
-async def send_answer(routed: Routed, shape: Shape, exchange: Exchange) -> ApiError | None:
+async def send_answer(
+    routed: Routed, shape: Shape, exchange: Exchange, metrics: Metrics
+) -> ApiError | None:
     """Send the answer of a routed request.
 
     Returns:
         None if it was sent whole, else why not; the caller has been told either way.
     """
     if routed.ask.stream:
-        return await _send_stream(routed, shape, exchange)
+        return await _send_stream(routed, shape, exchange, metrics)
     return await _send_whole(routed, shape, exchange)
 
 
-async def _send_stream(routed: Routed, shape: Shape, exchange: Exchange) -> ApiError | None:
+async def _send_stream(
+    routed: Routed, shape: Shape, exchange: Exchange, metrics: Metrics
+) -> ApiError | None:
     output = OutputFilter(routed.sanitised.tokens)
     chances = LogprobFilter(routed.sanitised.tokens)
     batch = await routed.stream.receive()
@@ -38,6 +45,8 @@ async def _send_stream(routed: Routed, shape: Shape, exchange: Exchange) -> ApiE
         await exchange.refuse(error)
         return error
     await exchange.start_stream()
+    wrote_s = time.monotonic()
+    metrics.first_event.add(wrote_s - exchange.started_s)
     events = [shape.head()]
     while True:
         for item in batch:
@@ -61,6 +70,9 @@ async def _send_stream(routed: Routed, shape: Shape, exchange: Exchange) -> ApiE
         if events:
             await exchange.write(b"".join(events))
             events.clear()
+            now_s = time.monotonic()
+            metrics.event_gap.add(now_s - wrote_s)
+            wrote_s = now_s
         batch = await routed.stream.receive()
 
 

@@ -13,13 +13,21 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from corral.gateway.dialect import CHAT, COMPLETION
-from corral.gateway.errors import INTERNAL, METHOD_NOT_ALLOWED, NOT_FOUND, ApiError
-from corral.gateway.exchange import Exchange, StalledClientError
+from corral.gateway.errors import (
+    INTERNAL,
+    METHOD_NOT_ALLOWED,
+    NOT_FOUND,
+    READER_TOO_SLOW,
+    ApiError,
+)
+from corral.gateway.exchange import OUTCOME, Exchange, StalledClientError
 from corral.gateway.pipeline import Pipeline, Services
 from corral.gateway.routes.admin import Host
 from corral.gateway.routes.health import Health, Ready
+from corral.gateway.routes.metrics import MetricsPage
 from corral.gateway.routes.models import ModelDetail, ModelList
 from corral.telemetry.log import get_logger
+from corral.telemetry.metrics import Metrics
 
 _log: Final = get_logger("gateway.app")
 
@@ -31,21 +39,45 @@ def build_app(services: Services, *, ready: Callable[[], bool]) -> ASGIApp:
         services: what the pipeline works with.
         ready: says whether requests are taken, for /readyz.
     """
+    metrics = services.metrics
+
+    def route(path: str, name: str, endpoint: ASGIApp, method: str) -> Route:
+        return Route(path, _Counted(name, _ByMethod(endpoint, method), metrics))
+
     routes = [
-        _route("/v1/chat/completions", Pipeline(CHAT, services), "POST"),
-        _route("/v1/completions", Pipeline(COMPLETION, services), "POST"),
-        _route("/v1/models", ModelList(services), "GET"),
-        _route("/v1/models/{model}", ModelDetail(services), "GET"),
-        _route("/admin/v1/host", Host(services), "GET"),
-        _route("/healthz", Health(services.keyring, services.degraded), "GET"),
-        _route("/readyz", Ready(lambda: ready() and services.ledger.healthy), "GET"),
+        route("/v1/chat/completions", "chat", Pipeline(CHAT, services), "POST"),
+        route("/v1/completions", "completions", Pipeline(COMPLETION, services), "POST"),
+        route("/v1/models", "models", ModelList(services), "GET"),
+        route("/v1/models/{model}", "model", ModelDetail(services), "GET"),
+        route("/admin/v1/host", "host", Host(services), "GET"),
+        route("/healthz", "healthz", Health(services.keyring, services.degraded), "GET"),
+        route("/readyz", "readyz", Ready(lambda: ready() and services.ledger.healthy), "GET"),
+        route("/metrics", "metrics", MetricsPage(services), "GET"),
     ]
-    router = Router(routes=routes, redirect_slashes=False, default=_Refuse(NOT_FOUND))
+    nothing = _Counted("other", _Refuse(NOT_FOUND), metrics)
+    router = Router(routes=routes, redirect_slashes=False, default=nothing)
     return _Boundary(router)
 
 
-def _route(path: str, endpoint: ASGIApp, method: str) -> Route:
-    return Route(path, _ByMethod(endpoint, method))
+class _Counted:
+    """Counts each request by its route and outcome."""
+
+    def __init__(self, name: str, endpoint: ASGIApp, metrics: Metrics) -> None:
+        self._name = name
+        self._endpoint = endpoint
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._endpoint(scope, receive, send)
+        except StalledClientError:
+            scope[OUTCOME] = READER_TOO_SLOW.code
+            raise
+        except Exception:
+            scope[OUTCOME] = INTERNAL.code
+            raise
+        finally:
+            self._metrics.requests.add(self._name, scope.get(OUTCOME, "ok"))
 
 
 class _ByMethod:
@@ -61,6 +93,7 @@ class _ByMethod:
             return
         exchange = Exchange(scope, receive, send)
         error = METHOD_NOT_ALLOWED
+        exchange.outcome = error.code
         await exchange.answer(405, error.body(), [(b"allow", self._method.encode())])
 
 

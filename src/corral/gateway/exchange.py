@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -23,6 +24,8 @@ _EVENT_STREAM: Final = (
 )
 
 
+OUTCOME: Final = "corral.outcome"
+"""Key of an ASGI scope: how its request ended."""
 WRITE_IDLE_S: Final = 10.0
 """How long a stream waits for a client that does not read, before it is given up."""
 
@@ -39,6 +42,7 @@ class Exchange:
         started: the response's status has been sent.
         gone: the client has gone.
         ended: why the server itself ended the request before its answer was whole.
+        started_s: when it came, by the monotonic clock.
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -46,9 +50,19 @@ class Exchange:
         self.started = False
         self.gone = False
         self.ended: ApiError | None = None
+        self.started_s = time.monotonic()
         self._scope = scope
         self._receive = receive
         self._send = send
+
+    @property
+    def outcome(self) -> str:
+        """`ok`, `cancelled` or an error's code, for the counts of /metrics."""
+        return str(self._scope.get(OUTCOME, "ok"))
+
+    @outcome.setter
+    def outcome(self, code: str) -> None:
+        self._scope[OUTCOME] = code
 
     def bearer_token(self) -> str:
         """Return the token of the `Authorization` header; empty if there is not exactly one."""
@@ -87,11 +101,18 @@ class Exchange:
         self, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]] = ()
     ) -> None:
         """Send a whole JSON response."""
-        await self._start(status, [_JSON, (b"content-length", b"%d" % len(body)), *headers])
+        await self.send_whole(status, body, [_JSON, *headers])
+
+    async def send_whole(
+        self, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]]
+    ) -> None:
+        """Send a whole response of any type; `headers` name it."""
+        await self._start(status, [(b"content-length", b"%d" % len(body)), *headers])
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def refuse(self, error: ApiError, *, close: bool = False) -> None:
         """Send a refusal as a whole response; `close` ends the connection, unread body and all."""
+        self.outcome = error.code
         ending = [(b"connection", b"close")] if close else []
         await self.answer(error.status, error.body(), [*error.headers(), *ending])
 

@@ -9,7 +9,7 @@ come exactly once and be one of our names, so that a web page cannot reach us by
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from uvicorn.config import Config
@@ -23,6 +23,7 @@ from uvicorn.server import ServerState
 from corral.core.config import Listen
 from corral.core.limits import KIB
 from corral.gateway.errors import TOO_LARGE, ApiError, bad_request
+from corral.telemetry.metrics import Metrics
 
 _FAREWELL_S: Final = 0.2
 _HEAD_TOO_LARGE: Final = ApiError(431, "headers_too_large", "the headers are over their limit")
@@ -41,6 +42,7 @@ class Front:
         hosts: names (lower case, without port) that `Host` may have.
         body_bytes: longest body.
         connections: most connections at once.
+        metrics: counts what was refused here.
     """
 
     hosts: frozenset[bytes]
@@ -50,6 +52,7 @@ class Front:
     head_s: float = 10
     body_s: float = 30
     connections: int = 1024
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 def allowed_hosts(listen: Listen) -> frozenset[bytes]:
@@ -82,15 +85,16 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection if there is room."""
         super().connection_made(transport)
+        self._front.metrics.connections += 1
         if len(self.connections) > self._front.connections:
-            self._refused = True
-            transport.abort()
+            self._give_up("connections")
             return
         self._arm(self._front.head_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._arm(None)
+        self._front.metrics.connections -= 1
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -112,8 +116,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Refuse a request that comes before the answer to the one before it."""
         if self._unanswered() is not None:
-            self._refused = True
-            self.transport.abort()
+            self._give_up("pipelining")
             return
         super().on_message_begin()
 
@@ -185,6 +188,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def _refuse(self, error: ApiError) -> None:
         """Answer and close; what the client still sends is not read."""
         self._refused = True
+        self._front.metrics.requests.add("front", error.code)
         self._arm(None)
         cycle = self._unanswered()
         if cycle is not None:
@@ -210,7 +214,12 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _late(self) -> None:
         self._deadline = None
+        self._give_up("head_deadline" if self._in_head else "body_deadline")
+
+    def _give_up(self, reason: str) -> None:
+        """End the connection without an answer."""
         self._refused = True
+        self._front.metrics.rejected.add(reason)
         self.transport.abort()
 
 

@@ -31,6 +31,7 @@ from corral.gateway.standing import Standing
 from corral.gateway.tls import ServerTls
 from corral.ipc.messages import Drain, Reload, WorkerEnded
 from corral.telemetry.log import configure_logging, get_logger
+from corral.telemetry.metrics import Metrics
 from corral.tenancy.keyring import Keyring
 from corral.tenancy.ledger import Ledger
 from corral.tenancy.limits import TenantLimits
@@ -77,7 +78,8 @@ class Gateway:
         keyring = Keyring(self._database, pepper)
         ledger = Ledger(self._database)
         catalog = Catalog(self._database, public_key, note=note_fault)
-        self._router = Router(link, config.engine, ward=Ward(self._database))
+        metrics = Metrics()
+        self._router = Router(link, config.engine, ward=Ward(self._database), metrics=metrics)
         services = Services(
             config=config,
             keyring=keyring,
@@ -87,11 +89,16 @@ class Gateway:
             ledger=ledger,
             uploads=upload_places(config.limits.body_bytes),
             router=self._router,
+            metrics=metrics,
             host=await self._host_report(),
         )
         self._server = server = GatewayServer(
             build_app(services, ready=self._ready),
-            front=Front(hosts=allowed_hosts(config.listen), body_bytes=config.limits.body_bytes),
+            front=Front(
+                hosts=allowed_hosts(config.listen),
+                body_bytes=config.limits.body_bytes,
+                metrics=metrics,
+            ),
             tls=self._tls.context,
             on_ready=lambda: self._spawn(self._report_life()),
         )

@@ -12,6 +12,7 @@ from corral.engine.wire import End, Failed, Usage
 from corral.engine.worker_link import Broken, Stream
 from corral.gateway.stages import Leased
 from corral.telemetry.log import get_logger
+from corral.telemetry.metrics import Metrics
 from corral.tenancy.ledger import Ledger, UsageRecord
 
 _log: Final = get_logger("gateway.meter")
@@ -24,12 +25,13 @@ class Meter:
         status: `ok`, `cancelled` or an error's code; set by the pipeline.
     """
 
-    def __init__(self, leased: Leased, ledger: Ledger, request_id: str) -> None:
+    def __init__(self, leased: Leased, ledger: Ledger, request_id: str, metrics: Metrics) -> None:
         self.status = "cancelled"
         authorised = leased.authorised
         self._principal = authorised.authenticated.principal
         self._model = authorised.entry.name
         self._ledger = ledger
+        self._metrics = metrics
         self._request_id = request_id
         self._started_s = time.monotonic()
 
@@ -48,7 +50,12 @@ class Meter:
             self._record(Usage(prompt_tokens=0, completion_tokens=stream.chunks))
 
     def _record(self, usage: Usage) -> None:
-        duration_ms = int((time.monotonic() - self._started_s) * 1000)
+        duration_s = time.monotonic() - self._started_s
+        duration_ms = int(duration_s * 1000)
+        self._metrics.duration.add(duration_s)
+        self._metrics.tokens.add("prompt", by=usage.prompt_tokens)
+        self._metrics.tokens.add("completion", by=usage.completion_tokens)
+        self._metrics.tokens.add("cached", by=usage.cached_tokens)
         self._ledger.settle(
             UsageRecord(
                 tenant=self._principal.tenant,

@@ -19,7 +19,8 @@ whatever step is being done; step 9 is done all the same.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from starlette.types import Receive, Scope, Send
@@ -43,8 +44,9 @@ from corral.gateway.exchange import Exchange, StalledClientError
 from corral.gateway.host_report import HostReport
 from corral.gateway.meter import Meter
 from corral.gateway.shapes.sse import error_event
-from corral.gateway.stages import Authorised, parse
+from corral.gateway.stages import Authorised, Leased, parse
 from corral.gateway.standing import Permit, Standing
+from corral.telemetry.metrics import Metrics
 from corral.tenancy.keyring import Keyring
 from corral.tenancy.ledger import Ledger
 from corral.tenancy.limits import TenantLimits
@@ -66,6 +68,7 @@ class Services:
     ledger: Ledger
     router: Router
     uploads: asyncio.Semaphore
+    metrics: Metrics = field(default_factory=Metrics)
     host: HostReport | None = None
 
     @property
@@ -102,7 +105,9 @@ class Pipeline:
         async with services.uploads:
             body = await exchange.body(services.config.limits.body_bytes)
         if body is None:
-            if not exchange.gone:
+            if exchange.gone:
+                exchange.outcome = "cancelled"
+            else:
                 await exchange.refuse(TOO_LARGE)
             return
         with services.standing.follow(exchange.bearer_token()) as permit:
@@ -139,11 +144,13 @@ class Pipeline:
         services = self._services
         permit.model = authorised.entry.name
         # 4 lease
-        leased = await authorised.lease(services.limits, services.ledger)
+        leased = await self._lease(authorised)
         if isinstance(leased, ApiError):
             await exchange.refuse(leased)
             return
-        meter = Meter(leased, services.ledger, exchange.request_id)
+        metrics = services.metrics
+        meter = Meter(leased, services.ledger, exchange.request_id, metrics)
+        metrics.running += 1
         stream: Stream | None = None
         try:
             # 5 sanitise in
@@ -153,7 +160,9 @@ class Pipeline:
                 await exchange.refuse(sanitised)
                 return
             # 6 route
+            asked_s = time.monotonic()
             routed = await sanitised.route(services.router, services.config)
+            metrics.queue["worker"].add(time.monotonic() - asked_s)
             if isinstance(routed, ApiError):
                 meter.status = routed.code
                 await exchange.refuse(routed)
@@ -162,7 +171,7 @@ class Pipeline:
             # 7 sanitise out, 8 shape
             fingerprint = f"fp_{authorised.entry.digest[:12]}"
             error = await send_answer(
-                routed, self._dialect.shape(routed.ask, fingerprint), exchange
+                routed, self._dialect.shape(routed.ask, fingerprint), exchange, metrics
             )
             meter.status = error.code if error else "ok"
         except StalledClientError:
@@ -172,10 +181,22 @@ class Pipeline:
             # 9 settle
             if exchange.ended is not None:
                 meter.status = exchange.ended.code
+            exchange.outcome = meter.status
+            metrics.running -= 1
             leased.lease.release()
             if stream is not None:
                 stream.abandon()
             meter.settle(stream)
+
+    async def _lease(self, authorised: Authorised) -> Leased | ApiError:
+        services = self._services
+        asked_s = time.monotonic()
+        services.metrics.waiting += 1
+        try:
+            return await authorised.lease(services.limits, services.ledger)
+        finally:
+            services.metrics.waiting -= 1
+            services.metrics.queue["lease"].add(time.monotonic() - asked_s)
 
     def _admit(self, exchange: Exchange, body: bytes) -> Authorised | ApiError:
         services = self._services

@@ -28,7 +28,8 @@ DISTRIBUTIONS: Final = {
     "scan": ("msgspec", "gguf", "jinja2", "markupsafe"),
     "fetch": ("msgspec", "httpx2"),
     "gateway": (
-        "cryptography", "httptools", "msgspec", "starlette", "structlog", "uvicorn", "uvloop",
+        "cryptography", "httptools", "msgspec", "prometheus-client", "starlette", "structlog",
+        "uvicorn", "uvloop",
     ),
 }  # fmt: skip
 PACKAGES: Final = {
