@@ -45,6 +45,7 @@ VERBS: Final = {
     "key": "key:app",
     "tenant": "tenant:app",
     "grant": "grant:app",
+    "share": "share:app",
     "usage": "usage:usage",
     "doctor": "doctor:doctor",
     "selftest": "selftest:selftest",

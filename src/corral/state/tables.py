@@ -2,9 +2,9 @@
 
 Trust: gateway [net] and operator side. Never stores prompt text, completion text or an API key.
 
-`revision` holds one number that triggers raise at each change of a tenant, key, grant, model or
-quarantine: `state.change` reads it, so that readers in memory notice a change whoever made it.
-Usage rows and `keys.last_used_at` do not raise it.
+`revision` holds one number that triggers raise at each change of a tenant, key, grant, share,
+model or quarantine: `state.change` reads it, so that readers in memory notice a change whoever made
+it. Usage rows and `keys.last_used_at` do not raise it.
 """
 
 from __future__ import annotations
@@ -113,6 +113,23 @@ quarantines: Final = Table(
     Column("since", Integer, nullable=False),
     Column("until", Integer, nullable=False),
     sqlite_strict=True,
+)
+
+shares: Final = Table(
+    "shares",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("owner", Text, ForeignKey("tenants.name"), nullable=False),
+    Column("receiver", Text, nullable=False),  # no foreign key: an offer tells no tenant's name
+    Column("model", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("offered_at", Integer, nullable=False),
+    Column("accepted_at", Integer),
+    Column("ended_at", Integer),
+    CheckConstraint("length(digest) = 64", name="digest_length"),
+    CheckConstraint("owner <> receiver", name="two_tenants"),
+    sqlite_strict=True,
+    sqlite_autoincrement=True,  # an id is never given twice
 )
 
 revision: Final = Table(

@@ -24,6 +24,7 @@ from corral.state.change import ChangeWatch
 from corral.state.connection import open_reader
 from corral.telemetry.log import get_logger
 from corral.tenancy.principal import Principal
+from corral.tenancy.shares import RIGHTS
 from corral.tenancy.token import HASH_BYTES, check_pepper, hash_token, parse_token
 
 _log = get_logger(__name__)
@@ -33,7 +34,7 @@ SELECT keys.id, keys.prefix, keys.hash, keys.tenant, keys.role, keys.expires_at
 FROM keys JOIN tenants ON tenants.name = keys.tenant
 WHERE keys.revoked_at IS NULL AND tenants.frozen_at IS NULL
 """
-_GRANTS: Final = "SELECT tenant, model FROM grants"
+
 _NO_HASH: Final = bytes(HASH_BYTES)
 
 
@@ -114,7 +115,7 @@ def _load(database: Path) -> dict[str, _Entry]:
     try:
         connection.execute("BEGIN")  # one snapshot for both queries
         models: dict[str, set[str]] = {}
-        for tenant, model in connection.execute(_GRANTS):
+        for tenant, model in connection.execute(RIGHTS):
             models.setdefault(tenant, set()).add(model)
         entries = {}
         for key_id, prefix, digest, tenant, role, expires_at in connection.execute(_LIVE_KEYS):

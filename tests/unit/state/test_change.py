@@ -27,6 +27,12 @@ _USAGE = (
 )
 
 
+_SHARE = (
+    "INSERT INTO shares (owner, receiver, model, digest, offered_at) "
+    f"VALUES ('t', 'u', 'm', '{'a' * 64}', 0)"
+)
+
+
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
     open_database(tmp_path / "corral.db")
@@ -62,6 +68,7 @@ def watch(database: Path, writer: sqlite3.Connection) -> Iterator[ChangeWatch]:
         "DELETE FROM keys",
         "INSERT INTO grants (tenant, model, created_at) VALUES ('t', '*', 0)",
         "DELETE FROM grants",
+        _SHARE,
         "UPDATE models SET receipt = '[]'",
         "DELETE FROM models",
     ],
