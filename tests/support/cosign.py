@@ -39,15 +39,20 @@ def simple_image(*signed: tuple[bytes, ec.EllipticCurvePrivateKey]) -> Image:
     return Image([(SIMPLE, "", payload) for payload, _ in signed], changes={"layers": layers})
 
 
-def bundle_of(manifest: str, key: ec.EllipticCurvePrivateKey) -> bytes:
-    """Return a bundle of cosign 3 over a manifest."""
+def statement_of(manifest: str) -> bytes:
+    """Return what cosign 3 signs of a manifest."""
     statement = {
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [{"digest": {"sha256": manifest}, "annotations": {}}],
         "predicateType": "https://sigstore.dev/cosign/sign/v1",
         "predicate": {},
     }
-    raw = json.dumps(statement).encode()
+    return json.dumps(statement).encode()
+
+
+def bundle_of(manifest: str, key: ec.EllipticCurvePrivateKey) -> bytes:
+    """Return a bundle of cosign 3 over a manifest."""
+    raw = statement_of(manifest)
     return bundle_json(raw, sign_payload(raw, key).signatures[0].sig)
 
 

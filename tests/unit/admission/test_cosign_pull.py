@@ -22,12 +22,14 @@ from tests.support.cosign import (
     referrers,
     simple_image,
     simple_payload,
+    statement_of,
 )
 from tests.support.download_server import DownloadServer, Page, download_server
 from tests.support.gguf_file import GgufFile
 from tests.support.real_registry import RealRegistry, started_registry
 from tests.support.registry import ollama, oras, publish
 from tests.support.signatures import new_key, public_pem
+from tests.support.sigstore_instance import IDENTITY, ISSUER, SigstoreInstance
 from tests.unit.admission.conftest import Pull, Trial
 
 BODY = GgufFile().encode()
@@ -163,6 +165,41 @@ def publish_signed(server: DownloadServer, token: str = "") -> str:
     publish(server, "a/b", image, "some", token=token)
     server.pages[f"/v2/a/b/referrers/sha256:{manifest}"] = Page(referrers(image))
     return manifest
+
+
+@pytest.mark.claim("SIG-06")
+def test_an_artifact_that_an_identity_signed(
+    server: DownloadServer, home: Home, pull: Pull
+) -> None:
+    """`cosign sign` without a key: the whole way, with a Sigstore of our own."""
+    sigstore = SigstoreInstance()
+    sigstore.write_trusted_root(home.root / "trusted_root.json")
+    table = {"kind": "sigstore", "identity": IDENTITY, "issuer": ISSUER,
+             "trusted_root": "trusted_root.json"}  # fmt: skip
+    fetch = Fetch(hosts=(), private_hosts=(server.host,))
+    config = Config(trust=Trust({"ci": table}), fetch=fetch)
+    manifest = publish(server, "a/b", oras("tiny.gguf", BODY))
+    demand = SignatureDemand("ci")
+
+    def sign(bundle: bytes) -> None:
+        image = bundle_image(bundle, manifest)
+        publish(server, "a/b", image, "some")
+        server.pages[f"/v2/a/b/referrers/sha256:{manifest}"] = Page(referrers(image))
+
+    statement = statement_of(manifest)
+    for bundle, code in (
+        (SigstoreInstance().bundle(statement), "signature_invalid"),
+        (sigstore.bundle(statement, identity="other@example.org"), "signature_invalid"),
+        (sigstore.bundle(statement_of("0" * 64)), "signature_mismatch"),
+        (bundle_of(manifest, KEY), "signature_malformed"),
+    ):
+        sign(bundle)
+        assert refusal(pull, f"oci://{server.host}/a/b", config, demand) == code
+        assert left_behind(home) == []
+    sign(sigstore.bundle(statement))
+    entry = pull(f"oci://{server.host}/a/b", config=config, demand=demand)
+    (signer,) = entry.receipt.signers
+    assert (signer.kind, signer.identity, entry.trust) == ("sigstore", IDENTITY, "verified")
 
 
 @pytest.mark.parametrize("token", ["", "t0ken"])

@@ -7,6 +7,7 @@ import importlib.resources
 import json
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from corral.admission.signing.verification import verify_signature
 from corral.core.errors import CorralError
 from corral.core.ids import Digest
 from tests.support.signatures import NOW, issue, new_key
+from tests.support.sigstore_instance import IDENTITY, ISSUER, SigstoreInstance
 
 KEY_SIGNED = sign_with_key(make_statement("tiny.gguf", [(".", Digest("0" * 64))]), new_key())
 
@@ -93,6 +95,62 @@ def test_what_sigstore_never_saw_is_invalid(trusted_root: Path, no_network: None
 @pytest.mark.claim("SIG-06")
 def test_without_a_network_and_a_trusted_root_nothing_passes(no_network: None) -> None:
     assert refusal(certified_bundle(), None) == "sigstore_offline"
+
+
+OURS = SigstoreInstance()
+STATEMENT = make_statement("tiny.gguf", [(".", Digest("0" * 64))])
+OTHER_STATEMENT = make_statement("tiny.gguf", [(".", Digest("1" * 64))])
+
+
+def grafted(part: str) -> bytes:
+    """Return a bundle with one part of another one that is as good."""
+    document, other = json.loads(OURS.bundle(STATEMENT)), json.loads(OURS.bundle(OTHER_STATEMENT))
+    if part == "payload":
+        document["dsseEnvelope"]["payload"] = other["dsseEnvelope"]["payload"]
+    elif part == "log entry":
+        material = document["verificationMaterial"]
+        material["tlogEntries"] = other["verificationMaterial"]["tlogEntries"]
+    elif part == "certificate":
+        material = document["verificationMaterial"]
+        material["certificate"] = other["verificationMaterial"]["certificate"]
+    elif part == "time":
+        (entry,) = document["verificationMaterial"]["tlogEntries"]
+        entry["integratedTime"] = str(int(entry["integratedTime"]) + 60)
+    elif part == "promise":
+        (entry,) = document["verificationMaterial"]["tlogEntries"]
+        (given,) = other["verificationMaterial"]["tlogEntries"]
+        entry["inclusionPromise"] = given["inclusionPromise"]
+    return json.dumps(document).encode()
+
+
+HOSTILE: dict[str, bytes] = {
+    "another authority": replace(OURS, ca_key=new_key()).bundle(STATEMENT),
+    "a certificate that no log has": replace(OURS, ct_key=new_key()).bundle(STATEMENT),
+    "an entry of another log": replace(OURS, rekor_key=new_key()).bundle(STATEMENT),
+    "another identity": OURS.bundle(STATEMENT, identity="other@example.org"),
+    "another issuer": OURS.bundle(STATEMENT, issuer="https://other.example"),
+    **{part: grafted(part) for part in (
+        "payload", "log entry", "certificate", "time", "promise",
+    )},
+}  # fmt: skip
+
+
+@pytest.mark.claim("SIG-06")
+@pytest.mark.parametrize("case", ["", *HOSTILE])
+def test_what_our_own_sigstore_saw(tmp_path: Path, no_network: None, case: str) -> None:
+    """The control is a bundle that verifies, without a network; each case has one thing wrong."""
+    root = tmp_path / "root.json"
+    OURS.write_trusted_root(root)
+    trusted = TrustedSigner("ci", SigstoreRoot(IDENTITY, ISSUER, root))
+    if not case:
+        signed = verify_signature(OURS.bundle(STATEMENT), trusted, NOW)
+        assert (signed.signer.kind, signed.signer.identity) == ("sigstore", IDENTITY)
+        assert signed.refusal(Digest("0" * 64), "tiny.gguf") is None
+        assert signed.refusal(Digest("1" * 64), "tiny.gguf") is not None
+        return
+    with pytest.raises(CorralError) as caught:
+        verify_signature(HOSTILE[case], trusted, NOW)
+    assert caught.value.code == "signature_invalid"
 
 
 def test_a_key_is_no_identity(trusted_root: Path) -> None:
