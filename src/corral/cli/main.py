@@ -46,6 +46,7 @@ VERBS: Final = {
     "tenant": "tenant:app",
     "grant": "grant:app",
     "share": "share:app",
+    "quota": "quota:app",
     "usage": "usage:usage",
     "doctor": "doctor:doctor",
     "selftest": "selftest:selftest",

@@ -99,13 +99,18 @@ class Engine:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Ceilings for each request and each tenant."""
+    """Ceilings for each request and each tenant; 0 is no ceiling where it may be 0."""
 
     max_tokens: Annotated[int, 1, 1 << 20] = 1024
     body_bytes: Annotated[int, 1024, BODY_BYTES_MAX] = 1 * MIB
     requests_per_minute: Annotated[int, 1, 1 << 31] = 600
     concurrent_requests: Annotated[int, 1, 4096] = 16
     queued_requests: Annotated[int, 0, 65536] = 64
+    tokens_per_minute: Annotated[int, 0, 1 << 50] = 0
+    tokens_per_day: Annotated[int, 0, 1 << 50] = 0
+    tokens_per_month: Annotated[int, 0, 1 << 50] = 0
+    max_workers: Annotated[int, 0, TENANT_WORKERS] = 0
+    worker_memory_bytes: Annotated[int, 0, 1 << 50] = 0
     request_timeout_s: Annotated[int, 1, 86400] = 600
 
 

@@ -12,6 +12,7 @@ from typing import Final, get_args
 from corral.admission.policy.verdict import Allowance
 from corral.admission.trust_level import Trust
 from corral.core.config import TIERS, Config
+from corral.tenancy.quota import Quota
 
 _LEVELS: Final[tuple[Trust, ...]] = get_args(Trust)
 
@@ -32,6 +33,14 @@ def allowed_config(config: Config, allowance: Allowance) -> Config:
             max_tokens=_least(config.limits.max_tokens, allowance.answer_tokens_max),
         ),
     )
+
+
+def quota_config(config: Config, quota: Quota) -> Config:
+    """Return the configuration with the context that a tenant's limits leave of it."""
+    if not quota.context_tokens:
+        return config
+    context = min(config.engine.context_tokens, quota.context_tokens)
+    return replace(config, engine=replace(config.engine, context_tokens=context))
 
 
 def tier_is_given(config: Config, trust: Trust, allowance: Allowance) -> bool:

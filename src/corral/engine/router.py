@@ -24,6 +24,19 @@ _IDLE_LOOK_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """What one tenant's workers may take together; 0 is no limit.
+
+    Attributes:
+        workers: number of them.
+        memory_bytes: their limits, added up.
+    """
+
+    workers: int = 0
+    memory_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerKey:
     """What a worker is for; requests that differ in any of it never meet in one worker."""
 
@@ -72,6 +85,7 @@ class Router:
         )
         self._ward = ward or Ward()
         self._metrics = metrics or Metrics()
+        self._rooms: dict[str, Room] = {}
         self._supervisors: dict[WorkerKey, Supervisor] = {}
         self._room = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
@@ -85,6 +99,8 @@ class Router:
         sampling: Sampling,
         messages: tuple[Message, ...] | None,
         prompt: str | None,
+        *,
+        room: Room = Room(),
     ) -> Stream | Unavailable:
         """Send one request to the worker of its tenant, starting it if need be.
 
@@ -94,7 +110,9 @@ class Router:
             sampling: as in `Generate`.
             messages: as in `Generate`.
             prompt: as in `Generate`.
+            room: what its tenant's workers may take.
         """
+        self._rooms[start.tenant] = room
         key = WorkerKey(
             start.tenant, start.digest, start.context_tokens, start.parallel, start.threads,
             start.memory_bytes, template,
@@ -136,17 +154,42 @@ class Router:
         await asyncio.gather(*(one.unload() for one in self._supervisors.values()), *self._unloads)
         self._ward.close()
 
-    async def _make_room(self, wanting: Supervisor) -> bool:
-        """Take a place for `wanting`, unloading the longest idle worker if all are taken."""
+    async def _make_room(self, wanting: Supervisor) -> Unavailable | None:
+        """Take a place for `wanting`, unloading the longest idle worker if all are taken.
+
+        Returns:
+            Why there is none; None if it was taken.
+        """
         async with self._room:
+            while self._over_room(wanting):
+                own = [one for one in self._of(wanting.tenant) if one.unloadable]
+                if not own:
+                    return Unavailable(
+                        "worker_quota_reached", "your other models take all that you may have", 2
+                    )
+                await min(own, key=lambda one: one.idle_since_s).unload()
             while sum(one.live for one in self._supervisors.values()) >= self._config.max_workers:
                 idle = [one for one in self._supervisors.values() if one.unloadable]
                 if not idle:
-                    return False
+                    return Unavailable(
+                        "no_worker_free",
+                        "every engine worker is busy with another model or tenant",
+                        2,
+                    )
                 self._metrics.worker_unloads.add("room")
                 await min(idle, key=lambda one: one.idle_since_s).unload()
             wanting.live = True
+            return None
+
+    def _of(self, tenant: str) -> list[Supervisor]:
+        return [one for one in self._supervisors.values() if one.tenant == tenant and one.live]
+
+    def _over_room(self, wanting: Supervisor) -> bool:
+        room, live = self._rooms[wanting.tenant], self._of(wanting.tenant)
+        if room.workers and len(live) >= room.workers:
             return True
+        memory_bytes = sum(one.memory_bytes for one in live) + wanting.memory_bytes
+        return 0 < room.memory_bytes < memory_bytes
 
     def _look_for_idle(self) -> None:
         self._ticker = self._loop.call_later(_IDLE_LOOK_S, self._look_for_idle)

@@ -42,7 +42,8 @@ class Unavailable:
 
     Attributes:
         code: `worker_restarting`, `worker_failed`, `model_load_failed`, `model_load_timeout`,
-            `model_quarantined`, `no_worker_free` or `worker_start_refused`.
+            `model_quarantined`, `no_worker_free`, `worker_quota_reached` or
+            `worker_start_refused`.
         retry_after_s: when it is worth asking again.
     """
 
@@ -73,7 +74,7 @@ class Supervisor:
         policy: when it is started again.
         ward: who is not to be started for a while.
         metrics: counts what becomes of the worker.
-        make_room: asks the router for one of its places; False if there is none.
+        make_room: asks the router for one of its places; says why if there is none.
 
     Attributes:
         live: a place of the router is taken: a worker runs, starts or is being stopped.
@@ -91,7 +92,7 @@ class Supervisor:
         policy: RestartPolicy,
         ward: Ward,
         metrics: Metrics,
-        make_room: Callable[[Supervisor], Awaitable[bool]],
+        make_room: Callable[[Supervisor], Awaitable[Unavailable | None]],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.live = False
@@ -116,6 +117,16 @@ class Supervisor:
         self._crashes: deque[float] = deque(maxlen=policy.crashes_max)
         self._blocked: Unavailable | None = None
         self._blocked_until_s = 0.0
+
+    @property
+    def tenant(self) -> str:
+        """Whose worker it is."""
+        return self._start.tenant
+
+    @property
+    def memory_bytes(self) -> int:
+        """Limit of its memory."""
+        return self._start.memory_bytes
 
     @property
     def state(self) -> str:
@@ -246,10 +257,9 @@ class Supervisor:
     async def _start_worker(self) -> WorkerLink | Unavailable:
         if self._stopping is not None:
             await asyncio.shield(self._stopping)
-        if not await self._make_room(self):
-            return Unavailable(
-                "no_worker_free", "every engine worker is busy with another model or tenant", 2
-            )
+        no_room = await self._make_room(self)
+        if no_room is not None:
+            return no_room
         asked_s = self._loop.time()
         self._metrics.worker_starts += 1
         try:

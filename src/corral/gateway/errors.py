@@ -34,6 +34,7 @@ class ApiError:
         retry_after_s: sent as `Retry-After`, rounded up.
         retry: whether asking again can help where the status alone would suggest it; False is
             sent as `x-should-retry: false`, which OpenAI's clients obey.
+        extra: more headers.
     """
 
     status: int
@@ -43,6 +44,7 @@ class ApiError:
     param: str | None = None
     retry_after_s: float | None = None
     retry: bool = True
+    extra: tuple[tuple[bytes, bytes], ...] = ()
 
     def body(self) -> bytes:
         """Return the JSON body."""
@@ -59,7 +61,7 @@ class ApiError:
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """Return the headers that belong to this refusal."""
-        found: list[tuple[bytes, bytes]] = []
+        found = list(self.extra)
         if self.retry_after_s is not None:
             found.append((b"retry-after", b"%d" % max(1, -int(-self.retry_after_s // 1))))
         if not self.retry:
@@ -157,7 +159,7 @@ def over_limit(refusal: Refusal) -> ApiError:
     """Return the 429 of a tenant's limit."""
     return ApiError(
         429, refusal.code, refusal.message, "rate_limit_error",
-        retry_after_s=refusal.retry_after_s,
+        retry_after_s=refusal.retry_after_s, retry=refusal.retry, extra=refusal.headers,
     )  # fmt: skip
 
 

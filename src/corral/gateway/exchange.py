@@ -41,6 +41,7 @@ class Exchange:
         request_id: names the request in the log and in `x-request-id`; always our own.
         started: the response's status has been sent.
         gone: the client has gone.
+        told: headers that go with whatever answer.
         ended: why the server itself ended the request before its answer was whole.
         started_s: when it came, by the monotonic clock.
     """
@@ -51,6 +52,7 @@ class Exchange:
         self.gone = False
         self.ended: ApiError | None = None
         self.started_s = time.monotonic()
+        self.told: tuple[tuple[bytes, bytes], ...] = ()
         self._scope = scope
         self._receive = receive
         self._send = send
@@ -136,5 +138,6 @@ class Exchange:
 
     async def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self.started = True
+        headers += self.told
         headers.append((b"x-request-id", self.request_id.encode()))
         await self._send({"type": "http.response.start", "status": status, "headers": headers})

@@ -85,7 +85,7 @@ class Gateway:
             keyring=keyring,
             standing=Standing(keyring, catalog),
             catalog=catalog,
-            limits=TenantLimits(config.limits),
+            limits=TenantLimits(config.limits, self._database),
             ledger=ledger,
             uploads=upload_places(config.limits.body_bytes),
             router=self._router,
@@ -108,6 +108,7 @@ class Gateway:
             await server.serve(sockets=[self._listener])
         finally:
             await self._router.close()
+            services.limits.close()
             ledger.close()
             keyring.close()
             link.close()

@@ -33,24 +33,37 @@ class Meter:
         self._ledger = ledger
         self._metrics = metrics
         self._request_id = request_id
+        self._lease = leased.lease
         self._started_s = time.monotonic()
+        self._sent_s: float | None = None
+
+    def sent(self) -> None:
+        """Note that an engine has the request from now on."""
+        self._sent_s = time.monotonic()
 
     def settle(self, stream: Stream | None) -> None:
         """Record the usage: now, or when a cancelled stream has come to its end."""
         if stream is None:
+            self._lease.settle(0)
             self._record(Usage(prompt_tokens=0, completion_tokens=0))
         else:
             stream.when_over(lambda outcome: self._over(stream, outcome))
 
     def _over(self, stream: Stream, outcome: End | Failed | Broken) -> None:
         if isinstance(outcome, End):
-            self._record(outcome.usage)
+            usage = outcome.usage
+            self._lease.settle(usage.prompt_tokens + usage.completion_tokens)
+            self._record(usage)
         else:
+            # Nothing is given back of the reservation where tokens may have been computed.
+            if isinstance(outcome, Failed) and not stream.chunks:
+                self._lease.settle(0)
             # The worker cannot say any more what it did: the chunks we saw are what we know.
             self._record(Usage(prompt_tokens=0, completion_tokens=stream.chunks))
 
     def _record(self, usage: Usage) -> None:
-        duration_s = time.monotonic() - self._started_s
+        now_s = time.monotonic()
+        duration_s = now_s - self._started_s
         duration_ms = int(duration_s * 1000)
         self._metrics.duration.add(duration_s)
         self._metrics.tokens.add("prompt", by=usage.prompt_tokens)
@@ -66,6 +79,7 @@ class Meter:
                 cached_tokens=usage.cached_tokens,
                 status=self.status,
                 duration_ms=duration_ms,
+                engine_ms=int((now_s - (self._sent_s or now_s)) * 1000),
             )
         )
         _log.info(

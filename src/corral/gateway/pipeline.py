@@ -3,7 +3,7 @@
     1 parse          strict schema, bounded size and depth               gateway.schemas
     2 authenticate   a live key, compared in constant time               tenancy.keyring
     3 authorise      grants and policy let the tenant, else "not found"  tenancy, admission.catalog
-    4 lease          rate, concurrency, the tenant's own queue           tenancy.limits
+    4 lease          rates, budgets, concurrency, the tenant's own queue tenancy.limits
     5 sanitise in    valid text, no control-token text                   guard
     6 route          this tenant's own worker, started on demand         engine.router
     7 sanitise out   control-token text replaced across chunk borders    guard.output
@@ -148,6 +148,7 @@ class Pipeline:
         if isinstance(leased, ApiError):
             await exchange.refuse(leased)
             return
+        exchange.told = leased.lease.headers
         metrics = services.metrics
         meter = Meter(leased, services.ledger, exchange.request_id, metrics)
         metrics.running += 1
@@ -161,13 +162,14 @@ class Pipeline:
                 return
             # 6 route
             asked_s = time.monotonic()
-            routed = await sanitised.route(services.router, services.config)
+            routed = await sanitised.route(services.router)
             metrics.queue["worker"].add(time.monotonic() - asked_s)
             if isinstance(routed, ApiError):
                 meter.status = routed.code
                 await exchange.refuse(routed)
                 return
             stream = routed.stream
+            meter.sent()
             # 7 sanitise out, 8 shape
             fingerprint = f"fp_{authorised.entry.digest[:12]}"
             error = await send_answer(
@@ -193,7 +195,7 @@ class Pipeline:
         asked_s = time.monotonic()
         services.metrics.waiting += 1
         try:
-            return await authorised.lease(services.limits, services.ledger)
+            return await authorised.lease(services.limits, services.ledger, services.config)
         finally:
             services.metrics.waiting -= 1
             services.metrics.queue["lease"].add(time.monotonic() - asked_s)

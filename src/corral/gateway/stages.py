@@ -16,10 +16,11 @@ from typing import Final, final
 import msgspec
 
 from corral.admission.catalog import Catalog, CatalogEntry
+from corral.admission.demand import context_tokens
 from corral.core.config import Config
 from corral.core.errors import CorralError
-from corral.engine.allowance import allowed_config, tier_is_given
-from corral.engine.router import Router
+from corral.engine.allowance import allowed_config, quota_config, tier_is_given
+from corral.engine.router import Room, Router
 from corral.engine.sizing import engine_start
 from corral.engine.supervisor import Unavailable
 from corral.engine.wire import fits_line
@@ -47,6 +48,7 @@ from corral.tenancy.keyring import Keyring
 from corral.tenancy.ledger import Ledger
 from corral.tenancy.limits import Lease, Refusal, TenantLimits
 from corral.tenancy.principal import Principal
+from corral.tenancy.quota import Quota
 
 _SEAL: Final = object()
 
@@ -143,23 +145,49 @@ class Authorised(_Sealed):
     authenticated: Authenticated
     entry: CatalogEntry
 
-    async def lease(self, limits: TenantLimits, ledger: Ledger) -> Leased | ApiError:
-        """Stage 4: within the tenant's rate and concurrency; may wait in the tenant's queue."""
+    async def lease(
+        self, limits: TenantLimits, ledger: Ledger, config: Config
+    ) -> Leased | ApiError:
+        """Stage 4: within every limit of tenant, key and model; may wait in the tenant's queue.
+
+        What is reserved is the whole context of a request. Whatever the vocabulary makes of a text
+        and the template of a conversation, a prompt is refused by the engine where it is longer,
+        and an answer ends there (there is no context shift): nothing less is never too little.
+        """
         if not ledger.healthy:
             return LEDGER_UNHEALTHY
-        lease = await limits.acquire(self.authenticated.principal.tenant)
+        principal, model = self.authenticated.principal, self.entry.name
+        try:
+            quota = limits.quota(principal.tenant, model)
+            config = allowed_config(config, self.entry.receipt.decision.allowance)
+            config = quota_config(config, quota)
+            lease = await limits.acquire(
+                principal.tenant,
+                key_id=principal.key_id,
+                model=model,
+                tokens=context_tokens(self.entry.receipt, config.engine),
+            )
+        except (CorralError, sqlite3.Error, OSError):
+            return LEDGER_UNHEALTHY
         if isinstance(lease, Refusal):
             return over_limit(lease)
-        return Leased(seal=_SEAL, authorised=self, lease=lease)
+        return Leased(seal=_SEAL, authorised=self, lease=lease, quota=quota, config=config)
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leased(_Sealed):
-    """Stage 4. The request has its place; whoever holds this must release the lease."""
+    """Stage 4. The request has its place; whoever holds this must release the lease.
+
+    Attributes:
+        quota: limits of the tenant.
+        config: what it, and the policy of the model, leave of the server's.
+    """
 
     authorised: Authorised
     lease: Lease
+    quota: Quota
+    config: Config
 
     def sanitise(self) -> Sanitised | ApiError:
         """Stage 5: every text is fit for a model and forges none of its control tokens."""
@@ -184,7 +212,7 @@ class Sanitised(_Sealed):
     leased: Leased
     tokens: ControlTokens
 
-    async def route(self, router: Router, config: Config) -> Routed | ApiError:
+    async def route(self, router: Router) -> Routed | ApiError:
         """Stage 6: sent to the worker of this tenant, model and options."""
         authorised = self.leased.authorised
         entry = authorised.entry
@@ -195,12 +223,18 @@ class Sanitised(_Sealed):
                 model=entry.name,
                 digest=entry.digest,
                 receipt=entry.receipt,
-                config=allowed_config(config, entry.receipt.decision.allowance),
+                config=self.leased.config,
             )
         except CorralError:
             return OVER_CEILING
+        quota = self.leased.quota
+        room = Room(quota.max_workers or 0, quota.worker_memory_bytes or 0)
+        if room.memory_bytes and start.memory_bytes > room.memory_bytes:
+            return OVER_CEILING
         template = entry.receipt.template.text
-        stream = await router.open(start, template, ask.sampling, ask.messages, ask.prompt)
+        stream = await router.open(
+            start, template, ask.sampling, ask.messages, ask.prompt, room=room
+        )
         if isinstance(stream, Unavailable):
             return unavailable(stream)
         return Routed(seal=_SEAL, sanitised=self, ask=ask, stream=stream)

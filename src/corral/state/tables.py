@@ -99,6 +99,7 @@ usage: Final = Table(
     Column("cached_tokens", Integer, nullable=False),
     Column("status", Text, nullable=False),
     Column("duration_ms", Integer, nullable=False),
+    Column("engine_ms", Integer, nullable=False, server_default="0"),
     Index("ix_usage_tenant_ts_ms", "tenant", "ts_ms"),
     sqlite_strict=True,
 )
@@ -130,6 +131,32 @@ shares: Final = Table(
     CheckConstraint("owner <> receiver", name="two_tenants"),
     sqlite_strict=True,
     sqlite_autoincrement=True,  # an id is never given twice
+)
+
+quotas: Final = Table(
+    "quotas",
+    metadata,
+    Column("tenant", Text, ForeignKey("tenants.name"), primary_key=True),
+    Column("key_id", Integer, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("value", Integer, nullable=False),
+    sqlite_strict=True,
+)
+
+spent: Final = Table(
+    "spent",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("key_id", Integer, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("level", Integer, nullable=False),
+    Column("ts_ms", Integer, nullable=False),
+    Column("day", Integer, nullable=False),
+    Column("day_used", Integer, nullable=False),
+    Column("month", Integer, nullable=False),
+    Column("month_used", Integer, nullable=False),
+    sqlite_strict=True,
 )
 
 revision: Final = Table(

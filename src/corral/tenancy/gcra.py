@@ -17,19 +17,35 @@ _MINUTE_NS: Final = 60_000_000_000
 class RateLimit:
     """One tenant's rate limit."""
 
-    __slots__ = ("_interval_ns", "_next_ns", "_tolerance_ns")
+    __slots__ = ("_interval_ns", "_next_ns", "_tolerance_ns", "burst", "per_minute")
 
     def __init__(self, *, per_minute: int, burst: int) -> None:
-        self._interval_ns = -(-_MINUTE_NS // per_minute)
-        self._tolerance_ns = (burst - 1) * self._interval_ns
         self._next_ns: int | None = None
         """When the next call is due if calls come evenly; it may run ahead by the tolerance."""
+        self.change(per_minute=per_minute, burst=burst)
+
+    def change(self, *, per_minute: int, burst: int) -> None:
+        """Go on at another rate."""
+        self.per_minute = per_minute
+        self.burst = burst
+        self._interval_ns = -(-_MINUTE_NS // per_minute)
+        self._tolerance_ns = (burst - 1) * self._interval_ns
 
     def admit(self, now_ns: int) -> int:
         """Return 0 and count the call, or the nanoseconds after which it would be admitted."""
-        due_ns = now_ns if self._next_ns is None else max(self._next_ns, now_ns)
-        wait_ns = due_ns - now_ns - self._tolerance_ns
-        if wait_ns > 0:
-            return wait_ns
-        self._next_ns = due_ns + self._interval_ns
-        return 0
+        wait_ns = self.wait_ns(now_ns)
+        if not wait_ns:
+            self._next_ns = now_ns + self.full_after_ns(now_ns) + self._interval_ns
+        return wait_ns
+
+    def wait_ns(self, now_ns: int) -> int:
+        """Return the nanoseconds after which a call would be admitted; 0 for now."""
+        return max(0, self.full_after_ns(now_ns) - self._tolerance_ns)
+
+    def full_after_ns(self, now_ns: int) -> int:
+        """Return the nanoseconds after which the whole burst can be had."""
+        return 0 if self._next_ns is None else max(0, self._next_ns - now_ns)
+
+    def remaining(self, now_ns: int) -> int:
+        """Return how many calls would be admitted now."""
+        return max(0, self.burst - -(-self.full_after_ns(now_ns) // self._interval_ns))

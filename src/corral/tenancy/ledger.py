@@ -35,7 +35,7 @@ _INTEGER_MAX: Final = (1 << 63) - 1
 
 _INSERT: Final = (
     "INSERT INTO usage (tenant, key_id, model, prompt_tokens, completion_tokens, cached_tokens,"
-    " status, duration_ms, ts_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " status, duration_ms, engine_ms, ts_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _USED: Final = "UPDATE keys SET last_used_at = ? WHERE id = ?"
 
@@ -46,6 +46,7 @@ class UsageRecord:
 
     Attributes:
         status: `ok`, `cancelled` or an error's code.
+        engine_ms: from the moment at which a worker had the request to its end.
         ts_ms: Unix time of its end.
     """
 
@@ -57,6 +58,7 @@ class UsageRecord:
     cached_tokens: int
     status: str
     duration_ms: int
+    engine_ms: int = 0
     ts_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
 
 

@@ -6,16 +6,15 @@ import pytest
 
 from corral.core.config import Limits
 from corral.core.ids import TenantName
+from corral.tenancy.account import Moment
 from corral.tenancy.limits import Lease, Refusal, TenantLimits
 
 A, B = TenantName("a"), TenantName("b")
 
 
-def _limits(
-    *, rpm: int = 10_000, running: int = 2, queued: int = 2, tick_ns: int = 0
-) -> TenantLimits:
+def _limits(*, rpm: int = 10_000, running: int = 2, queued: int = 2) -> TenantLimits:
     config = Limits(requests_per_minute=rpm, concurrent_requests=running, queued_requests=queued)
-    return TenantLimits(config, clock_ns=lambda: 0)
+    return TenantLimits(config, clock=lambda: Moment(0, 0))
 
 
 async def _lease(limits: TenantLimits, tenant: TenantName = A) -> Lease:

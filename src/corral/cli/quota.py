@@ -1,0 +1,148 @@
+"""`corral quota`: what tenants, keys and tenants' uses of models may take.
+
+Trust: operator side. Input: the operator's command line.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from corral.cli.options import HomeOption, JsonOption, effective_config, open_home
+from corral.cli.terminal import print_json, print_note, print_table
+from corral.core.errors import CorralError
+
+if TYPE_CHECKING:
+    from corral.tenancy.quota_table import SetQuota
+
+app = typer.Typer(no_args_is_help=True, help="Limits of tenants, keys and models.")
+
+Tenant = Annotated[
+    str, typer.Option("--tenant", metavar="NAME", help="Of this tenant.", show_default=False)
+]
+Key = Annotated[
+    str,
+    typer.Option("--key", metavar="KEY", help="Of this key: id or prefix.", show_default=False),
+]
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model", metavar="MODEL", help="Of the tenant's use of this model.", show_default=False
+    ),
+]
+
+
+@app.command("show")
+def show(tenant: Tenant = "", home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Show every limit that holds, and where it comes from.
+
+    Example: corral quota show --tenant acme
+    """
+    from corral.state.database import open_database
+    from corral.tenancy.quota_table import list_quotas
+
+    place = open_home(home)
+    found = list_quotas(
+        open_database(place.database), effective_config(place).limits, tenant=tenant
+    )
+    if as_json:
+        print_json([_document(one) for one in found])
+        return
+    print_table(
+        ("TENANT", "KEY", "MODEL", "LIMIT", ">VALUE", "FROM"),
+        (
+            (
+                one.scope.tenant, one.scope.key_id or "-", one.scope.model or "-", one.name,
+                one.value if one.value or one.name == "queued_requests" else "none",
+                "[limits]" if one.is_default else "set",
+            )
+            for one in found
+        ),
+        empty="no such tenant",
+    )  # fmt: skip
+
+
+@app.command("set")
+def set_(
+    limits: Annotated[
+        list[str], typer.Argument(metavar="LIMIT=VALUE...", help="Limits and their numbers.")
+    ],
+    tenant: Tenant = "",
+    key: Key = "",
+    model: Model = "",
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Set limits; a running server goes by them from the next request on.
+
+    Limits: requests_per_minute, tokens_per_minute, concurrent_requests, queued_requests,
+    tokens_per_day, tokens_per_month of a tenant, key or model; context_tokens of a tenant or
+    model; max_workers, worker_memory_bytes, weight of a tenant. 0 is no limit where it may be 0.
+
+    Example: corral quota set --tenant acme tokens_per_minute=20000 weight=2
+    """
+    from corral.state.database import open_database
+    from corral.tenancy.quota_table import find_scope, set_quotas
+
+    values = dict(_parse(one) for one in limits)
+    place = open_home(home)
+    engine = open_database(place.database)
+    scope = find_scope(engine, tenant=tenant, key=key, model=model)
+    set_quotas(engine, scope, values)
+    if as_json:
+        print_json({**scope._asdict(), "set": values})
+        return
+    for name, value in values.items():
+        print_note(f"{name} is {value} from the next request on")
+    context = effective_config(place).engine.context_tokens
+    for name in ("tokens_per_minute", "tokens_per_day", "tokens_per_month"):
+        if 0 < values.get(name, 0) < context:
+            print_note(
+                f"a request reserves its whole context, up to {context} tokens: models with more "
+                f"than {values[name]} are refused until context_tokens is lower"
+            )
+
+
+@app.command("clear")
+def clear(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[LIMIT...]", help="Which; else all.", show_default=False),
+    ] = None,
+    tenant: Tenant = "",
+    key: Key = "",
+    model: Model = "",
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take limits back; what the configuration says holds again.
+
+    Example: corral quota clear --tenant acme tokens_per_minute
+    """
+    from corral.state.database import open_database
+    from corral.tenancy.quota_table import clear_quotas, find_scope
+
+    engine = open_database(open_home(home).database)
+    scope = find_scope(engine, tenant=tenant, key=key, model=model)
+    count = clear_quotas(engine, scope, names or [])
+    if as_json:
+        print_json({**scope._asdict(), "cleared": count})
+    else:
+        print_note(f"cleared: {count}")
+
+
+def _parse(text: str) -> tuple[str, int]:
+    name, _, value = text.partition("=")
+    if not value.isdecimal() or not value.isascii():
+        raise CorralError("quota_value", "say LIMIT=VALUE, VALUE a number without a unit")
+    return name, int(value)
+
+
+def _document(one: SetQuota) -> dict[str, object]:
+    return {
+        **one.scope._asdict(),
+        "limit": one.name,
+        "value": one.value,
+        "from": "limits" if one.is_default else "set",
+    }
