@@ -115,6 +115,20 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Clients:
+    """How many connections there may be, and how slow a client; 0 means no bound."""
+
+    connections: Annotated[int, 16, 3072] = 1024
+    connections_per_address: Annotated[int, 0, 3072] = 512
+    connections_per_tenant: Annotated[int, 1, 3072] = 256
+    header_timeout_s: Annotated[int, 1, 600] = 10
+    body_timeout_s: Annotated[int, 1, 3600] = 30
+    idle_timeout_s: Annotated[int, 1, 3600] = 60
+    upload_bytes_per_s: Annotated[int, 0, 1 << 30] = 512
+    download_bytes_per_s: Annotated[int, 0, 1 << 30] = 64
+
+
+@dataclass(frozen=True, slots=True)
 class Fetch:
     """What `corral pull` may reach. `private_hosts` lists `host:port` exempt from the ban."""
 
@@ -155,6 +169,7 @@ class Config:
     isolation: Isolation = field(default_factory=Isolation)
     engine: Engine = field(default_factory=Engine)
     limits: Limits = field(default_factory=Limits)
+    clients: Clients = field(default_factory=Clients)
     fetch: Fetch = field(default_factory=Fetch)
     trust: Trust = field(default_factory=Trust)
     admission: Admission = field(default_factory=Admission)

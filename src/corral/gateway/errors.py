@@ -83,6 +83,10 @@ NOT_FOUND: Final = ApiError(404, "not_found", "there is nothing at this address"
 METHOD_NOT_ALLOWED: Final = ApiError(
     405, "method_not_allowed", "this address does not take this method"
 )
+TOO_MANY_CONNECTIONS: Final = ApiError(
+    429, "too_many_connections", "too many connections of yours are open and busy",
+    "rate_limit_error", retry_after_s=1,
+)  # fmt: skip
 TOO_MANY_UPLOADS: Final = ApiError(
     503, "too_many_uploads", "the server is reading as many requests as it may", _SERVER,
     retry_after_s=1,

@@ -14,6 +14,7 @@ from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
+from corral.core.ids import TenantName
 from corral.gateway.errors import ApiError
 
 _JSON: Final = (b"content-type", b"application/json")
@@ -24,6 +25,10 @@ _EVENT_STREAM: Final = (
 )
 
 
+VISIT: Final = "corral.visit"
+"""Key of an ASGI scope: the connection's place, see `gateway.room`."""
+_SLOW_S: Final = 10.0
+"""So long in all a stream may have waited for its client before its rate is looked at."""
 OUTCOME: Final = "corral.outcome"
 """Key of an ASGI scope: how its request ended."""
 WRITE_IDLE_S: Final = 10.0
@@ -37,6 +42,9 @@ class StalledClientError(Exception):
 class Exchange:
     """Reads the request, writes the response.
 
+    Args:
+        least_rate: bytes per second that a client reads of a stream at least; 0 for any.
+
     Attributes:
         request_id: names the request in the log and in `x-request-id`; always our own.
         started: the response's status has been sent.
@@ -46,7 +54,7 @@ class Exchange:
         started_s: when it came, by the monotonic clock.
     """
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, *, least_rate: int = 0) -> None:
         self.request_id = f"req_{secrets.token_hex(12)}"
         self.started = False
         self.gone = False
@@ -56,6 +64,10 @@ class Exchange:
         self._scope = scope
         self._receive = receive
         self._send = send
+        self._least_rate = least_rate
+        self._sent_bytes = 0
+        self._waited_s = 0.0
+        self._streaming_s = 0.0
 
     @property
     def outcome(self) -> str:
@@ -65,6 +77,11 @@ class Exchange:
     @outcome.setter
     def outcome(self, code: str) -> None:
         self._scope[OUTCOME] = code
+
+    def introduce(self, tenant: TenantName) -> bool:
+        """Tell the connection whose live key came; False if that tenant has too many of them."""
+        visit = self._scope.get(VISIT)
+        return visit is None or bool(visit.introduce(tenant))
 
     def bearer_token(self) -> str:
         """Return the token of the `Authorization` header; empty if there is not exactly one."""
@@ -120,14 +137,17 @@ class Exchange:
 
     async def start_stream(self) -> None:
         """Begin a stream of events."""
+        self._streaming_s = time.monotonic()
         await self._start(200, list(_EVENT_STREAM))
 
     async def write(self, events: bytes, *, last: bool = False) -> None:
         """Send events in one write; waits while the client does not read.
 
         Raises:
-            StalledClientError: it has not read for `WRITE_IDLE_S`; nothing can be sent any more.
+            StalledClientError: it has not read for `WRITE_IDLE_S`, or reads slower than the least
+                rate; nothing can be sent any more.
         """
+        before_s = time.monotonic()
         try:
             async with asyncio.timeout(WRITE_IDLE_S):
                 await self._send(
@@ -135,6 +155,14 @@ class Exchange:
                 )
         except TimeoutError:
             raise StalledClientError from None
+        self._sent_bytes += len(events)
+        now_s = time.monotonic()
+        self._waited_s += now_s - before_s
+        if self._waited_s > _SLOW_S and self._too_slow(now_s - self._streaming_s):
+            raise StalledClientError
+
+    def _too_slow(self, seconds: float) -> bool:
+        return self._sent_bytes < seconds * self._least_rate
 
     async def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self.started = True

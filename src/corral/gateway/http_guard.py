@@ -1,9 +1,10 @@
 """uvicorn's HTTP protocol behind a strict front: everything a client can stretch is bounded.
 
 Trust: gateway [net]. Input: hostile bytes of unauthenticated clients. Bounds: 32 KiB and 128
-headers (the stock parser accepts 60 MB), 10 s for the headers, 30 s for the body, the body's size
-before it is read, the number of connections, one request at a time on a connection. The `Host` must
-come exactly once and be one of our names, so that a web page cannot reach us by DNS rebinding.
+headers (the stock parser accepts 60 MB), 10 s for the headers, 30 s for the body and a least rate,
+the body's size before it is read, 15 s for a client that does not read, one request at a time on a
+connection; how many there are is `gateway.room`'s. The `Host` must come exactly once and be one of
+our names, so that a web page cannot reach us by DNS rebinding.
 """
 
 from __future__ import annotations
@@ -23,9 +24,13 @@ from uvicorn.server import ServerState
 from corral.core.config import Listen
 from corral.core.limits import KIB
 from corral.gateway.errors import TOO_LARGE, ApiError, bad_request
+from corral.gateway.exchange import VISIT
+from corral.gateway.room import Visit
 from corral.telemetry.metrics import Metrics
 
 _FAREWELL_S: Final = 0.2
+_RATE_S: Final = 5.0
+"""A body's rate is looked at so often; a shorter body deadline makes that once, at its end."""
 _HEAD_TOO_LARGE: Final = ApiError(431, "headers_too_large", "the headers are over their limit")
 _BAD_HOST: Final = bad_request("bad_host", "there must be exactly one Host header")
 _WRONG_HOST: Final = ApiError(
@@ -41,7 +46,8 @@ class Front:
     Attributes:
         hosts: names (lower case, without port) that `Host` may have.
         body_bytes: longest body.
-        connections: most connections at once.
+        body_rate: bytes per second that a body comes with at least, over each 5 s; 0 for any.
+        stall_s: how long a client may leave what is sent to it unread.
         metrics: counts what was refused here.
     """
 
@@ -51,7 +57,8 @@ class Front:
     headers: int = 128
     head_s: float = 10
     body_s: float = 30
-    connections: int = 1024
+    body_rate: int = 512
+    stall_s: float = 15
     metrics: Metrics = field(default_factory=Metrics)
 
 
@@ -64,11 +71,12 @@ def allowed_hosts(listen: Listen) -> frozenset[bytes]:
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """One connection. Made by `functools.partial(GuardedProtocol, front)` for uvicorn."""
+    """One connection, in the place `visit`."""
 
     def __init__(
         self,
         front: Front,
+        visit: Visit,
         config: Config,
         server_state: ServerState,
         app_state: dict[str, Any],
@@ -76,24 +84,29 @@ class GuardedProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._front = front
+        self._visit = visit
         self._deadline: asyncio.TimerHandle | None = None
+        self._stall: asyncio.TimerHandle | None = None
+        self._body_until_s = 0.0
+        self._rated_bytes = 0
         self._head_bytes = 0
         self._body_bytes = 0
         self._in_head = True
         self._refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a connection if there is room."""
+        """Take a connection, which has its place already."""
         super().connection_made(transport)
         self._front.metrics.connections += 1
-        if len(self.connections) > self._front.connections:
-            self._give_up("connections")
-            return
+        self._visit.end = self._give_up
+        self._visit.busy = lambda: self._unanswered() is not None
         self._arm(self._front.head_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._arm(None)
+        self.resume_writing()
+        self._visit.leave()
         self._front.metrics.connections -= 1
         super().connection_lost(exc)
 
@@ -119,6 +132,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._give_up("pipelining")
             return
         super().on_message_begin()
+        cast("dict[str, object]", self.scope)[VISIT] = self._visit
 
     def on_headers_complete(self) -> None:
         """Check the headers before anything is started for this request."""
@@ -133,8 +147,9 @@ class GuardedProtocol(HttpToolsProtocol):
         if error is not None:
             self._refuse(error)
             return
-        self._body_bytes = 0
-        self._arm(self._front.body_s)
+        self._body_bytes = self._rated_bytes = 0
+        self._body_until_s = self.loop.time() + self._front.body_s
+        self._arm(min(_RATE_S, self._front.body_s))
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -155,6 +170,19 @@ class GuardedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._arm(None)
         super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        """Give a client that leaves things unread a while."""
+        super().pause_writing()
+        if self._stall is None:
+            self._stall = self.loop.call_later(self._front.stall_s, self._give_up, "slow_reader")
+
+    def resume_writing(self) -> None:
+        """Go on: the client has read."""
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+        super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what the parser refuses, unless it was refused already."""
@@ -214,7 +242,18 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _late(self) -> None:
         self._deadline = None
-        self._give_up("head_deadline" if self._in_head else "body_deadline")
+        if self._in_head:
+            self._give_up("head_deadline")
+            return
+        left_s = self._body_until_s - self.loop.time()
+        came = self._body_bytes - self._rated_bytes
+        self._rated_bytes = self._body_bytes
+        if left_s <= 0.01:
+            self._give_up("body_deadline")
+        elif came < _RATE_S * self._front.body_rate:
+            self._give_up("slow_upload")
+        else:
+            self._arm(min(_RATE_S, left_s))
 
     def _give_up(self, reason: str) -> None:
         """End the connection without an answer."""

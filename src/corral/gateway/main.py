@@ -25,10 +25,12 @@ from corral.engine.router import Router
 from corral.gateway.app import build_app
 from corral.gateway.host_report import HostReport, parse_host_report
 from corral.gateway.http_guard import Front, allowed_hosts
-from corral.gateway.pipeline import Services, upload_places
+from corral.gateway.pipeline import Services
+from corral.gateway.room import Caps, Room
 from corral.gateway.server import GatewayServer
 from corral.gateway.standing import Standing
 from corral.gateway.tls import ServerTls
+from corral.gateway.uploads import Uploads
 from corral.ipc.messages import Drain, Reload, WorkerEnded
 from corral.telemetry.log import configure_logging, get_logger
 from corral.telemetry.metrics import Metrics
@@ -78,7 +80,7 @@ class Gateway:
         keyring = Keyring(self._database, pepper)
         ledger = Ledger(self._database)
         catalog = Catalog(self._database, public_key, note=note_fault)
-        metrics = Metrics()
+        metrics, clients = Metrics(), config.clients
         self._router = Router(link, config.engine, ward=Ward(self._database), metrics=metrics)
         services = Services(
             config=config,
@@ -87,7 +89,7 @@ class Gateway:
             catalog=catalog,
             limits=TenantLimits(config.limits, self._database),
             ledger=ledger,
-            uploads=upload_places(config.limits.body_bytes),
+            uploads=Uploads(config.limits.body_bytes),
             router=self._router,
             metrics=metrics,
             host=await self._host_report(),
@@ -97,8 +99,19 @@ class Gateway:
             front=Front(
                 hosts=allowed_hosts(config.listen),
                 body_bytes=config.limits.body_bytes,
+                head_s=clients.header_timeout_s,
+                body_s=clients.body_timeout_s,
+                body_rate=clients.upload_bytes_per_s,
                 metrics=metrics,
             ),
+            room=Room(
+                Caps(
+                    connections=clients.connections,
+                    per_address=clients.connections_per_address,
+                    per_tenant=clients.connections_per_tenant,
+                )
+            ),
+            idle_s=clients.idle_timeout_s,
             tls=self._tls.context,
             on_ready=lambda: self._spawn(self._report_life()),
         )

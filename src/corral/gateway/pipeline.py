@@ -27,7 +27,6 @@ from starlette.types import Receive, Scope, Send
 
 from corral.admission.catalog import Catalog
 from corral.core.config import Config
-from corral.core.limits import MIB
 from corral.engine.router import Router
 from corral.engine.worker_link import Stream
 from corral.gateway.answer import send_answer
@@ -36,6 +35,7 @@ from corral.gateway.errors import (
     READER_TOO_SLOW,
     TIMED_OUT,
     TOO_LARGE,
+    TOO_MANY_CONNECTIONS,
     TOO_MANY_UPLOADS,
     UNAUTHENTICATED,
     ApiError,
@@ -46,14 +46,13 @@ from corral.gateway.meter import Meter
 from corral.gateway.shapes.sse import error_event
 from corral.gateway.stages import Authorised, Leased, parse
 from corral.gateway.standing import Permit, Standing
+from corral.gateway.uploads import Uploads
 from corral.telemetry.metrics import Metrics
 from corral.tenancy.keyring import Keyring
 from corral.tenancy.ledger import Ledger
 from corral.tenancy.limits import TenantLimits
 
 _FAREWELL_S: Final = 5.0
-_UPLOADS_BYTES: Final = 256 * MIB
-"""Bodies being read, all together: a quarter of the gateway's memory limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +66,7 @@ class Services:
     limits: TenantLimits
     ledger: Ledger
     router: Router
-    uploads: asyncio.Semaphore
+    uploads: Uploads
     metrics: Metrics = field(default_factory=Metrics)
     host: HostReport | None = None
 
@@ -79,11 +78,6 @@ class Services:
         return self.host.degraded
 
 
-def upload_places(body_bytes: int) -> asyncio.Semaphore:
-    """Return how many bodies of at most `body_bytes` may be read at the same time."""
-    return asyncio.Semaphore(max(8, _UPLOADS_BYTES // body_bytes))
-
-
 class Pipeline:
     """The ASGI endpoint of one dialect."""
 
@@ -93,16 +87,21 @@ class Pipeline:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; gives up when the client goes or the deadline passes."""
-        exchange = Exchange(scope, receive, send)
         services = self._services
+        rate = services.config.clients.download_bytes_per_s
+        exchange = Exchange(scope, receive, send, least_rate=rate)
         # Step 2 proves it; this look ahead keeps strangers from filling memory with bodies.
-        if services.keyring.authenticate(exchange.bearer_token()) is None:
+        principal = services.keyring.authenticate(exchange.bearer_token())
+        if principal is None:
             await exchange.refuse(UNAUTHENTICATED, close=True)
             return
-        if services.uploads.locked():
+        if not exchange.introduce(principal.tenant):
+            await exchange.refuse(TOO_MANY_CONNECTIONS, close=True)
+            return
+        if services.uploads.full(principal.tenant):
             await exchange.refuse(TOO_MANY_UPLOADS, close=True)
             return
-        async with services.uploads:
+        with services.uploads.place(principal.tenant):
             body = await exchange.body(services.config.limits.body_bytes)
         if body is None:
             if exchange.gone:

@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import cast
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from corral.gateway.door import Door
 from corral.gateway.http_guard import Front, GuardedProtocol
-
-_HANDSHAKE_S: Final = 10
-_BACKLOG: Final = 512
-_KEEP_ALIVE_S: Final = 60
+from corral.gateway.room import Room, Visit
 
 
 class GatewayServer(uvicorn.Server):
@@ -29,6 +26,8 @@ class GatewayServer(uvicorn.Server):
     Args:
         app: the application.
         front: bounds of the HTTP protocol.
+        room: gives connections their places.
+        idle_s: how long a connection may wait between two requests.
         tls: context of the listener.
         on_ready: called once connections are taken.
     """
@@ -38,21 +37,25 @@ class GatewayServer(uvicorn.Server):
         app: ASGIApp,
         *,
         front: Front,
+        room: Room,
+        idle_s: int,
         tls: ssl.SSLContext,
         on_ready: Callable[[], None],
     ) -> None:
         config = uvicorn.Config(
             app,
-            http=functools.partial(GuardedProtocol, front),  # type: ignore[arg-type]
+            http=GuardedProtocol,
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_keep_alive=idle_s,
         )
         super().__init__(config)
+        self._front = front
+        self._room = room
         self._tls = tls
         self._on_ready = on_ready
         self._draining = asyncio.Event()
@@ -80,29 +83,26 @@ class GatewayServer(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, with a bound on the handshake that uvicorn itself does not set."""
+        """Listen, through doors of our own."""
         loop = asyncio.get_running_loop()
         await self.lifespan.startup()
 
-        def connection() -> asyncio.Protocol:
-            return self.config.http_protocol_class(  # type: ignore[call-arg]
-                config=self.config,
-                server_state=self.server_state,
-                app_state=self.lifespan.state,
-                _loop=loop,
+        def connection(visit: Visit) -> asyncio.Protocol:
+            return GuardedProtocol(
+                self._front, visit, self.config, self.server_state, self.lifespan.state, loop
             )
 
-        self.servers = [
-            await loop.create_server(
-                connection,
-                sock=sock,
-                ssl=self._tls,
-                ssl_handshake_timeout=_HANDSHAKE_S,
-                ssl_shutdown_timeout=5,
-                backlog=_BACKLOG,
+        doors = [
+            Door(
+                sock,
+                tls=self._tls,
+                room=self._room,
+                protocol=connection,
+                turned_away=self._front.metrics.rejected.add,
             )
             for sock in sockets or ()
         ]
+        self.servers = cast("list[asyncio.Server]", doors)  # uvicorn only closes them
         self.started = True
         self._on_ready()
 

@@ -126,7 +126,7 @@ def test_a_client_that_waits_is_cut_off(
     monkeypatch.setattr(
         main,
         "Front",
-        lambda **fields: Front(**fields, head_s=0.3, body_s=0.3),  # type: ignore[arg-type]
+        lambda **fields: Front(**{**fields, "head_s": 0.3, "body_s": 0.3}),  # type: ignore[arg-type]
     )
     served = start()
     with running_clock() as clock:
