@@ -135,6 +135,24 @@ def _admission(document: dict[str, Any]) -> Figure:
 
 
 _SIDES = ("corral", "bare")
+
+
+def _slow_clients(document: dict[str, Any]) -> Figure:
+    modes = document["modes"]
+    figure, axes = plt.subplots(figsize=(8.5, 4.2))
+    labels = [f"{name}\n({one['connections_held']} held)" for name, one in modes.items()]
+    quiet = [one["quiet_p99_ms"] for one in modes.values()]
+    _pairs(axes, labels, [[one["attacked_p99_ms"] for one in modes.values()], quiet])
+    for at, bare in enumerate(quiet):
+        axes.hlines(bare * 1.2, at - 0.42, at + 0.42, colors=_GOAL, linestyles="dashed")
+    axes.set(
+        title=f"A good tenant's p99 beside {document['connections']} slow connections"
+        " (light: without; dashed: goal)", ylabel="ms",
+    )  # fmt: skip
+    axes.tick_params(axis="x", labelsize=7)
+    return figure
+
+
 _DRAWERS: dict[str, Callable[[dict[str, Any]], Figure]] = {
     "throughput": _throughput,
     "cold_start": _cold_start,
@@ -142,6 +160,7 @@ _DRAWERS: dict[str, Callable[[dict[str, Any]], Figure]] = {
     "start_time": _start_time,
     "recovery": _recovery,
     "admission": _admission,
+    "slow_clients": _slow_clients,
 }
 
 

@@ -22,6 +22,7 @@ import cold_start
 import memory
 import plots
 import recovery
+import slow_clients
 import start_time
 import throughput
 from corral_side import bench_home
@@ -41,6 +42,7 @@ _MEASUREMENTS = {
     "start_time": start_time.measure,
     "recovery": recovery.measure,
     "admission": admission.measure,
+    "slow_clients": slow_clients.measure,
 }
 
 

@@ -1,0 +1,127 @@
+"""Measurement 7: a good tenant's whole answers while `slowhttptest` holds 1,000 connections open.
+
+The attacker is the tool of others, in each of its modes, on the good client's own address: the
+worst case, as behind one NAT. Its own work is at the lowest priority, because in earnest it is done
+on another machine. The good tenant asks one short question after another, each on a connection of
+its own, TLS handshake included; asked are as many without the attack right before each mode.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from corral_side import CorralServer, corral_server, tenant_key
+from goals import Goal, median, percentile, rounded
+from parameters import Plan
+from prompts import prompts
+from stream_client import Connection, Endpoint, StreamError
+
+from corral.core.home import Home
+
+GOAL_RATIO = 1.2
+_TOKENS = 8
+_RATE = 100
+"""New connections of the attacker in a second."""
+_GATHER_S = 4.0
+"""The attack is under way by then, and goes on gathering."""
+_TENANT = "bench-good"
+_FORGED = "bench-slow"
+
+
+def measure(home: Home, plan: Plan, _work: Path) -> tuple[dict[str, object], list[Goal]]:
+    """Return the results of this measurement and its goals."""
+    questions = 200 if plan.recoveries > 1 else 40
+    connections = 1000 if plan.recoveries > 1 else 200
+    endpoint_key, slow_key = tenant_key(home, _TENANT), tenant_key(home, _FORGED)
+    modes: dict[str, object] = {}
+    ratios: list[float] = []
+    with corral_server(home) as server:
+        good = server.endpoint(endpoint_key)
+        asyncio.run(_ask(good, 10))
+        for name, options in _attacks(slow_key).items():
+            quiet, _ = asyncio.run(_ask(good, questions))
+            with _attack(server, options, connections) as attacker:
+                time.sleep(_GATHER_S)
+                held = _held(server)
+                during, failed = asyncio.run(_ask(good, questions))
+                running = attacker.poll() is None
+            ratio = percentile(during, 99) / percentile(quiet, 99)
+            ratios.append(ratio)
+            modes[name] = {
+                "connections_held": held,
+                "attack_outlasted_questions": running,
+                "failed": failed,
+                "quiet_ms": rounded(quiet, 1),
+                "attacked_ms": rounded(during, 1),
+                "quiet_p99_ms": round(percentile(quiet, 99), 1),
+                "attacked_p99_ms": round(percentile(during, 99), 1),
+                "quiet_median_ms": round(median(quiet), 1),
+                "attacked_median_ms": round(median(during), 1),
+                "p99_ratio": round(ratio, 3),
+            }
+    failures = sum(one["failed"] for one in modes.values())  # type: ignore[index]
+    return {"modes": modes, "connections": connections, "questions": questions}, [
+        Goal("good tenant's p99 under slow clients", max(ratios), "x", GOAL_RATIO, at_least=False),
+        Goal("good tenant's failures under slow clients", float(failures), "", 0, at_least=False),
+    ]
+
+
+def _attacks(key: str) -> dict[str, Sequence[str]]:
+    """Return the options of each mode; one body mode has a live key, brought in as a "cookie"."""
+    body = ("-B", "-i", "5", "-s", "8192", "-x", "10", "-t", "POST")
+    return {
+        "slow headers": ("-H", "-i", "5", "-x", "24", "-t", "GET"),
+        "slow body": body,
+        "slow body of a tenant": (*body, "-j", f"a=1\r\nAuthorization: Bearer {key}"),
+        "slow read": ("-X", "-n", "5", "-w", "8", "-y", "16", "-z", "4", "-k", "3"),
+        "range": ("-R", "-a", "1", "-b", "3000", "-t", "HEAD"),
+    }
+
+
+@contextmanager
+def _attack(
+    server: CorralServer, options: Sequence[str], connections: int
+) -> Iterator[subprocess.Popen[bytes]]:
+    path = "/v1/chat/completions" if "-B" in options else "/healthz"
+    process = subprocess.Popen(
+        ["nice", "-n", "19", "slowhttptest", *options, "-c", str(connections), "-r", str(_RATE),
+         "-l", "120", "-p", "3", "-u", f"https://{server.host}:{server.port}{path}"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+async def _ask(endpoint: Endpoint, many: int) -> tuple[list[float], int]:
+    """Return how long each whole answer took, in milliseconds, and how many failed."""
+    taken: list[float] = []
+    failed = 0
+    questions = prompts()
+    for _ in range(many):
+        began_s = time.perf_counter()
+        try:
+            connection = await Connection.open(endpoint)
+            try:
+                answer = await connection.ask(next(questions)[:60], _TOKENS)
+            finally:
+                connection.close()
+        except (StreamError, OSError):
+            failed += 1
+        else:
+            taken.append((answer.last_s - began_s) * 1000)
+    return taken, failed
+
+
+def _held(server: CorralServer) -> int:
+    """Return how many established connections the gateway's port has, by the kernel's table."""
+    port = f":{server.port:04X}"
+    rows = Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]
+    return sum(1 for row in rows if row.split()[1].endswith(port) and row.split()[3] == "01")
