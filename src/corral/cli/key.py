@@ -1,4 +1,4 @@
-"""`corral key`: create, list and revoke API keys.
+"""`corral key`: create, list, rotate and revoke API keys.
 
 Trust: operator side. A new key is printed once and kept nowhere.
 Input: the operator's command line.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -18,8 +18,9 @@ from corral.core.errors import CorralError
 
 if TYPE_CHECKING:
     from corral.tenancy.keys import KeyRecord
+    from corral.tenancy.permissions import Role
 
-app = typer.Typer(no_args_is_help=True, help="API keys: create, list, revoke.")
+app = typer.Typer(no_args_is_help=True, help="API keys: create, list, rotate, revoke.")
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -36,9 +37,28 @@ def create(
         ),
     ] = None,
     name: Annotated[str, typer.Option("--name", help="Your label for the key.")] = "key",
-    admin: Annotated[
-        bool, typer.Option("--admin", help="A key that may operate the server.")
-    ] = False,
+    role: Annotated[
+        str,
+        typer.Option("--role", help="What it may do: operator, tenant-admin, user or auditor."),
+    ] = "user",
+    scopes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--scope",
+            metavar="PERMISSION",
+            help="Only this permission of its role, such as completion:create. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            metavar="MODEL",
+            help="Only this model of those that the tenant may use. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     expires: Annotated[
         str | None,
         typer.Option(
@@ -50,7 +70,10 @@ def create(
 ) -> None:
     """Make a key for a tenant and print it. It cannot be shown again.
 
-    Example: corral key create acme --name ci --expires 90d
+    Without --scope it may do all that its role may; without --model it may use all that its
+    tenant may. Neither can give more than that.
+
+    Example: corral key create acme --name ci --model demo --expires 90d
     """
     from corral.state.database import open_database
     from corral.tenancy.keys import create_key
@@ -64,14 +87,12 @@ def create(
         load_pepper(place.pepper),
         tenant=tenant or for_tenant or "default",
         name=name,
-        role="admin" if admin else "tenant",
+        role=cast("Role", role),
         expires_at=None if expires is None else datetime.now(UTC) + parse_span(expires),
+        scopes=scopes or None,
+        models=models or None,
     )
-    if as_json:
-        print_json({"key": token, **key_document(record)})
-    else:
-        screen().print(token, soft_wrap=True)
-        print_note("keep it now: it cannot be shown again")
+    _show_token(token, record, as_json=as_json)
 
 
 @app.command("list")
@@ -106,13 +127,40 @@ def list_(
     )  # fmt: skip
 
 
+@app.command("rotate")
+def rotate(
+    key: Annotated[str, typer.Argument(metavar="KEY", help="Id or prefix of the key.")],
+    overlap: Annotated[
+        int,
+        typer.Option(
+            "--overlap", metavar="SECONDS", help="How long the old secret stays good as well."
+        ),
+    ] = 0,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Give a key a new secret and print it. Its name, role, scopes, models and expiry stay.
+
+    Example: corral key rotate 7 --overlap 3600
+    """
+    from corral.state.database import open_database
+    from corral.tenancy.keys import rotate_key
+    from corral.tenancy.token import load_pepper
+
+    place = open_home(home)
+    token, record = rotate_key(
+        open_database(place.database), load_pepper(place.pepper), key, overlap_s=overlap
+    )
+    _show_token(token, record, as_json=as_json)
+
+
 @app.command("revoke")
 def revoke(
     key: Annotated[str, typer.Argument(metavar="KEY", help="Id or prefix of the key.")],
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Revoke a key for good; a running server denies it at once.
+    """Revoke a key for good, old secret and all; a running server denies it at once.
 
     Example: corral key revoke 7
     """
@@ -126,6 +174,14 @@ def revoke(
         print_note(f"key {record.id} ({record.prefix}) of {record.tenant} is revoked")
 
 
+def _show_token(token: str, record: KeyRecord, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"key": token, **key_document(record)})
+    else:
+        screen().print(token, soft_wrap=True)
+        print_note("keep it now: it cannot be shown again")
+
+
 def key_document(record: KeyRecord) -> dict[str, object]:
     """Return a key as it is printed with --json: everything but its secret."""
     return {
@@ -134,11 +190,14 @@ def key_document(record: KeyRecord) -> dict[str, object]:
         "tenant": record.tenant,
         "name": record.name,
         "role": record.role,
+        "scopes": None if record.scopes is None else list(record.scopes),
+        "models": None if record.models is None else list(record.models),
         "status": record.status(),
         "created_at": _iso(record.created_at),
         "expires_at": _iso(record.expires_at),
         "revoked_at": _iso(record.revoked_at),
         "last_used_at": _iso(record.last_used_at),
+        "old_secret_until": _iso(record.old_until),
     }
 
 

@@ -1,9 +1,11 @@
-"""`corral tenant`: add, list, freeze and unfreeze tenants.
+"""`corral tenant`: add, list, show, freeze, thaw and remove tenants.
 
 Trust: operator side. Input: the operator's command line.
 """
 
 from __future__ import annotations
+
+from typing import Annotated
 
 import typer
 
@@ -14,7 +16,17 @@ app = typer.Typer(no_args_is_help=True, help="Tenants: who shares nothing with w
 
 
 @app.command("add")
-def add(tenant: TenantArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
+def add(
+    tenant: TenantArgument,
+    reuse: Annotated[
+        bool,
+        typer.Option(
+            "--reuse", help="Take the name of a removed tenant, with the usage on record under it."
+        ),
+    ] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Add a tenant. It may use nothing until it has a key and a grant.
 
     Example: corral tenant add acme
@@ -22,7 +34,7 @@ def add(tenant: TenantArgument, home: HomeOption = None, as_json: JsonOption = F
     from corral.state.database import open_database
     from corral.tenancy.tenants import add_tenant
 
-    added = add_tenant(open_database(open_home(home).database), tenant)
+    added = add_tenant(open_database(open_home(home).database), tenant, reuse=reuse)
     if as_json:
         print_json({"name": added.name, "created_at": added.created_at.isoformat()})
     else:
@@ -63,22 +75,89 @@ def list_(home: HomeOption = None, as_json: JsonOption = False) -> None:
     )
 
 
+@app.command("show")
+def show(tenant: TenantArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Show a tenant: state, keys, models, requests on record.
+
+    Example: corral tenant show acme
+    """
+    from corral.state.database import open_database
+    from corral.tenancy.tenants import show_tenant
+
+    one, has = show_tenant(open_database(open_home(home).database), tenant)
+    if as_json:
+        print_json(
+            {
+                "name": one.name,
+                "created_at": one.created_at.isoformat(),
+                "frozen_at": one.frozen_at.isoformat() if one.frozen_at else None,
+                "live_keys": has.live_keys,
+                "keys": has.keys,
+                "models": list(has.models),
+                "requests": has.requests,
+                "last_request_at": has.last_request_at.isoformat() if has.last_request_at else None,
+            }
+        )
+        return
+    last = f"{has.last_request_at:%Y-%m-%d %H:%M}" if has.last_request_at else "-"
+    print_table(
+        ("TENANT", one.name),
+        (
+            ("since", f"{one.created_at:%Y-%m-%d}"),
+            ("state", f"frozen since {one.frozen_at:%Y-%m-%d %H:%M}" if one.frozen_at
+             else "active"),
+            ("keys", f"{has.live_keys} live of {has.keys}"),
+            ("models", ", ".join(has.models) or "none"),
+            ("requests", str(has.requests)),
+            ("last request", last),
+        ),
+        empty="",
+    )  # fmt: skip
+
+
 @app.command("freeze")
 def freeze(tenant: TenantArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Deny every key of a tenant at once; nothing of it is deleted.
+    """Deny every key of a tenant and stop its engines at once; nothing of it is deleted.
+
+    A running server ends its streams and engines within a second.
 
     Example: corral tenant freeze acme
     """
     _set_frozen(tenant, home, frozen=True, as_json=as_json)
 
 
-@app.command("unfreeze")
-def unfreeze(tenant: TenantArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
+@app.command("thaw")
+def thaw(tenant: TenantArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Let a frozen tenant's keys in again.
 
-    Example: corral tenant unfreeze acme
+    Example: corral tenant thaw acme
     """
     _set_frozen(tenant, home, frozen=False, as_json=as_json)
+
+
+@app.command("remove")
+def remove(
+    tenant: TenantArgument,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Also if it has live keys or requests on record.")
+    ] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove a tenant: revoke its keys, drop its grants, stop its engines.
+
+    Its usage stays on record, and nobody else gets its name unless you say so (add --reuse).
+
+    Example: corral tenant remove acme --yes
+    """
+    from corral.state.database import open_database
+    from corral.tenancy.tenants import remove_tenant
+
+    had = remove_tenant(open_database(open_home(home).database), tenant, sure=yes)
+    if as_json:
+        print_json({"name": tenant, "removed": True, "revoked_keys": had.live_keys})
+    else:
+        print_note(f"{tenant} is removed; {had.live_keys} live keys of it are revoked")
 
 
 def _set_frozen(tenant: str, home: str | None, *, frozen: bool, as_json: bool) -> None:

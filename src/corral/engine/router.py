@@ -8,6 +8,7 @@ text. At most `max_workers` live at once; the longest idle one makes room, a bus
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -148,6 +149,23 @@ class Router:
         """
         return tuple([(one.kind, one.rss_bytes) async for one in self._launcher.workers()])
 
+    def runs(self, tenants: Collection[str] | None = None) -> bool:
+        """Return whether any worker lives, or any of these tenants."""
+        return any(
+            one.live and (tenants is None or key.tenant in tenants)
+            for key, one in self._supervisors.items()
+        )
+
+    def stop_tenants(self, tenants: Collection[str]) -> None:
+        """Stop every worker of these tenants, busy or idle; requests that run get `Broken`.
+
+        A worker that is being started at this moment is not: ask again.
+        """
+        for key, one in self._supervisors.items():
+            if one.live and key.tenant in tenants:
+                self._metrics.worker_unloads.add("barred")
+                self._unload(one)
+
     async def close(self) -> None:
         """Stop every worker."""
         self._ticker.cancel()
@@ -201,6 +219,9 @@ class Router:
                 now - supervisor.idle_since_s >= self._config.idle_unload_s
             ):
                 self._metrics.worker_unloads.add("idle")
-                task = asyncio.create_task(supervisor.unload())
-                self._unloads.add(task)
-                task.add_done_callback(self._unloads.discard)
+                self._unload(supervisor)
+
+    def _unload(self, supervisor: Supervisor) -> None:
+        task = asyncio.create_task(supervisor.unload())
+        self._unloads.add(task)
+        task.add_done_callback(self._unloads.discard)

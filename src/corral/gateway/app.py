@@ -1,4 +1,4 @@
-"""The ASGI application: which address leads where.
+"""The ASGI application: which address leads where, and what a credential needs for it.
 
 Trust: gateway [net]. Input: hostile requests. Whatever no route takes, and whatever goes wrong,
 is answered in OpenAI's error shape without insides.
@@ -7,6 +7,8 @@ is answered in OpenAI's error shape without insides.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
 from starlette.routing import Route, Router
@@ -21,6 +23,7 @@ from corral.gateway.errors import (
     ApiError,
 )
 from corral.gateway.exchange import OUTCOME, Exchange, StalledClientError
+from corral.gateway.gate import Gate
 from corral.gateway.pipeline import Pipeline, Services
 from corral.gateway.routes.admin import Host
 from corral.gateway.routes.health import Health, Ready
@@ -28,8 +31,56 @@ from corral.gateway.routes.metrics import MetricsPage
 from corral.gateway.routes.models import ModelDetail, ModelList
 from corral.telemetry.log import get_logger
 from corral.telemetry.metrics import Metrics
+from corral.tenancy.permissions import Permission
 
 _log: Final = get_logger("gateway.app")
+
+
+class Strangers(Enum):
+    """Said of an address that takes no credential: it must be said, it is never left out."""
+
+    WELCOME = "welcome"
+
+
+STRANGERS: Final = Strangers.WELCOME
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One entry of the route table.
+
+    Attributes:
+        name: the route's in the metrics.
+        permission: what a credential must have; `STRANGERS` lets anybody in.
+        make: returns the endpoint; the second argument says whether requests are taken.
+    """
+
+    method: str
+    path: str
+    name: str
+    permission: Permission | Strangers
+    make: Callable[[Services, Callable[[], bool]], ASGIApp]
+
+
+ADDRESSES: Final = (
+    Address("POST", "/v1/chat/completions", "chat", Permission.COMPLETION_CREATE,
+            lambda services, _: Pipeline(CHAT, services)),
+    Address("POST", "/v1/completions", "completions", Permission.COMPLETION_CREATE,
+            lambda services, _: Pipeline(COMPLETION, services)),
+    Address("GET", "/v1/models", "models", Permission.MODEL_LIST,
+            lambda services, _: ModelList(services)),
+    Address("GET", "/v1/models/{model}", "model", Permission.MODEL_LIST,
+            lambda services, _: ModelDetail(services)),
+    Address("GET", "/admin/v1/host", "host", Permission.HOST_READ,
+            lambda services, _: Host(services)),
+    Address("GET", "/metrics", "metrics", Permission.METRICS_READ,
+            lambda services, _: MetricsPage(services)),
+    Address("GET", "/healthz", "healthz", STRANGERS,
+            lambda services, _: Health(services.keyring, services.degraded)),
+    Address("GET", "/readyz", "readyz", STRANGERS,
+            lambda services, ready: Ready(lambda: ready() and services.ledger.healthy)),
+)  # fmt: skip
+"""Every address that there is, and the permission that it takes. Nothing else is answered."""
 
 
 def build_app(services: Services, *, ready: Callable[[], bool]) -> ASGIApp:
@@ -39,22 +90,17 @@ def build_app(services: Services, *, ready: Callable[[], bool]) -> ASGIApp:
         services: what the pipeline works with.
         ready: says whether requests are taken, for /readyz.
     """
-    metrics = services.metrics
-
-    def route(path: str, name: str, endpoint: ASGIApp, method: str) -> Route:
-        return Route(path, _Counted(name, _ByMethod(endpoint, method), metrics))
-
+    methods: dict[tuple[str, str], dict[str, ASGIApp]] = {}
+    for address in ADDRESSES:
+        endpoint = address.make(services, ready)
+        if address.permission is not STRANGERS:
+            endpoint = Gate(endpoint, address.permission, services)
+        methods.setdefault((address.path, address.name), {})[address.method] = endpoint
     routes = [
-        route("/v1/chat/completions", "chat", Pipeline(CHAT, services), "POST"),
-        route("/v1/completions", "completions", Pipeline(COMPLETION, services), "POST"),
-        route("/v1/models", "models", ModelList(services), "GET"),
-        route("/v1/models/{model}", "model", ModelDetail(services), "GET"),
-        route("/admin/v1/host", "host", Host(services), "GET"),
-        route("/healthz", "healthz", Health(services.keyring, services.degraded), "GET"),
-        route("/readyz", "readyz", Ready(lambda: ready() and services.ledger.healthy), "GET"),
-        route("/metrics", "metrics", MetricsPage(services), "GET"),
+        Route(path, _Counted(name, _ByMethod(endpoints), services.metrics))
+        for (path, name), endpoints in methods.items()
     ]
-    nothing = _Counted("other", _Refuse(NOT_FOUND), metrics)
+    nothing = _Counted("other", _Refuse(NOT_FOUND), services.metrics)
     router = Router(routes=routes, redirect_slashes=False, default=nothing)
     return _Boundary(router)
 
@@ -81,20 +127,21 @@ class _Counted:
 
 
 class _ByMethod:
-    """Lets one method through."""
+    """Lets the methods of an address through."""
 
-    def __init__(self, endpoint: ASGIApp, method: str) -> None:
-        self._endpoint = endpoint
-        self._method = method
+    def __init__(self, endpoints: dict[str, ASGIApp]) -> None:
+        self._endpoints = endpoints
+        self._allow = ", ".join(endpoints).encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] == self._method:
-            await self._endpoint(scope, receive, send)
+        endpoint = self._endpoints.get(scope["method"])
+        if endpoint is not None:
+            await endpoint(scope, receive, send)
             return
         exchange = Exchange(scope, receive, send)
         error = METHOD_NOT_ALLOWED
         exchange.outcome = error.code
-        await exchange.answer(405, error.body(), [(b"allow", self._method.encode())])
+        await exchange.answer(405, error.body(), [(b"allow", self._allow)])
 
 
 class _Refuse:

@@ -115,8 +115,8 @@ CATALOG_UNAVAILABLE: Final = ApiError(
 )
 
 
-ADMIN_ONLY: Final = ApiError(
-    403, "admin_key_needed", "this address takes keys of the operator only", "permission_error"
+PERMISSION_DENIED: Final = ApiError(
+    403, "permission_denied", "this credential may not do that", "permission_error"
 )
 HOST_REPORT_UNAVAILABLE: Final = ApiError(
     503, "host_report_unavailable", "the server was started without a report on its host", _SERVER,

@@ -10,12 +10,13 @@ import asyncio
 import secrets
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
 from starlette.types import Receive, Scope, Send
 
 from corral.core.ids import TenantName
 from corral.gateway.errors import ApiError
+from corral.tenancy.principal import Principal
 
 _JSON: Final = (b"content-type", b"application/json")
 _EVENT_STREAM: Final = (
@@ -31,6 +32,8 @@ _SLOW_S: Final = 10.0
 """So long in all a stream may have waited for its client before its rate is looked at."""
 OUTCOME: Final = "corral.outcome"
 """Key of an ASGI scope: how its request ended."""
+_PRINCIPAL: Final = "corral.principal"
+"""Key of an ASGI scope: whose request it is."""
 WRITE_IDLE_S: Final = 10.0
 """How long a stream waits for a client that does not read, before it is given up."""
 
@@ -77,6 +80,19 @@ class Exchange:
     @outcome.setter
     def outcome(self, code: str) -> None:
         self._scope[OUTCOME] = code
+
+    @property
+    def principal(self) -> Principal:
+        """Who the gate has let through with this request.
+
+        Raises:
+            KeyError: nobody; the address has no gate.
+        """
+        return cast("Principal", self._scope[_PRINCIPAL])
+
+    @principal.setter
+    def principal(self, principal: Principal) -> None:
+        self._scope[_PRINCIPAL] = principal
 
     def introduce(self, tenant: TenantName) -> bool:
         """Tell the connection whose live key came; False if that tenant has too many of them."""

@@ -85,7 +85,7 @@ class Gateway:
         services = Services(
             config=config,
             keyring=keyring,
-            standing=Standing(keyring, catalog),
+            standing=Standing(keyring, catalog, self._router),
             catalog=catalog,
             limits=TenantLimits(config.limits, self._database),
             ledger=ledger,

@@ -2,7 +2,7 @@
 
     1 parse          strict schema, bounded size and depth               gateway.schemas
     2 authenticate   a live key, compared in constant time               tenancy.keyring
-    3 authorise      grants and policy let the tenant, else "not found"  tenancy, admission.catalog
+    3 authorise      permission; grants and policy, else "not found"     tenancy, admission.catalog
     4 lease          rates, budgets, concurrency, the tenant's own queue tenancy.limits
     5 sanitise in    valid text, no control-token text                   guard
     6 route          this tenant's own worker, started on demand         engine.router
@@ -37,7 +37,6 @@ from corral.gateway.errors import (
     TOO_LARGE,
     TOO_MANY_CONNECTIONS,
     TOO_MANY_UPLOADS,
-    UNAUTHENTICATED,
     ApiError,
 )
 from corral.gateway.exchange import Exchange, StalledClientError
@@ -79,7 +78,10 @@ class Services:
 
 
 class Pipeline:
-    """The ASGI endpoint of one dialect."""
+    """The ASGI endpoint of one dialect; `gateway.gate` keeps strangers and their bodies away.
+
+    Steps 2 and 3 prove what the gate only looked at: the body has taken its time to come.
+    """
 
     def __init__(self, dialect: Dialect, services: Services) -> None:
         self._dialect = dialect
@@ -90,11 +92,7 @@ class Pipeline:
         services = self._services
         rate = services.config.clients.download_bytes_per_s
         exchange = Exchange(scope, receive, send, least_rate=rate)
-        # Step 2 proves it; this look ahead keeps strangers from filling memory with bodies.
-        principal = services.keyring.authenticate(exchange.bearer_token())
-        if principal is None:
-            await exchange.refuse(UNAUTHENTICATED, close=True)
-            return
+        principal = exchange.principal
         if not exchange.introduce(principal.tenant):
             await exchange.refuse(TOO_MANY_CONNECTIONS, close=True)
             return

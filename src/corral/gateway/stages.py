@@ -31,6 +31,7 @@ from corral.gateway.errors import (
     CATALOG_UNAVAILABLE,
     LEDGER_UNHEALTHY,
     OVER_CEILING,
+    PERMISSION_DENIED,
     TIER_NOT_GIVEN,
     UNAUTHENTICATED,
     ApiError,
@@ -47,6 +48,7 @@ from corral.guard.text import check_text
 from corral.tenancy.keyring import Keyring
 from corral.tenancy.ledger import Ledger
 from corral.tenancy.limits import Lease, Refusal, TenantLimits
+from corral.tenancy.permissions import Permission
 from corral.tenancy.principal import Principal
 from corral.tenancy.quota import Quota
 
@@ -97,17 +99,15 @@ class Authenticated(_Sealed):
     principal: Principal
 
     def authorise(self, catalog: Catalog, config: Config) -> Authorised | ApiError:
-        """Stage 3: the tenant was granted the model, and the policy lets it use and serve it.
+        """Stage 3: the credential may ask models, its tenant this one, and the policy agrees.
 
         Unknown and forbidden look the same. What the policy allows is in the signed receipt.
         """
-        name = self.parsed.ask.model
-        try:
-            entry = catalog.lookup(name)
-        except (CorralError, sqlite3.Error, OSError):
-            return CATALOG_UNAVAILABLE
-        if entry is None or not usable(self.principal, entry):
-            return model_not_found(name)
+        if not self.principal.may(Permission.COMPLETION_CREATE):
+            return PERMISSION_DENIED
+        entry = find_usable(self.principal, self.parsed.ask.model, catalog)
+        if isinstance(entry, ApiError):
+            return entry
         allowance = entry.receipt.decision.allowance
         if not tier_is_given(config, entry.trust, allowance):
             return TIER_NOT_GIVEN
@@ -120,6 +120,23 @@ class Authenticated(_Sealed):
             return ask
         bounded = replace(self, parsed=replace(self.parsed, ask=ask))
         return Authorised(seal=_SEAL, authenticated=bounded, entry=entry)
+
+
+def find_usable(principal: Principal, name: str, catalog: Catalog) -> CatalogEntry | ApiError:
+    """Return a model that a tenant may use, or the one refusal of all others.
+
+    Of a model that was not granted nothing is looked up: whether another tenant has it or nobody
+    does, the same is done and said.
+    """
+    if not principal.may_use(name):
+        return model_not_found(name)
+    try:
+        entry = catalog.lookup(name)
+    except (CorralError, sqlite3.Error, OSError):
+        return CATALOG_UNAVAILABLE
+    if entry is None or not usable(principal, entry):
+        return model_not_found(name)
+    return entry
 
 
 def usable(principal: Principal, entry: CatalogEntry) -> bool:

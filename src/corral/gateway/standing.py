@@ -1,14 +1,17 @@
 """Whether the keys of running requests still hold: a revoke ends what it would not have begun.
 
-Trust: gateway [net]. Input: tokens that were live when their request began. Every 0.8 s the
+Trust: gateway [net]. Input: tokens that were live when their request began. Every 0.7 s the
 database is asked once whether any key, grant or model changed; only if so is each running request
 looked at, by the checks that it began with. A look wakes the gateway up on a core that an engine
 computes on, so they are few; a single chunk costs nothing.
 
-A key that is refused twice in a row is out, within a second or so of the operator's command: what
-is meant is a revoke, an expiry, a frozen tenant, a grant taken back, or a model that the
-policy holds back or takes from the tenant. A database that cannot be
-read refuses everybody, and so ends all requests, but not for one failed look.
+A key that is refused is out, within a second of the operator's command: what is meant is a revoke,
+an expiry, a frozen or removed tenant, a grant taken back, or a model that the policy holds back or
+takes from the tenant. A database that cannot be read refuses everybody, and so ends all requests,
+but not for one failed look: twice in a row.
+
+The workers of a frozen or removed tenant are stopped, busy or idle, a moment after its requests
+have got their end.
 """
 
 from __future__ import annotations
@@ -16,9 +19,9 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, Protocol
 
 from corral.admission.catalog import Catalog
 from corral.core.errors import CorralError
@@ -26,9 +29,11 @@ from corral.gateway.errors import CATALOG_UNAVAILABLE, REVOKED, ApiError, model_
 from corral.tenancy.keyring import Keyring
 from corral.tenancy.principal import Principal
 
-_LOOK_S: Final = 0.8
+_LOOK_S: Final = 0.7
 _AGAIN_S: Final = 0.2
-"""Until the second look after a refusal."""
+"""Until the second look after a refusal that is not certain."""
+_FAREWELL_S: Final = 0.1
+"""For the last event of a stream, before its worker is stopped."""
 _REFUSALS: Final = 2
 
 
@@ -74,6 +79,9 @@ class Permit:
             self._refusals = 0
             self._held, self._expires_at = (version, self.model), principal.expires_at
             return
+        certain = version is not None and keyring.version() is not None
+        if certain and reason is not CATALOG_UNAVAILABLE:
+            self._refusals = _REFUSALS
         self._refusals += 1
         self._held = (None, None)
         if reason is not None and self._refusals >= _REFUSALS and not self.lost.done():
@@ -93,12 +101,23 @@ def _model_lost(principal: Principal, model: str, catalog: Catalog) -> ApiError 
     return None
 
 
-class Standing:
-    """Every running request of this gateway. For one event loop."""
+class Workers(Protocol):
+    """Who runs the engines (`engine.router`)."""
 
-    def __init__(self, keyring: Keyring, catalog: Catalog) -> None:
+    def runs(self, tenants: Collection[str] | None = None) -> bool:
+        """Return whether any worker lives, or any of these tenants."""
+
+    def stop_tenants(self, tenants: Collection[str]) -> None:
+        """Stop every worker of these tenants."""
+
+
+class Standing:
+    """Every running request of this gateway, and its workers. For one event loop."""
+
+    def __init__(self, keyring: Keyring, catalog: Catalog, workers: Workers) -> None:
         self._keyring = keyring
         self._catalog = catalog
+        self._workers = workers
         self._permits: set[Permit] = set()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -121,8 +140,10 @@ class Standing:
         for permit in self._permits:
             if not permit.holds(version):
                 permit.look(self._keyring, self._catalog)
-        if self._permits:  # nobody is looked after: the next request starts the timer again
+        loop = asyncio.get_running_loop()
+        barred = self._keyring.barred()
+        if barred and self._workers.runs(barred):
+            loop.call_later(_FAREWELL_S, self._workers.stop_tenants, barred)
+        if self._permits or self._workers.runs():  # else the next request starts the timer again
             again = any(permit.in_doubt for permit in self._permits)
-            self._timer = asyncio.get_running_loop().call_later(
-                _AGAIN_S if again else _LOOK_S, self._look
-            )
+            self._timer = loop.call_later(_AGAIN_S if again else _LOOK_S, self._look)

@@ -39,6 +39,7 @@ tenants: Final = Table(
     Column("name", Text, primary_key=True),
     Column("created_at", Integer, nullable=False),
     Column("frozen_at", Integer),
+    Column("removed_at", Integer),
     sqlite_strict=True,
 )
 
@@ -55,8 +56,14 @@ keys: Final = Table(
     Column("expires_at", Integer),
     Column("revoked_at", Integer),
     Column("last_used_at", Integer),
+    Column("scopes", Text),  # permissions, or models, with a space between; NULL for all
+    Column("models", Text),
+    Column("old_hash", LargeBinary),  # of the token before the last rotation, good until old_until
+    Column("old_until", Integer),
     CheckConstraint("length(hash) = 32", name="hash_length"),
-    CheckConstraint("role IN ('tenant', 'admin')", name="role"),
+    CheckConstraint("length(old_hash) = 32", name="old_hash_length"),
+    CheckConstraint("(old_hash IS NULL) = (old_until IS NULL)", name="old_pair"),
+    CheckConstraint("role IN ('operator', 'tenant-admin', 'user', 'auditor')", name="role"),
     sqlite_strict=True,
     sqlite_autoincrement=True,  # an id is never given twice: usage rows name keys by id
 )

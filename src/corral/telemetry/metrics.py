@@ -20,7 +20,7 @@ REJECTED: Final = (
     "slow_reader", "pipelining",
 )  # fmt: skip
 """Why a connection was ended without an answer."""
-UNLOADED: Final = ("idle", "room", "memory")
+UNLOADED: Final = ("idle", "room", "memory", "barred")
 TOKENS: Final = ("prompt", "completion", "cached")
 STAGES: Final = ("lease", "worker")
 """Where a request waits: for its tenant's place, and for a slot of a loaded worker."""

@@ -55,10 +55,10 @@ def make_first_keys(
             )
         insert_grant(connection, DEFAULT_TENANT, EVERY_MODEL)
         api_key, _ = insert_key(
-            connection, pepper, tenant=DEFAULT_TENANT, name="first key", role="tenant"
+            connection, pepper, tenant=DEFAULT_TENANT, name="first key", role="user"
         )
         admin_key, _ = insert_key(
-            connection, pepper, tenant=ADMIN_TENANT, name="first admin key", role="admin"
+            connection, pepper, tenant=ADMIN_TENANT, name="first admin key", role="operator"
         )
         first = FirstKeys(api_key=api_key, admin_key=admin_key)
         if deliver:

@@ -11,12 +11,11 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, Engine, delete, select
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.exc import IntegrityError
 
 from corral.core.errors import CorralError
 from corral.core.ids import TenantName, parse_model_name, parse_tenant_name
 from corral.state.database import reading, writing
-from corral.state.tables import grants
+from corral.state.tables import grants, tenants
 from corral.tenancy.principal import EVERY_MODEL
 
 
@@ -37,13 +36,13 @@ def grant_model(engine: Engine, tenant: str, model_or_star: str) -> None:
             `database_unavailable`.
     """
     owner, model = parse_tenant_name(tenant), _parse_model(model_or_star)
-    try:
-        with writing(engine) as connection:
-            insert_grant(connection, owner, model)
-    except IntegrityError as error:
-        raise CorralError(
-            "no_such_tenant", f"there is no tenant {owner}", remedy=f"corral tenant add {owner}"
-        ) from error
+    known = select(tenants.c.name).where(tenants.c.name == owner, tenants.c.removed_at.is_(None))
+    with writing(engine) as connection:
+        if connection.execute(known).first() is None:
+            raise CorralError(
+                "no_such_tenant", f"there is no tenant {owner}", remedy=f"corral tenant add {owner}"
+            )
+        insert_grant(connection, owner, model)
 
 
 def insert_grant(connection: Connection, tenant: TenantName, model: str) -> None:

@@ -1,26 +1,28 @@
-"""API keys: create, list, revoke.
+"""API keys: create, list, rotate, revoke.
 
-Trust: operator side. The token leaves `create_key` once and is nowhere else.
+Trust: operator side. The token leaves `create_key` or `rotate_key` once and is nowhere else.
 Input: the operator's names and dates, checked.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, Engine, Row, insert, or_, select, update
 
 from corral.core.errors import CorralError
-from corral.core.ids import TenantName, parse_tenant_name
+from corral.core.ids import TenantName, parse_model_name, parse_tenant_name
 from corral.state.database import reading, writing
 from corral.state.tables import keys, tenants
-from corral.tenancy.principal import Role
-from corral.tenancy.token import check_pepper, hash_token, new_token
+from corral.tenancy.permissions import ROLES, Role, permissions_of
+from corral.tenancy.token import check_pepper, hash_token, new_token, token_of
 
 _NAME_CHARACTERS: Final = 64
+OVERLAP_S_MAX: Final = 30 * 86400
 
 KeyStatus = Literal["active", "expired", "revoked"]
 
@@ -32,6 +34,9 @@ class KeyRecord:
     Attributes:
         prefix: the public part, `sk-corral-<prefix>-…`.
         name: the operator's label.
+        scopes: the only permissions of its role that it has; None for all of them.
+        models: the only models of its tenant that it may use; None for all of them.
+        old_until: until when the secret before the last rotation is good; None if there is none.
     """
 
     id: int
@@ -43,6 +48,9 @@ class KeyRecord:
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
+    scopes: tuple[str, ...] | None = None
+    models: tuple[str, ...] | None = None
+    old_until: datetime | None = None
 
     def status(self, now: datetime | None = None) -> KeyStatus:
         """Return whether the key is good at `now` (default: this moment)."""
@@ -58,8 +66,10 @@ def create_key(
     *,
     tenant: str,
     name: str,
-    role: Role = "tenant",
+    role: Role = "user",
     expires_at: datetime | None = None,
+    scopes: Collection[str] | None = None,
+    models: Collection[str] | None = None,
 ) -> tuple[str, KeyRecord]:
     """Make a key; return (token, record). The token cannot be shown again.
 
@@ -68,17 +78,20 @@ def create_key(
         pepper: from `tenancy.token.load_pepper`.
         tenant: an existing tenant.
         name: label of 1 to 64 printable characters.
-        role: `admin` may operate the server.
+        role: what the key may do, see `tenancy.permissions`.
         expires_at: aware datetime in the future; None never expires.
+        scopes: permissions that the role has: the key gets only these. None gives all of them.
+        models: the key may use only these of its tenant's. None gives all of them.
 
     Raises:
         CorralError: codes `no_such_tenant`, `bad_tenant_name`, `bad_key_name`, `bad_role`,
-            `bad_expiry`, `bad_pepper`, `database_unavailable`.
+            `bad_expiry`, `bad_scope`, `bad_model_name`, `bad_pepper`, `database_unavailable`.
     """
     with writing(engine) as connection:
         return insert_key(
-            connection, pepper, tenant=tenant, name=name, role=role, expires_at=expires_at
-        )
+            connection, pepper, tenant=tenant, name=name, role=role, expires_at=expires_at,
+            scopes=scopes, models=models,
+        )  # fmt: skip
 
 
 def insert_key(
@@ -89,6 +102,8 @@ def insert_key(
     name: str,
     role: Role,
     expires_at: datetime | None = None,
+    scopes: Collection[str] | None = None,
+    models: Collection[str] | None = None,
 ) -> tuple[str, KeyRecord]:
     """Do `create_key` inside the caller's write transaction."""
     check_pepper(pepper)
@@ -99,9 +114,10 @@ def insert_key(
         raise CorralError(
             "bad_key_name", f"a key's name has 1 to {_NAME_CHARACTERS} printable characters"
         )
-    if role not in get_args(Role):
-        raise CorralError("bad_role", "a key's role is 'tenant' or 'admin'")
-    if connection.execute(select(tenants.c.name).where(tenants.c.name == owner)).first() is None:
+    if role not in ROLES:
+        raise CorralError("bad_role", f"a key's role is one of: {', '.join(ROLES)}")
+    known = select(tenants.c.name).where(tenants.c.name == owner, tenants.c.removed_at.is_(None))
+    if connection.execute(known).first() is None:
         raise CorralError(
             "no_such_tenant", f"there is no tenant {owner}", remedy=f"corral tenant add {owner}"
         )
@@ -118,6 +134,8 @@ def insert_key(
             role=role,
             created_at=now,
             expires_at=expiry,
+            scopes=_check_scopes(scopes, role),
+            models=None if models is None else _joined(map(parse_model_name, models)),
         )
         .returning(*_COLUMNS)
     ).one()
@@ -141,8 +159,47 @@ def list_keys(engine: Engine, *, tenant: str | None = None) -> tuple[KeyRecord, 
         return tuple(_record(row) for row in connection.execute(query))
 
 
+def rotate_key(
+    engine: Engine, pepper: bytes, prefix_or_id: str | int, *, overlap_s: int = 0
+) -> tuple[str, KeyRecord]:
+    """Give a key another secret; return (token, record). Id, prefix, rights and expiry stay.
+
+    Args:
+        engine: from `state.database.open_database`.
+        pepper: from `tenancy.token.load_pepper`.
+        prefix_or_id: as for `revoke_key`.
+        overlap_s: for how many seconds the secret until now stays good as well; one that an
+            earlier rotation left is dead at once.
+
+    Raises:
+        CorralError: codes `no_such_key`, `key_not_active`, `bad_overlap`, `bad_pepper`,
+            `database_unavailable`.
+    """
+    check_pepper(pepper)
+    if not 0 <= overlap_s <= OVERLAP_S_MAX:
+        raise CorralError("bad_overlap", f"an overlap is 0 to {OVERLAP_S_MAX} seconds")
+    with writing(engine) as connection:
+        row = _find(connection, prefix_or_id)
+        if _record(row).status() != "active":
+            raise CorralError(
+                "key_not_active", "a key that was revoked or has expired gets no new secret",
+                remedy="make another: corral key create",
+            )  # fmt: skip
+        token = token_of(row.prefix)
+        connection.execute(
+            update(keys)
+            .where(keys.c.id == row.id)
+            .values(
+                hash=hash_token(pepper, token),
+                old_hash=keys.c.hash if overlap_s else None,
+                old_until=int(time.time()) + overlap_s if overlap_s else None,
+            )
+        )
+        return token, _record(_find(connection, row.id))
+
+
 def revoke_key(engine: Engine, prefix_or_id: str | int) -> KeyRecord:
-    """Revoke a key at once and for good; a second time changes nothing.
+    """Revoke a key, every secret of it, at once and for good; a second time changes nothing.
 
     Args:
         engine: from `state.database.open_database`.
@@ -151,28 +208,33 @@ def revoke_key(engine: Engine, prefix_or_id: str | int) -> KeyRecord:
     Raises:
         CorralError: codes `no_such_key`, `database_unavailable`.
     """
+    with writing(engine) as connection:
+        row = _find(connection, prefix_or_id)
+        connection.execute(
+            update(keys)
+            .where(keys.c.id == row.id, keys.c.revoked_at.is_(None))
+            .values(revoked_at=int(time.time()), old_hash=None, old_until=None)
+        )
+        return _record(_find(connection, row.id))
+
+
+_COLUMNS: Final = tuple(column for column in keys.c if column.name not in {"hash", "old_hash"})
+
+
+def _find(connection: Connection, prefix_or_id: str | int) -> Row[Any]:
     text = str(prefix_or_id).strip()
     prefix = text.removeprefix("sk-corral-").split("-", 1)[0]
     # A prefix starts with a letter, so that it is never taken for an id.
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 18 else None
-    with writing(engine) as connection:
-        row = connection.execute(
-            select(*_COLUMNS).where(or_(keys.c.prefix == prefix, keys.c.id == number))
-        ).first()
-        if row is None:
-            # The text is not repeated: it may be a whole token.
-            raise CorralError(
-                "no_such_key", "there is no such key", remedy="see the ids: corral key list"
-            )
-        connection.execute(
-            update(keys)
-            .where(keys.c.id == row.id, keys.c.revoked_at.is_(None))
-            .values(revoked_at=int(time.time()))
+    row = connection.execute(
+        select(*_COLUMNS).where(or_(keys.c.prefix == prefix, keys.c.id == number))
+    ).first()
+    if row is None:
+        # The text is not repeated: it may be a whole token.
+        raise CorralError(
+            "no_such_key", "there is no such key", remedy="see the ids: corral key list"
         )
-        return _record(connection.execute(select(*_COLUMNS).where(keys.c.id == row.id)).one())
-
-
-_COLUMNS: Final = tuple(column for column in keys.c if column.name != "hash")
+    return row
 
 
 def _record(row: Row[Any]) -> KeyRecord:
@@ -186,6 +248,9 @@ def _record(row: Row[Any]) -> KeyRecord:
         expires_at=_moment(row.expires_at),
         revoked_at=_moment(row.revoked_at),
         last_used_at=_moment(row.last_used_at),
+        scopes=None if row.scopes is None else tuple(row.scopes.split()),
+        models=None if row.models is None else tuple(row.models.split()),
+        old_until=_moment(row.old_until),
     )
 
 
@@ -199,3 +264,20 @@ def _check_expiry(expires_at: datetime | None, now_s: int) -> int | None:
     if expires_at.tzinfo is None or expires_at.timestamp() <= now_s:
         raise CorralError("bad_expiry", "a key's expiry is a moment in the future, with its zone")
     return int(expires_at.timestamp())
+
+
+def _check_scopes(scopes: Collection[str] | None, role: str) -> str | None:
+    if scopes is None:
+        return None
+    beyond = sorted(set(scopes) - permissions_of(role))
+    if beyond:
+        raise CorralError(
+            "bad_scope",
+            f"a key of the role {role} cannot have the permission {beyond[0]!r}",
+            remedy=f"it may have: {', '.join(sorted(permissions_of(role)))}",
+        )
+    return _joined(scopes)
+
+
+def _joined(words: Iterable[str]) -> str:
+    return " ".join(sorted(set(words)))

@@ -1,16 +1,16 @@
-"""Who makes a request: the outcome of authentication, and what it may use.
+"""Who makes a request: the outcome of authentication, and what it may do and use.
 
-Trust: gateway [net]. Made only by `tenancy.keyring`; never made from anything a request says.
+Trust: gateway [net]. Made only by `tenancy.keyring` and its neighbours for other credentials; never
+made from anything a request says.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from corral.core.ids import TenantName
-
-Role = Literal["tenant", "admin"]
+from corral.tenancy.permissions import CredentialKind, Permission, Role, permitted
 
 EVERY_MODEL: Final = "*"
 """A grant of this name covers every admitted model, present and future."""
@@ -18,15 +18,18 @@ EVERY_MODEL: Final = "*"
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """An authenticated key with its tenant's grants.
+    """An authenticated credential with its tenant's grants.
 
     Attributes:
         key_id: for usage records.
         key_prefix: public part of the key, fit for logs.
         tenant: whose worker, limits and usage apply.
-        role: `admin` may operate the server; it gives no right to any model.
-        models: model names granted, or `EVERY_MODEL`.
-        expires_at: Unix time in seconds at which the key ends; None for never.
+        role: what it may do; it gives no right to any model.
+        models: model names granted to the tenant, or `EVERY_MODEL`.
+        expires_at: Unix time in seconds at which the credential ends; None for never.
+        credential: how it was proved.
+        scopes: the only permissions it may use of its role's; None for all of them.
+        only_models: the only models it may use of its tenant's; None for all of them.
     """
 
     key_id: int
@@ -35,7 +38,18 @@ class Principal:
     role: Role
     models: frozenset[str]
     expires_at: int | None = None
+    credential: CredentialKind = "api-key"
+    scopes: frozenset[str] | None = None
+    only_models: frozenset[str] | None = None
+
+    def may(self, permission: Permission) -> bool:
+        """Return whether it has a permission: by its role, its kind and its own scopes."""
+        if self.scopes is not None and permission not in self.scopes:
+            return False
+        return permitted(self.role, self.credential, permission)
 
     def may_use(self, model: str) -> bool:
-        """Return whether the tenant was granted `model`; says nothing about its existence."""
+        """Return whether it was granted `model`; says nothing about its existence."""
+        if self.only_models is not None and model not in self.only_models:
+            return False
         return model in self.models or EVERY_MODEL in self.models

@@ -38,7 +38,12 @@ def new_token() -> tuple[str, str]:
     prefix = secrets.choice(string.ascii_lowercase) + "".join(
         secrets.choice(alphabet) for _ in range(_PREFIX_CHARACTERS - 1)
     )
-    return f"sk-corral-{prefix}-{secrets.token_hex(32)}", prefix
+    return token_of(prefix), prefix
+
+
+def token_of(prefix: str) -> str:
+    """Return a token with a new secret for a key that has its prefix already."""
+    return f"sk-corral-{prefix}-{secrets.token_hex(32)}"
 
 
 def parse_token(text: str) -> str | None:

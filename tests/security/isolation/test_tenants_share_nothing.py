@@ -9,9 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+import openai
 import pytest
 
-from tests.support.server import MODEL, copy_home, start_server
+from corral.core.home import Home
+from corral.state.database import open_database
+from corral.tenancy.tenants import freeze_tenant
+from tests.support.running_clock import running_clock
+from tests.support.server import MODEL, copy_home, start_server, wait_until
 
 CANARIES = 20
 
@@ -141,3 +146,32 @@ def test_a_prompt_is_found_nowhere_but_in_the_answer(server, keys):
     # Control: the same search finds what is really stored.
     found = {path.parent.name for path in small_files(server.home) if b"alice" in content_of(path)}
     assert "state" in found
+
+
+@pytest.mark.claim("KEY-12")
+def test_a_freeze_ends_streams_and_engine_of_one_tenant(server):
+    """Last in this file. The figure is of this machine: half a second, and a second is promised."""
+    frozen, other = server.add_tenant("frozen"), server.add_tenant("other")
+    long = [{"role": "user", "content": "Count from one to one thousand, in words."}]
+    ask(server, other, long, max_tokens=1)
+    stream = ask(server, frozen, long, max_tokens=1000, stream=True)
+    next(stream)
+    theirs, control = (
+        Path(f"/proc/{server.worker_of(name)['pid']}") for name in ("frozen", "other")
+    )
+    assert theirs.exists()
+    engine = open_database(Home(server.home).database)
+    freeze_tenant(engine, "frozen")
+    engine.dispose()
+    with running_clock() as clock:
+        with pytest.raises(openai.APIError) as caught:
+            list(stream)
+        ended_s = clock.now_s
+        assert wait_until(lambda: not theirs.exists(), step=0.01)
+        print(f"stream ended after {ended_s:.2f} s, engine gone after {clock.now_s:.2f} s")
+        assert clock.now_s < 2
+    assert caught.value.code == "invalid_api_key"
+    with pytest.raises(openai.AuthenticationError):
+        ask(server, frozen, long, max_tokens=1)
+    assert control.exists()
+    assert ask(server, other, long, max_tokens=1).choices

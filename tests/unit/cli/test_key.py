@@ -47,9 +47,11 @@ def test_the_tenant_may_be_an_option_too(corral: Corral, home: Home) -> None:
     assert corral("key", "create", "default", "--tenant", "admin", *place).code == 2
 
 
-def test_an_admin_key(corral: Corral, home: Home) -> None:
-    made = corral("key", "create", "admin", "--admin", "--home", str(home.root), "--json")
-    assert made.document["role"] == "admin"
+def test_an_operators_key(corral: Corral, home: Home) -> None:
+    made = corral(
+        "key", "create", "admin", "--role", "operator", "--home", str(home.root), "--json"
+    )
+    assert made.document["role"] == "operator"
 
 
 def test_the_token_alone_is_on_stdout(corral: Corral, home: Home) -> None:
@@ -65,3 +67,21 @@ def test_spans() -> None:
         with pytest.raises(CorralError) as refused:
             parse_span(wrong)
         assert refused.value.code == "bad_expiry"
+
+
+def test_a_narrow_key_is_rotated(corral: Corral, home: Home) -> None:
+    place = ("--home", str(home.root), "--json")
+    made = corral(
+        "key", "create", "default", "--scope", "completion:create", "--model", "demo", *place
+    ).document
+    assert (made["scopes"], made["models"]) == (["completion:create"], ["demo"])
+    rotated = corral("key", "rotate", made["prefix"], "--overlap", "60", *place).document
+    assert rotated["key"] != made["key"]
+    assert rotated["old_secret_until"] is not None
+    assert {**rotated, "key": "", "old_secret_until": None} == {**made, "key": ""}
+    for arguments, code in (
+        (("create", "default", "--scope", "tenant:wipe"), "bad_scope"),
+        (("create", "default", "--role", "admin"), "bad_role"),
+        (("rotate", made["prefix"], "--overlap", "-1"), "bad_overlap"),
+    ):
+        assert corral("key", *arguments, *place).error_code == code

@@ -37,7 +37,7 @@ def test_the_operator_gets_the_report_and_nobody_else(start: Start) -> None:
     served = start(host_report=TEXT)
     assert get(served, "/admin/v1/host", "admin") == (200, json.loads(TEXT))
     status, body = get(served, "/admin/v1/host", "acme")
-    assert (status, body["error"]["code"]) == (403, "admin_key_needed")  # type: ignore[index]
+    assert (status, body["error"]["code"]) == (403, "permission_denied")  # type: ignore[index]
     status, body = get(served, "/admin/v1/host")
     assert (status, body["error"]["code"]) == (401, "invalid_api_key")  # type: ignore[index]
     with served.http(headers=served.bearer("admin")) as http:

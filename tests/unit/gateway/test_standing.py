@@ -25,7 +25,7 @@ from corral.tenancy.grants import grant_model, revoke_grant
 from corral.tenancy.keyring import Keyring
 from corral.tenancy.keys import create_key, revoke_key
 from corral.tenancy.setup import initialise
-from corral.tenancy.tenants import freeze_tenant
+from corral.tenancy.tenants import freeze_tenant, remove_tenant
 from tests.support.policies import DECIDED
 from tests.support.running_clock import running_clock
 from tests.unit.gateway.conftest import MODELS, Served, admit
@@ -148,6 +148,40 @@ def test_who_waits_is_sent_away_with_its_key(start: Start, waiting: str) -> None
     engine.dispose()
 
 
+@pytest.mark.claim("KEY-12")
+@pytest.mark.parametrize("busy", [True, False], ids=["busy", "idle"])
+@pytest.mark.parametrize("act", ["freeze", "remove"])
+def test_the_workers_of_a_frozen_tenant_end_with_its_keys(
+    served: Served, engine: Engine, busy: bool, act: str
+) -> None:
+    ask: list[ChatCompletionMessageParam] = [{"role": "user", "content": "hello"}]
+    served.client().chat.completions.create(model="tiny", messages=ask)
+    (control,) = served.launcher.live
+    served.client("acme").chat.completions.create(model="tiny", messages=ask)
+    if busy:
+        stream = served.client("acme").chat.completions.create(
+            model="slow", messages=FOREVER, stream=True
+        )
+        next(stream)
+    theirs = set(served.launcher.live) - {control}
+    assert len(theirs) == 1 + busy
+    if act == "freeze":
+        freeze_tenant(engine, "acme")
+    else:
+        remove_tenant(engine, "acme", sure=True)
+    with running_clock() as clock:
+        assert eventually(lambda: set(served.launcher.live) == {control})
+        assert clock.now_s < WITHIN_S
+    if busy:
+        with pytest.raises(openai.APIError) as caught:
+            list(stream)
+        assert caught.value.code == "invalid_api_key", "it hears the reason, not the kill"
+    with pytest.raises(openai.AuthenticationError):
+        served.client("acme").chat.completions.create(model="tiny", messages=ask)
+    served.client().chat.completions.create(model="tiny", messages=ask)
+    assert control in served.launcher.live
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     home = Home(tmp_path / "other")
@@ -157,6 +191,16 @@ def home(tmp_path: Path) -> Home:
 
 def catalog(home: Home) -> Catalog:
     return Catalog(home.database, home.receipt_public_key.read_bytes())
+
+
+class NoWorkers:
+    """A router that nobody has asked yet."""
+
+    def runs(self, _tenants: object = None) -> bool:
+        return False
+
+    def stop_tenants(self, tenants: object) -> None:
+        raise AssertionError(tenants)
 
 
 def lost(permit: Permit) -> str | None:
@@ -173,7 +217,7 @@ def test_time_alone_ends_a_request(home: Home, monkeypatch: pytest.MonkeyPatch) 
     keyring = Keyring(home.database, pepper)
 
     async def follow() -> tuple[bool, str]:
-        with Standing(keyring, catalog(home)).follow(token) as permit:
+        with Standing(keyring, catalog(home), NoWorkers()).follow(token) as permit:
             await asyncio.sleep(1.2)  # over the first look
             early = permit.lost.done()
             monkeypatch.setattr("time.time", soon.timestamp)
@@ -246,7 +290,7 @@ def test_nobody_is_looked_after_when_nobody_asks(home: Home) -> None:
         timers = []
         plain = loop.call_later
         loop.call_later = lambda *args, **more: (timers.append(1), plain(*args, **more))[1]  # type: ignore[assignment, method-assign]
-        with Standing(keyring, catalog(home)).follow("x"):
+        with Standing(keyring, catalog(home), NoWorkers()).follow("x"):
             began = len(timers)
         await asyncio.sleep(1)
         return began, sum(timers)

@@ -14,7 +14,7 @@ from corral.state.database import open_database
 _TENANT = "INSERT INTO tenants (name, created_at) VALUES ('t', 0)"
 _KEY = (
     "INSERT INTO keys (prefix, hash, tenant, name, role, created_at)"
-    " VALUES ('abcdefgh', zeroblob(32), 't', 'n', 'tenant', 0)"
+    " VALUES ('abcdefgh', zeroblob(32), 't', 'n', 'user', 0)"
 )
 _GRANT = "INSERT INTO grants (tenant, model, created_at) VALUES ('t', 'm', 0)"
 _MODEL = (
@@ -64,7 +64,7 @@ def watch(database: Path, writer: sqlite3.Connection) -> Iterator[ChangeWatch]:
         "UPDATE tenants SET frozen_at = 1",
         "UPDATE keys SET revoked_at = 1",
         "UPDATE keys SET expires_at = 1",
-        "UPDATE keys SET role = 'admin'",
+        "UPDATE keys SET role = 'operator'",
         "DELETE FROM keys",
         "INSERT INTO grants (tenant, model, created_at) VALUES ('t', '*', 0)",
         "DELETE FROM grants",

@@ -1,6 +1,7 @@
 """Opening, migrating and sharing the database."""
 
 import os
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -8,11 +9,12 @@ import threading
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import insert, select
+from sqlalchemy import create_engine, insert, select
 from sqlalchemy.exc import IntegrityError
 
 import corral.state
@@ -175,3 +177,46 @@ def test_a_missing_folder_is_refused_by_code(tmp_path: Path) -> None:
         open_database(tmp_path / "none" / "corral.db")
     assert refused.value.code == "database_unavailable"
     assert str(tmp_path) not in str(refused.value)
+
+
+def test_roles_of_earlier_databases_have_their_new_names(database: Path) -> None:
+    """The key's hash, its id and the counter of ids stay; the triggers are there again."""
+    earlier = migrate_to(database, "0004")
+    for key_id, role in ((1, "tenant"), (2, "admin"), (9, "tenant")):
+        earlier.execute(
+            "INSERT INTO keys (id, prefix, hash, tenant, name, role, created_at)"
+            " VALUES (?, ?, ?, 'acme', 'n', ?, 1)", (key_id, f"p{key_id}", b"h" * 32, role),
+        )  # fmt: skip
+    earlier.execute("DELETE FROM keys WHERE id = 9")
+    earlier.close()
+    engine = open_database(database)
+    with writing(engine) as connection:
+        query = "SELECT id, role, scopes, hash FROM keys ORDER BY id"
+        found = [tuple(row) for row in connection.exec_driver_sql(query)]
+        before = connection.exec_driver_sql("SELECT value FROM revision").scalar()
+        connection.exec_driver_sql(
+            "INSERT INTO keys (prefix, hash, tenant, name, role, created_at)"
+            " SELECT 'new', hash, tenant, name, role, 1 FROM keys WHERE id = 1"
+        )
+        connection.exec_driver_sql("UPDATE keys SET last_used_at = 2")
+        connection.exec_driver_sql("UPDATE tenants SET removed_at = 2")
+        after = connection.exec_driver_sql("SELECT value FROM revision").scalar()
+        newest = connection.exec_driver_sql("SELECT max(id) FROM keys").scalar()
+    assert found == [(1, "user", None, b"h" * 32), (2, "operator", None, b"h" * 32)]
+    assert (newest, after) == (10, before + 2)
+
+
+def migrate_to(database: Path, revision: str) -> sqlite3.Connection:
+    """Return an earlier corral's database, with one tenant."""
+    config = Config()
+    folder = Path(corral.state.__file__).parent / "migrations"
+    config.set_main_option("script_location", str(folder))
+    engine = create_engine(f"sqlite:///{database}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    engine.dispose()
+    database.chmod(0o600)
+    earlier = sqlite3.connect(database, isolation_level=None)
+    earlier.execute("INSERT INTO tenants (name, created_at) VALUES ('acme', 1)")
+    return earlier

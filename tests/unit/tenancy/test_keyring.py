@@ -14,8 +14,9 @@ from corral.state.database import open_database, writing
 from corral.state.tables import keys
 from corral.tenancy.grants import grant_model, revoke_grant
 from corral.tenancy.keyring import Keyring
-from corral.tenancy.keys import create_key, revoke_key
-from corral.tenancy.tenants import freeze_tenant
+from corral.tenancy.keys import create_key, revoke_key, rotate_key
+from corral.tenancy.permissions import Permission
+from corral.tenancy.tenants import add_tenant, freeze_tenant, remove_tenant
 from corral.tenancy.token import new_token
 
 
@@ -35,7 +36,7 @@ def test_a_good_key_gives_its_principal(engine: Engine, keyring: Keyring, token:
     grant_model(engine, "acme", "m")
     principal = keyring.authenticate(token)
     assert principal is not None
-    assert (principal.tenant, principal.role, principal.models) == ("acme", "tenant", {"m"})
+    assert (principal.tenant, principal.role, principal.models) == ("acme", "user", {"m"})
     assert token.startswith(f"sk-corral-{principal.key_prefix}-")
 
 
@@ -135,7 +136,7 @@ def test_a_row_that_makes_no_sense_denies_everybody(
         connection.execute(update(keys).values(role="owner"))
     assert keyring.authenticate(token) is None
     with writing(engine) as connection:
-        connection.execute(update(keys).values(role="tenant"))
+        connection.execute(update(keys).values(role="user"))
     assert keyring.authenticate(token) is not None
 
 
@@ -152,3 +153,87 @@ def test_a_database_of_another_installation_is_no(
     other = Keyring(tmp_path / "other.db", pepper)
     assert other.authenticate(token) is None
     other.close()
+
+
+@pytest.mark.claim("KEY-10")
+def test_the_old_secret_lives_for_the_overlap_and_no_longer(
+    engine: Engine, keyring: Keyring, pepper: bytes, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new, record = rotate_key(engine, pepper, token, overlap_s=60)
+    assert record.old_until is not None
+    old_principal, principal = keyring.authenticate(token), keyring.authenticate(new)
+    assert principal is not None
+    assert old_principal is not None
+    assert (old_principal.key_id, principal.key_id, principal.expires_at) == (1, 1, None)
+    assert old_principal.expires_at == record.old_until.timestamp()
+    with monkeypatch.context() as later:
+        later.setattr("time.time", record.old_until.timestamp)
+        assert keyring.authenticate(token) is None
+        assert keyring.authenticate(new) is not None
+    third, _ = rotate_key(engine, pepper, record.id)
+    assert [keyring.authenticate(one) is None for one in (token, new, third)] == [True, True, False]
+
+
+@pytest.mark.claim("KEY-10")
+def test_a_revoke_kills_both_secrets(
+    engine: Engine, keyring: Keyring, pepper: bytes, token: str
+) -> None:
+    new, record = rotate_key(engine, pepper, token, overlap_s=60)
+    assert keyring.authenticate(token) is not None
+    revoke_key(engine, record.id)
+    assert keyring.authenticate(token) is None
+    assert keyring.authenticate(new) is None
+
+
+def test_an_overlap_ends_with_the_key(engine: Engine, keyring: Keyring, pepper: bytes) -> None:
+    soon = datetime.now(UTC) + timedelta(seconds=30)
+    token, record = create_key(engine, pepper, tenant="acme", name="n", expires_at=soon)
+    rotate_key(engine, pepper, record.id, overlap_s=3600)
+    principal = keyring.authenticate(token)
+    assert principal is not None
+    assert principal.expires_at == int(soon.timestamp())
+
+
+@pytest.mark.claim("KEY-09")
+def test_a_key_has_its_scopes_and_models_and_no_more(
+    engine: Engine, keyring: Keyring, pepper: bytes, token: str
+) -> None:
+    for model in ("m", "other"):
+        grant_model(engine, "acme", model)
+    narrow, record = create_key(
+        engine, pepper, tenant="acme", name="n", scopes=["model:list"], models=["m", "foreign"]
+    )
+    assert (record.scopes, record.models) == (("model:list",), ("foreign", "m"))
+    principal = keyring.authenticate(narrow)
+    assert principal is not None
+    assert [one for one in Permission if principal.may(one)] == [Permission.MODEL_LIST]
+    assert [principal.may_use(one) for one in ("m", "other", "foreign")] == [True, False, False]
+    wide = keyring.authenticate(token)  # the control: the same tenant's other key
+    assert wide is not None
+    assert wide.may(Permission.COMPLETION_CREATE)
+    assert wide.may_use("other")
+
+
+@pytest.mark.claim("KEY-09")
+def test_scopes_that_somebody_wrote_into_the_database_widen_nothing(
+    engine: Engine, keyring: Keyring, pepper: bytes
+) -> None:
+    token, _ = create_key(engine, pepper, tenant="acme", name="n", scopes=["model:list"])
+    with writing(engine) as connection:
+        connection.execute(update(keys).values(scopes="model:list tenant:wipe nonsense *"))
+    principal = keyring.authenticate(token)
+    assert principal is not None
+    assert [one for one in Permission if principal.may(one)] == [Permission.MODEL_LIST]
+
+
+def test_grants_and_the_barred(engine: Engine, keyring: Keyring, database: Path) -> None:
+    add_tenant(engine, "gone")
+    add_tenant(engine, "cold")
+    grant_model(engine, "acme", "m")
+    assert (keyring.grants_of("acme"), keyring.grants_of("gone")) == ({"m"}, frozenset())
+    remove_tenant(engine, "gone")
+    freeze_tenant(engine, "cold")
+    assert keyring.barred() == {"gone", "cold"}
+    assert [keyring.grants_of(one) for one in ("gone", "cold", "nobody")] == [None, None, None]
+    database.rename(database.with_name("away"))
+    assert (keyring.grants_of("acme"), keyring.barred()) == (None, frozenset())

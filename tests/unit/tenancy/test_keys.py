@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from corral.core.errors import CorralError
-from corral.tenancy.keys import create_key, list_keys, revoke_key
+from corral.tenancy.keys import create_key, list_keys, revoke_key, rotate_key
 from corral.tenancy.tenants import add_tenant
 
 
@@ -16,7 +16,7 @@ from corral.tenancy.tenants import add_tenant
 def test_a_key_is_listed_without_its_secret(engine: Engine, pepper: bytes, database: Path) -> None:
     token, record = create_key(engine, pepper, tenant="acme", name="ci")
     assert list_keys(engine) == (record,)
-    assert (record.tenant, record.name, record.role) == ("acme", "ci", "tenant")
+    assert (record.tenant, record.name, record.role) == ("acme", "ci", "user")
     assert record.status() == "active"
     secret = token.rsplit("-", 1)[1].encode()
     for path in database.parent.iterdir():
@@ -28,11 +28,12 @@ def test_a_key_is_listed_without_its_secret(engine: Engine, pepper: bytes, datab
 def test_keys_are_listed_by_tenant(engine: Engine, pepper: bytes) -> None:
     add_tenant(engine, "other")
     _, mine = create_key(engine, pepper, tenant="acme", name="a")
-    _, theirs = create_key(engine, pepper, tenant="other", name="b", role="admin")
+    _, theirs = create_key(engine, pepper, tenant="other", name="b", role="operator")
     assert list_keys(engine, tenant="acme") == (mine,)
     assert list_keys(engine, tenant="other") == (theirs,)
 
 
+@pytest.mark.claim("KEY-09")
 @pytest.mark.parametrize(
     ("change", "code"),
     [
@@ -42,6 +43,12 @@ def test_keys_are_listed_by_tenant(engine: Engine, pepper: bytes) -> None:
         ({"name": "x" * 65}, "bad_key_name"),
         ({"name": "a\x1b[2J"}, "bad_key_name"),
         ({"role": "root"}, "bad_role"),
+        ({"role": "admin"}, "bad_role"),
+        ({"scopes": ["tenant:wipe"]}, "bad_scope"),
+        ({"scopes": ["nonsense"]}, "bad_scope"),
+        ({"role": "auditor", "scopes": ["completion:create"]}, "bad_scope"),
+        ({"models": ["../m"]}, "bad_model_name"),
+        ({"models": ["*"]}, "bad_model_name"),
         ({"expires_at": datetime.now(UTC) - timedelta(seconds=1)}, "bad_expiry"),
         ({"expires_at": datetime(2099, 1, 1)}, "bad_expiry"),  # noqa: DTZ001 - that is the case
     ],
@@ -89,3 +96,29 @@ def test_expiry_is_a_status(engine: Engine, pepper: bytes) -> None:
     _, record = create_key(engine, pepper, tenant="acme", name="n", expires_at=soon)
     assert record.status(soon - timedelta(seconds=2)) == "active"
     assert record.status(soon) == "expired"
+
+
+def test_a_rotated_key_keeps_everything_but_its_secret(engine: Engine, pepper: bytes) -> None:
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    token, record = create_key(
+        engine, pepper, tenant="acme", name="n", role="tenant-admin", expires_at=soon,
+        scopes=["key:list"], models=["m"],
+    )  # fmt: skip
+    new, rotated = rotate_key(engine, pepper, record.id)
+    assert rotated == record
+    assert new != token
+    assert new.startswith(f"sk-corral-{record.prefix}-")
+
+
+def test_what_cannot_be_rotated(engine: Engine, pepper: bytes) -> None:
+    _, record = create_key(engine, pepper, tenant="acme", name="n")
+    for key, overlap_s, code in (
+        (99, 0, "no_such_key"), (record.id, -1, "bad_overlap"), (record.id, 1 << 40, "bad_overlap")
+    ):  # fmt: skip
+        with pytest.raises(CorralError) as refused:
+            rotate_key(engine, pepper, key, overlap_s=overlap_s)
+        assert refused.value.code == code
+    revoke_key(engine, record.id)
+    with pytest.raises(CorralError) as refused:
+        rotate_key(engine, pepper, record.id)
+    assert refused.value.code == "key_not_active"

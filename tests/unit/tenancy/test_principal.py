@@ -18,6 +18,6 @@ from corral.tenancy.principal import Principal
 )
 def test_only_granted_models(models: frozenset[str], model: str, allowed: bool) -> None:
     principal = Principal(
-        key_id=1, key_prefix="abcdefgh", tenant=TenantName("t"), role="admin", models=models
+        key_id=1, key_prefix="abcdefgh", tenant=TenantName("t"), role="operator", models=models
     )
     assert principal.may_use(model) is allowed

@@ -45,9 +45,9 @@ def _assert_complete(home: Home, first: FirstKeys) -> None:
         user = keyring.authenticate(first.api_key)
         admin = keyring.authenticate(first.admin_key)
     assert user is not None
-    assert (user.tenant, user.role, user.may_use("anything")) == ("default", "tenant", True)
+    assert (user.tenant, user.role, user.may_use("anything")) == ("default", "user", True)
     assert admin is not None
-    assert (admin.tenant, admin.role, admin.may_use("anything")) == ("admin", "admin", False)
+    assert (admin.tenant, admin.role, admin.may_use("anything")) == ("admin", "operator", False)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(home.server_cert, home.server_key)
     ssl.create_default_context(cafile=str(home.ca_cert))

@@ -1,4 +1,4 @@
-"""GET /admin/v1/host: what this server knows of its host, for keys of the operator only.
+"""GET /admin/v1/host: what this server knows of its host, for the operator only.
 
 Trust: gateway [net]. Input: hostile requests. No file, key or text of a tenant is in the answer.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from corral.gateway.errors import ADMIN_ONLY, HOST_REPORT_UNAVAILABLE, UNAUTHENTICATED
+from corral.gateway.errors import HOST_REPORT_UNAVAILABLE
 from corral.gateway.exchange import Exchange
 from corral.gateway.pipeline import Services
 
@@ -22,14 +22,8 @@ class Host:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         exchange = Exchange(scope, receive, send)
-        principal = self._services.keyring.authenticate(exchange.bearer_token())
-        if principal is None:
-            await exchange.refuse(UNAUTHENTICATED)
-            return
-        self._services.ledger.touch(principal.key_id)
-        if principal.role != "admin":
-            await exchange.refuse(ADMIN_ONLY)
-        elif self._services.host is None:
+        self._services.ledger.touch(exchange.principal.key_id)
+        if self._services.host is None:
             await exchange.refuse(HOST_REPORT_UNAVAILABLE)
         else:
             body = msgspec.json.encode(self._services.host)

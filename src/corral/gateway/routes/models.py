@@ -12,10 +12,10 @@ from starlette.types import Receive, Scope, Send
 
 from corral.admission.catalog import CatalogEntry
 from corral.core.errors import CorralError
-from corral.gateway.errors import CATALOG_UNAVAILABLE, UNAUTHENTICATED, model_not_found
+from corral.gateway.errors import CATALOG_UNAVAILABLE, ApiError
 from corral.gateway.exchange import Exchange
 from corral.gateway.pipeline import Services
-from corral.gateway.stages import usable
+from corral.gateway.stages import find_usable, usable
 
 
 class ModelList:
@@ -27,10 +27,7 @@ class ModelList:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with every admitted model that the key may use."""
         exchange = Exchange(scope, receive, send)
-        principal = self._services.keyring.authenticate(exchange.bearer_token())
-        if principal is None:
-            await exchange.refuse(UNAUTHENTICATED)
-            return
+        principal = exchange.principal
         self._services.ledger.touch(principal.key_id)
         try:
             entries = self._services.catalog.entries()
@@ -50,19 +47,12 @@ class ModelDetail:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with one admitted model that the key may use."""
         exchange = Exchange(scope, receive, send)
-        principal = self._services.keyring.authenticate(exchange.bearer_token())
-        if principal is None:
-            await exchange.refuse(UNAUTHENTICATED)
-            return
+        principal = exchange.principal
         self._services.ledger.touch(principal.key_id)
         name = scope["path_params"]["model"]
-        try:
-            entry = self._services.catalog.lookup(name)
-        except (CorralError, sqlite3.Error, OSError):
-            await exchange.refuse(CATALOG_UNAVAILABLE)
-            return
-        if entry is None or not usable(principal, entry):
-            await exchange.refuse(model_not_found(name))
+        entry = find_usable(principal, name, self._services.catalog)
+        if isinstance(entry, ApiError):
+            await exchange.refuse(entry)
             return
         await exchange.answer(200, msgspec.json.encode(_model(entry)))
 

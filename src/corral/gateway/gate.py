@@ -1,0 +1,37 @@
+"""The gate before every address that is not for strangers: who is it, and may it do this?
+
+Trust: gateway [net]. Input: hostile requests. Which permission an address needs stands in the table
+of `gateway.app`; what a permission takes stands in `tenancy.permissions`. A refused request's body
+is not read, so that strangers cannot fill memory with it.
+"""
+
+from __future__ import annotations
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from corral.gateway.errors import PERMISSION_DENIED, UNAUTHENTICATED
+from corral.gateway.exchange import Exchange
+from corral.gateway.pipeline import Services
+from corral.tenancy.permissions import Permission
+
+
+class Gate:
+    """Lets a request through to `endpoint`, with its principal, if that has `permission`."""
+
+    def __init__(self, endpoint: ASGIApp, permission: Permission, services: Services) -> None:
+        self._endpoint = endpoint
+        self._permission = permission
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request on, or refuse it."""
+        exchange = Exchange(scope, receive, send)
+        unread = scope["method"] != "GET"
+        principal = self._services.keyring.authenticate(exchange.bearer_token())
+        if principal is None:
+            await exchange.refuse(UNAUTHENTICATED, close=unread)
+        elif not principal.may(self._permission):
+            await exchange.refuse(PERMISSION_DENIED, close=unread)
+        else:
+            exchange.principal = principal
+            await self._endpoint(scope, receive, send)

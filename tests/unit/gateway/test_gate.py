@@ -1,0 +1,102 @@
+"""Who lacks a permission gets nowhere, and what is somebody else's looks like nothing."""
+
+from __future__ import annotations
+
+import re
+from typing import cast
+
+import pytest
+
+from corral.admission.catalog import Catalog
+from corral.core.ids import TenantName
+from corral.gateway.app import ADDRESSES, STRANGERS
+from corral.gateway.errors import ApiError
+from corral.gateway.stages import find_usable
+from corral.state.database import open_database
+from corral.tenancy.keys import create_key
+from corral.tenancy.permissions import Permission
+from corral.tenancy.principal import Principal
+from tests.unit.gateway.conftest import Served
+
+
+def key(served: Served, scopes: set[Permission]) -> dict[str, str]:
+    """Return the headers of an operator's key of acme that is narrowed to some permissions."""
+    engine = open_database(served.home.database)
+    pepper = served.home.pepper.read_bytes()
+    token, _ = create_key(engine, pepper, tenant="acme", name="n", role="operator", scopes=scopes)
+    engine.dispose()
+    return {"authorization": f"Bearer {token}"}
+
+
+@pytest.mark.claim("PERM-02")
+def test_each_address_takes_its_permission_and_no_other(served: Served) -> None:
+    asked = {"messages": [{"role": "user", "content": "x"}], "prompt": "x"}
+    for permission in {one.permission for one in ADDRESSES} - {STRANGERS}:
+        assert isinstance(permission, Permission)
+        with_it = key(served, {permission})
+        without = key(served, set(Permission) - {permission})
+        for address in (one for one in ADDRESSES if one.permission is permission):
+            path = address.path.replace("{model}", "tiny")
+            field = "messages" if "chat" in path else "prompt"
+            body = {"model": "tiny", field: asked[field]} if address.method == "POST" else None
+            for headers, status in ((without, {403}), ({}, {401}), (with_it, {200, 503})):
+                with served.http(headers=headers) as http:
+                    answer = http.request(address.method, path, json=body)
+                assert answer.status_code in status, (path, answer.text)
+                if answer.status_code == 403:
+                    assert answer.json()["error"]["code"] == "permission_denied"
+
+
+@pytest.mark.claim("PERM-02")
+def test_a_body_is_not_waited_for(served: Served) -> None:
+    for headers, status in ((key(served, {Permission.MODEL_LIST}), 403), ({}, 401)):
+        with served.http(headers={**headers, "content-length": "100000"}) as http:
+            answer = http.post("/v1/completions", content=b'{"model"' + b" " * 99992)
+            assert answer.status_code == status
+            assert answer.headers["connection"] == "close"
+
+
+@pytest.mark.claim("PERM-03")
+@pytest.mark.parametrize("way", ["detail", "chat", "text"])
+def test_a_foreign_model_and_none_are_the_same_404(served: Served, way: str) -> None:
+    def ask(model: str, tenant: str) -> tuple[int, dict[str, str], str]:
+        with served.http(headers=served.bearer(tenant)) as http:
+            if way == "detail":
+                answer = http.get(f"/v1/models/{model}")
+            elif way == "chat":
+                chat = {"model": model, "messages": [{"role": "user", "content": "x"}]}
+                answer = http.post("/v1/chat/completions", json=chat)
+            else:
+                answer = http.post("/v1/completions", json={"model": model, "prompt": "x"})
+        headers = {k: v for k, v in answer.headers.items() if k not in {"date", "x-request-id"}}
+        return answer.status_code, headers, answer.text.replace(model, "NAME")
+
+    assert ask("slow", "acme") == ask("nope", "acme")
+    assert ask("slow", "acme")[0] == 404
+    assert ask("tiny", "acme")[0] == 200
+    assert re.search("NAME", ask("nope", "acme")[2])
+
+
+class NoCatalog:
+    """Fails whoever looks something up."""
+
+    def lookup(self, name: str) -> None:
+        raise LookupError(name)
+
+
+@pytest.mark.claim("PERM-03")
+@pytest.mark.parametrize("model", ["tiny", "nope"], ids=["another's", "nobody's"])
+def test_for_what_was_not_granted_nothing_is_looked_up(model: str) -> None:
+    def who(models: frozenset[str], only: frozenset[str] | None = None) -> Principal:
+        return Principal(
+            key_id=1, key_prefix="abcdefgh", tenant=TenantName("t"), role="user", models=models,
+            only_models=only,
+        )  # fmt: skip
+
+    catalog = cast("Catalog", NoCatalog())
+    for principal in (who(frozenset({"mine"})), who(frozenset({"*"}), frozenset({"mine"}))):
+        refused = find_usable(principal, model, catalog)
+        assert isinstance(refused, ApiError)
+        assert refused.code == "model_not_found"
+        with pytest.raises(LookupError):  # the control: of a granted one it is
+            find_usable(principal, "mine", catalog)
