@@ -152,15 +152,14 @@ def test_a_prompt_is_found_nowhere_but_in_the_answer(server, keys):
 def test_a_freeze_ends_streams_and_engine_of_one_tenant(server):
     """Last in this file. The figure is of this machine: half a second, and a second is promised."""
     frozen, other = server.add_tenant("frozen"), server.add_tenant("other")
-    long = [{"role": "user", "content": "Count from one to one thousand, in words."}]
-    ask(server, other, long, max_tokens=1)
-    stream = ask(server, frozen, long, max_tokens=1000, stream=True)
-    next(stream)
-    theirs, control = (
-        Path(f"/proc/{server.worker_of(name)['pid']}") for name in ("frozen", "other")
-    )
-    assert theirs.exists()
+    long = [{"role": "user", "content": "Write a very long story about a lighthouse keeper."}]
+    for key in (frozen, other):
+        ask(server, key, long, max_tokens=1)
+    theirs, control = (Path(f"/proc/{server.worker_of(who)['pid']}") for who in ("frozen", "other"))
     engine = open_database(Home(server.home).database)
+    stream = ask(server, frozen, long, max_tokens=1000, stream=True, frequency_penalty=0.5)
+    next(stream)
+    assert theirs.exists()
     freeze_tenant(engine, "frozen")
     engine.dispose()
     with running_clock() as clock:
