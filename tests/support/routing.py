@@ -11,7 +11,7 @@ from corral.core.config import Config, Engine
 from corral.core.ids import Digest, ModelName, TenantName
 from corral.engine.launcher_link import Event, LauncherLink
 from corral.engine.router import Router
-from corral.engine.sizing import engine_start
+from corral.engine.sizing import engine_footprint, engine_start
 from corral.engine.supervisor import RestartPolicy, Unavailable
 from corral.engine.wire import Chunk, Sampling
 from corral.engine.worker_link import Deadlines, Item, Stream
@@ -66,9 +66,11 @@ async def ask(
     router: Router, model: str = "m", tenant: str = "acme", prompt: str = "hi", tokens: int = 8,
     config: Config | None = None,
 ) -> Stream | Unavailable:  # fmt: skip
+    wanted, settings = start(model, tenant, config), config or Config()
     return await router.open(
-        start(model, tenant, config), TEXT, Sampling(max_tokens=tokens), None, prompt
-    )
+        wanted, TEXT, Sampling(max_tokens=tokens), None, prompt,
+        weigh=lambda: engine_footprint(Digest(wanted.digest), Model(), settings),
+    )  # fmt: skip
 
 
 async def drain(stream: Stream | Unavailable) -> list[Item]:

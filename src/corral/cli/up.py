@@ -36,6 +36,7 @@ from corral.cli.up_unsafe import become_launcher, work_beside
 from corral.core.config import Config
 from corral.core.errors import CorralError
 from corral.core.home import Home
+from corral.doctor.memory_limit import memory_limit_bytes
 from corral.service.activation import take_listener
 from corral.service.leaf import enter_leaf
 
@@ -91,6 +92,9 @@ def up(
         settings["listen.host"], settings["listen.port"] = listener.getsockname()[:2]
     settings = policed_settings(place, settings)
     config = effective_config(place, settings)
+    if not config.engine.memory_total_bytes:
+        # Asked here: the gateway's jail shows neither the machine's memory nor the groups above.
+        settings["engine.memory_total_bytes"] = memory_limit_bytes()
     if not listener:
         settle_scope(config)
     enter_leaf()

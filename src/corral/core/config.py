@@ -94,6 +94,8 @@ class Engine:
     crash_window_s: Annotated[int, 1, 86400] = 600
     quarantine_s: Annotated[int, 1, 1 << 31] = 3600
     memory_bytes: Annotated[int, 0, 1 << 50] = 0
+    memory_total_bytes: Annotated[int, 0, 1 << 50] = 0
+    memory_reserve_bytes: Annotated[int, 0, 1 << 50] = 512 * MIB
     memory_max_bytes: Annotated[int, 256 * MIB, 1 << 50] = 64 * GIB
 
 

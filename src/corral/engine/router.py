@@ -8,11 +8,12 @@ text. At most `max_workers` live at once; the longest idle one makes room, a bus
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
 from corral.core.config import Engine
+from corral.engine.capacity import Footprint, Occupant, plan_room
 from corral.engine.launcher_link import LauncherLink
 from corral.engine.supervisor import RestartPolicy, Supervisor, Unavailable
 from corral.engine.wire import Message, Sampling
@@ -102,6 +103,7 @@ class Router:
         prompt: str | None,
         *,
         room: Room = Room(),
+        weigh: Callable[[], Footprint] = Footprint,
     ) -> Stream | Unavailable:
         """Send one request to the worker of its tenant, starting it if need be.
 
@@ -112,6 +114,7 @@ class Router:
             messages: as in `Generate`.
             prompt: as in `Generate`.
             room: what its tenant's workers may take.
+            weigh: tells what the worker takes of the machine's memory; called for a first request.
         """
         self._rooms[start.tenant] = room
         key = WorkerKey(
@@ -124,6 +127,7 @@ class Router:
                 self._launcher,
                 start,
                 template,
+                footprint=weigh(),
                 deadlines=self._deadlines,
                 policy=self._policy,
                 ward=self._ward,
@@ -196,8 +200,32 @@ class Router:
                     )
                 self._metrics.worker_unloads.add("room")
                 await min(idle, key=lambda one: one.idle_since_s).unload()
+            if not await self._free_memory(wanting):
+                return Unavailable(
+                    "insufficient_memory",
+                    "this machine has no memory for one more worker of this model now",
+                    5,
+                )
             wanting.live = True
             return None
+
+    async def _free_memory(self, wanting: Supervisor) -> bool:
+        """Unload idle workers until `wanting` fits; False, and none is unloaded, if it cannot."""
+        if not self._config.memory_total_bytes:
+            return True  # nobody said how much there is: each worker's own limit holds it
+        budget = self._config.memory_total_bytes - self._config.memory_reserve_bytes
+        while True:
+            live = [one for one in self._supervisors.values() if one.live and one is not wanting]
+            now = self._loop.time()
+            going = plan_room(
+                wanting.footprint,
+                [Occupant(o.footprint, now - o.idle_since_s, not o.unloadable) for o in live],
+                budget,
+            )
+            if not going:
+                return going is not None
+            self._metrics.worker_unloads.add("memory")
+            await live[going[0]].unload()  # and plan anew: others may have come and gone meanwhile
 
     def _of(self, tenant: str) -> list[Supervisor]:
         return [one for one in self._supervisors.values() if one.tenant == tenant and one.live]

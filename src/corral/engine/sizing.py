@@ -9,6 +9,7 @@ from __future__ import annotations
 from corral.admission.demand import CONTEXT_TOKENS_MIN, Demand, Sized, make_demand
 from corral.core.config import Config, Engine
 from corral.core.ids import Digest, ModelName, TenantName
+from corral.engine.capacity import Footprint
 from corral.ipc.messages import StartEngine
 
 _TRIAL_TOKENS = 512
@@ -46,6 +47,17 @@ def engine_start(
         memory_bytes=demand.memory_bytes,
         event_interval_ms=config.engine.event_interval_ms,
     )
+
+
+def engine_footprint(digest: Digest, receipt: Sized, config: Config) -> Footprint:
+    """Return what a worker of an admitted model takes, for the plan of `engine.capacity`.
+
+    Raises:
+        CorralError: code `over_ceiling`.
+    """
+    estimate = make_demand(receipt, config.engine).estimate
+    mapped_bytes = estimate.weights_bytes + estimate.program_bytes
+    return Footprint(digest, estimate.private_bytes, mapped_bytes)
 
 
 def trial_demand(model: Sized, config: Engine) -> Demand:

@@ -24,6 +24,7 @@ from functools import partial
 from typing import Final
 
 from corral.core.errors import CorralError, IpcError
+from corral.engine.capacity import Footprint
 from corral.engine.launcher_link import LauncherLink
 from corral.engine.wire import SEAL_FAILED, End, Failed, Fatal, Message, Ready, Sampling
 from corral.engine.worker_link import Broken, Deadlines, Stream, WorkerLink
@@ -70,6 +71,7 @@ class Supervisor:
         launcher: where workers come from.
         start: the request that starts this worker.
         template: chat template of the model's receipt.
+        footprint: what the worker takes of the machine's memory.
         deadlines: how long the worker may be silent.
         policy: when it is started again.
         ward: who is not to be started for a while.
@@ -80,6 +82,7 @@ class Supervisor:
         live: a place of the router is taken: a worker runs, starts or is being stopped.
         users: requests that hold or wait for a slot.
         idle_since_s: loop time of the last request's end.
+        footprint: what the worker takes of the machine's memory.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class Supervisor:
         start: StartEngine,
         template: str,
         *,
+        footprint: Footprint,
         deadlines: Deadlines,
         policy: RestartPolicy,
         ward: Ward,
@@ -101,6 +105,7 @@ class Supervisor:
         self._launcher = launcher
         self._start = start
         self._template = template
+        self.footprint = footprint
         self._deadlines = deadlines
         self._policy = policy
         self._ward = ward

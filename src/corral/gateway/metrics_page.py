@@ -6,6 +6,7 @@ Format: prometheus.io/docs/instrumenting/exposition_formats.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
@@ -55,6 +56,7 @@ FAMILIES: Final = (
     Family("corral_quarantines", "counter", (), "Pairs of tenant and model put into quarantine"),
     Family("corral_worker_memory_bytes", "gauge", ("kind",), "Resident memory of all jails"),
     Family("corral_worker_memory_largest_bytes", "gauge", (), "Of the largest engine worker"),
+    Family("corral_gateway_cpu_seconds", "counter", (), "Processor time of the gateway"),
     Family("corral_usage_healthy", "gauge", (), "1 while usage can be recorded"),
     Family("corral_usage_dropped_rows", "counter", (), "Usage rows that were lost"),
     Family("corral_degraded_wall", "gauge", ("wall",), "1 for each wall that is missing by leave"),
@@ -87,11 +89,10 @@ def load_library() -> None:
 
 def render_page(metrics: Metrics, facts: Facts) -> bytes:
     """Return the page."""
-    from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+    from prometheus_client import CollectorRegistry, generate_latest
 
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Samples(metrics, facts))
-    ProcessCollector(registry=registry)
     return generate_latest(registry)
 
 
@@ -158,6 +159,7 @@ class _Samples:
                 for kind in (KINDS if facts.memory is not None else ())
             ],
             "corral_worker_memory_largest_bytes": _one(largest) if facts.memory is not None else [],
+            "corral_gateway_cpu_seconds": _one(time.process_time()),
             "corral_usage_healthy": _one(int(facts.usage_healthy)),
             "corral_usage_dropped_rows": _one(facts.usage_dropped),
             "corral_degraded_wall": [((wall,), 1) for wall in facts.degraded],

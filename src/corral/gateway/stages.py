@@ -21,7 +21,7 @@ from corral.core.config import Config
 from corral.core.errors import CorralError
 from corral.engine.allowance import allowed_config, quota_config, tier_is_given
 from corral.engine.router import Room, Router
-from corral.engine.sizing import engine_start
+from corral.engine.sizing import engine_footprint, engine_start
 from corral.engine.supervisor import Unavailable
 from corral.engine.wire import fits_line
 from corral.engine.worker_link import Stream
@@ -250,8 +250,9 @@ class Sanitised(_Sealed):
             return OVER_CEILING
         template = entry.receipt.template.text
         stream = await router.open(
-            start, template, ask.sampling, ask.messages, ask.prompt, room=room
-        )
+            start, template, ask.sampling, ask.messages, ask.prompt, room=room,
+            weigh=lambda: engine_footprint(entry.digest, entry.receipt, self.leased.config),
+        )  # fmt: skip
         if isinstance(stream, Unavailable):
             return unavailable(stream)
         return Routed(seal=_SEAL, sanitised=self, ask=ask, stream=stream)

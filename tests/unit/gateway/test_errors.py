@@ -28,7 +28,7 @@ OVER_HTTP = PAGE.partition("## HTTP API")[2].partition("\n## ")[0]
 DOCUMENTED = dict(re.findall(r"^\| `([a-z_]+)` \| ([0-9 or]+) \|", OVER_HTTP, re.MULTILINE))
 UNAVAILABLE = [
     "worker_restarting", "worker_failed", "model_load_failed", "model_load_timeout", "seal_failed",
-    "model_quarantined", "no_worker_free", "worker_start_refused",
+    "model_quarantined", "no_worker_free", "worker_start_refused", "insufficient_memory",
 ]  # fmt: skip
 EVERY = [
     *(one for one in vars(errors).values() if isinstance(one, ApiError)),

@@ -117,7 +117,7 @@ def test_no_text_of_a_client_is_on_the_page(talkative: Served) -> None:
     assert value(found, "corral_usage_healthy") == 1
     assert value(found, "corral_degraded_wall", wall="mdwe") == 1
     assert value(found, "corral_connections") >= 1
-    assert value(found, "process_cpu_seconds_total") > 0
+    assert value(found, "corral_gateway_cpu_seconds_total") > 0
 
 
 @pytest.mark.claim("OBS-02")

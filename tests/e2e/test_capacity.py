@@ -1,0 +1,60 @@
+"""Memory planned and counts shown by a real server: real engine, real jails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import openai
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from corral.admission.demand import make_demand
+from corral.cli.models import find_model
+from corral.core.config import Config
+from corral.core.home import Home
+from tests.support.server import MODEL, RunningServer
+
+
+@pytest.mark.claim("CAP-02")
+def test_a_second_tenant_waits_for_memory_and_gets_it(
+    home: Path, server_factory: Callable[..., RunningServer]
+) -> None:
+    estimate = make_demand(find_model(Home(home), MODEL).receipt, Config().engine).estimate
+    total = estimate.total_bytes + estimate.private_bytes // 2
+    (home / "corral.toml").write_text(
+        f"[engine]\nmemory_total_bytes = {total}\nmemory_reserve_bytes = 0\n"
+    )
+    server = server_factory()
+    other = server.openai(server.add_tenant("other"))
+    text = "Tell me of the sea."
+    running = server.openai().completions.create(
+        model=MODEL, prompt=text, max_tokens=1000, stream=True
+    )
+    next(iter(running))
+    with pytest.raises(openai.InternalServerError) as refused:
+        other.completions.create(model=MODEL, prompt=text, max_tokens=2)
+    assert refused.value.code == "insufficient_memory"
+    assert int(refused.value.response.headers["retry-after"]) >= 1
+    assert [one["tenant"] for one in server.workers()] == ["default"]
+    # Idle, it makes room.
+    running.close()
+    while True:
+        try:
+            other.completions.create(model=MODEL, prompt=text, max_tokens=2)
+            break
+        except openai.InternalServerError as error:
+            assert error.code == "insufficient_memory"
+    assert [one["tenant"] for one in server.workers()] == ["other"]
+
+    page = server.http(server.admin_key).get("/metrics").text
+    found = {
+        (one.name, *one.labels.values()): one.value
+        for family in text_string_to_metric_families(page)
+        for one in family.samples
+    }
+    assert found["corral_worker_unloads_total", "memory"] == 1
+    assert found["corral_worker_memory_bytes", "engine"] > estimate.weights_bytes
+    assert found["corral_worker_memory_bytes", "gateway"] > 10_000_000
+    assert found[("corral_gateway_cpu_seconds_total",)] > 0
+    assert found["corral_requests_total", "insufficient_memory", "completions"] >= 1
