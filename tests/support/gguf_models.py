@@ -72,6 +72,8 @@ def sizes() -> Iterator[Case]:
     for count in (1, 3, 4):
         yield one(f"{count} heads for 2 layers", "", "hparam_array", "attention.head_count_kv",
                   array(U32, [2] * count))  # fmt: skip
+    yield one("keys without heads", "", "tensor_unexpected", "attention.head_count_kv",
+              array(U32, [2, 0]))  # fmt: skip
 
 
 def shapes() -> Iterator[Case]:
@@ -158,6 +160,21 @@ def vocabulary() -> Iterator[Case]:
     yield one("an end that is a word", "", "token_id", "eos_token_id", scalar(U32, 1), "flag")
 
 
+def more_vocabulary() -> Iterator[Case]:
+    def one(name: str, code: str, key: str, raw: bytes, verdict: str = "reject") -> Case:
+        hostile = SOUND.with_value(f"tokenizer.ggml.{key}", raw).encode()
+        return Case(f"F {name}", "", code, hostile, SOUND.encode(), verdict)
+
+    for key in ("eos_token_ids", "eog_token_ids"):
+        for value in (3, 1 << 30):
+            yield one(f"{key} {value}", "token_id", key, array(U32, [2, value]))
+    for key in ("add_space_prefix", "remove_extra_whitespaces"):
+        yield one(f"{key} a text", "kv_type_expected", key, scalar(STRING, "x"))
+    for kinds in ([3, 1, 0], [0, 0, 0]):
+        raw = array(I32, kinds)
+        yield one(f"types {kinds}", "control_token_type", "token_type", raw, "flag")
+
+
 def additions() -> Iterator[Case]:
     def one(name: str, about: str, code: str, hostile: GgufFile, sound: GgufFile) -> Case:
         return Case(f"H {name}", about, code, hostile.encode(), sound.encode())
@@ -197,6 +214,9 @@ def additions() -> Iterator[Case]:
         ("block_count", (0, 513, 1 << 31)), ("attention.head_count", (0, 3, 1025)),
         ("embedding_length", (0, 1 << 17)), ("spatial_merge_size", (0, 65)),
         ("projector.scale_factor", (0, 65)),
+        ("preproc_image_size", (0, 1 << 31)), ("image_crop_resolution", (1 << 31,)),
+        ("image_max_pixels", (0, 1 << 31)), ("preproc_max_tiles", (0, 1 << 16)),
+        ("window_size", (0, 1 << 31)), ("n_wa_pattern", (513, 1 << 31)),
     ):  # fmt: skip
         for value in values:
             bad = PROJECTOR.with_value(f"clip.vision.{key}", scalar(U32, value))
@@ -211,3 +231,22 @@ def additions() -> Iterator[Case]:
     for layer in (3, -2, 1 << 30):
         bad = PROJECTOR.with_value("clip.vision.feature_layer", array(I32, [layer]))
         yield one(f"feature layer {layer}", "", "clip_hparams", bad, PROJECTOR)
+
+
+def more_additions() -> Iterator[Case]:
+    def one(name: str, about: str, code: str, hostile: GgufFile, sound: GgufFile) -> Case:
+        return Case(f"H {name}", about, code, hostile.encode(), sound.encode())
+
+    for sides in ([336], [336, -1], [336, 1 << 30]):
+        bad = PROJECTOR.with_value("clip.vision.image_grid_pinpoints", array(I32, sides))
+        yield one(f"cuts {sides}", "", "clip_hparams", bad, PROJECTOR)
+    for key in ("use_gelu", "use_silu"):
+        bad = PROJECTOR.with_value(f"clip.{key}", scalar(U32, 1))
+        yield one(f"{key} as a number", "abort", "kv_type_expected", bad, PROJECTOR)
+    bad = PROJECTOR.with_value("clip.minicpmv_query_num", scalar(U32, 1 << 31))
+    yield one("queries", "", "clip_hparams", bad, PROJECTOR)
+    evil = scalar(STRING, "{{ ''.__class__ }}")
+    for kind, sound in (("adapter", LORA), ("projector", PROJECTOR), ("vector", VECTOR)):
+        case = one(f"template of a {kind}", "", "template_ssti",
+                   sound.with_value("tokenizer.chat_template", evil), sound)  # fmt: skip
+        yield replace(case, verdict="flag")

@@ -191,10 +191,15 @@ def _examine_addition(
         check_projector(values, tensors, base)
     else:
         check_control_vector(values, tensors, base)
+    # It needs none; but some other reader may take the one that is there.
+    templates = {key: values.text(key, "") for key in values if is_template(key)}
+    found: tuple[Finding, ...] = ()
+    if templates:
+        found = (*examine_templates(templates, control_tokens=(), bos="", eos="")[0],)
     if base is not None:
-        return ()
+        return found
     message = "the file was not held against the model that it is for: --base MODEL"
-    return (Finding("base_unknown", "info", message),)
+    return (*found, Finding("base_unknown", "info", message))
 
 
 def _other_formats(fd: int) -> tuple[Finding, ...]:

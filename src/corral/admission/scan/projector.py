@@ -18,6 +18,7 @@ _CODE: Final = "clip_hparams"
 _SIDE_PIXELS: Final = 8192
 _PATCHES: Final = 1024
 _LAYERS: Final = 512
+_TILES: Final = 1024
 
 
 _TYPE_KEYS: Final = (
@@ -35,6 +36,17 @@ _TYPES: Final = frozenset(
     """.split()  # noqa: SIM905 - sixty quoted names are harder to read
 )
 """Kinds of projector that llama.cpp builds; it refuses others itself."""
+_BOUNDS: Final = (
+    ("spatial_merge_size", 1, 64), ("projector.scale_factor", 1, 64),
+    ("preproc_image_size", 1, _SIDE_PIXELS), ("image_crop_resolution", 1, _SIDE_PIXELS),
+    ("image_min_pixels", 0, _SIDE_PIXELS**2), ("image_max_pixels", 1, _SIDE_PIXELS**2),
+    ("preproc_min_tiles", 0, _TILES), ("preproc_max_tiles", 1, _TILES),
+    ("window_size", 1, _SIDE_PIXELS), ("n_wa_pattern", 0, _LAYERS),
+)  # fmt: skip
+"""Sizes of images that are divided by or allocated, where a file has them."""
+_BOUNDS_ANY: Final = (("minicpmv_version", 0, 1000), ("minicpmv_query_num", 0, 1 << 14))
+_FLAGS: Final = ("use_gelu", "use_silu", "has_llava_projector")
+"""The engine aborts where these are of another type."""
 _OUTPUTS: Final = ("mm.", "resampler.", "adapter.", "v.mm", "a.mm")
 """What the names of those tensors begin with whose output goes into the model."""
 
@@ -54,6 +66,10 @@ def check_projector(
     kinds = [values.text(key, "") for key in _TYPE_KEYS if key in values]
     if not kinds or not _TYPES.issuperset(kinds):
         raise ScanRefusal(_CODE, "the projector is of no known kind", "".join(kinds).encode())
+    for flag in _FLAGS:
+        values.flag(f"clip.{flag}", default=False)
+    for key, least, most in _BOUNDS_ANY:
+        values.integer(f"clip.{key}", _CODE, least, most, least)
     if vision:
         _check_vision(values)
     if audio:
@@ -80,8 +96,9 @@ def _check_vision(values: Values) -> None:
     patch = values.integer("clip.vision.patch_size", _CODE, 1, image)
     if image // patch > _PATCHES:
         raise ScanRefusal(_CODE, "an image has more than 1024 patches on a side")
-    values.integer("clip.vision.spatial_merge_size", _CODE, 1, 64, 1)
-    values.integer("clip.vision.projector.scale_factor", _CODE, 1, 64, 1)
+    for key, least, most in _BOUNDS:
+        values.integer(f"clip.vision.{key}", _CODE, least, most, least)
+    _check_pinpoints(values.array("clip.vision.image_grid_pinpoints"))
     for name in ("image_mean", "image_std"):
         found = values.array(f"clip.vision.{name}")
         if found is None or found.kind not in FLOATS or len(found.items) != 3:
@@ -101,6 +118,17 @@ def _check_encoder(values: Values, prefix: str) -> int:
         raise ScanRefusal(_CODE, "the width is not a multiple of the heads")
     values.number(f"{prefix}.attention.layer_norm_epsilon", _CODE, 0.0, 1.0)
     return values.integer(f"{prefix}.block_count", _CODE, 1, _LAYERS)
+
+
+def _check_pinpoints(found: Value | None) -> None:
+    """Pairs of width and height that an image may be cut to."""
+    if found is None:
+        return
+    if found.kind not in INTEGERS:
+        raise ScanRefusal("kv_type_expected", "a value is not of its type")
+    sides = [int(item) for item in found.items]
+    if len(sides) % 2 or len(sides) > 2 * _TILES or not all(1 <= s <= _SIDE_PIXELS for s in sides):
+        raise ScanRefusal(_CODE, "the sizes that an image is cut to are no pairs of sides")
 
 
 def _check_layers(found: Value | None, layers: int) -> None:

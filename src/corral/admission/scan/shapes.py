@@ -168,6 +168,10 @@ def _check_blocks(blocks: dict[int, set[str]], size: Hyperparameters) -> None:
                 raise ScanRefusal(
                     "tensor_missing", "a layer lacks a tensor", f"blk.{layer}.{name}".encode()
                 )
+        if not size.heads_kv[layer] and "attn_k.weight" in there:
+            raise ScanRefusal(
+                "tensor_unexpected", "a layer without heads has keys", f"blk.{layer}".encode()
+            )
         if size.heads_kv[layer] and not _has_attention(there):
             raise ScanRefusal("tensor_missing", "a layer lacks a tensor", f"blk.{layer}".encode())
 

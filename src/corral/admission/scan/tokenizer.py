@@ -25,7 +25,9 @@ from corral.admission.scan.values import INTEGERS, Values
 _TOKENS: Final = 1 << 19
 _TOKEN_BYTES: Final = 1024
 _UINT8, _INT32, _FLOAT32 = 0, 5, 6
-_NORMAL, _CONTROL, _BYTE = 1, 3, 6
+_CONTROL, _BYTE = 3, 6
+_WORDS: Final = frozenset({0, 1})
+"""Types of ordinary words: none, and normal."""
 _TYPES: Final = frozenset(range(7))
 _BYTE_TEXT: Final = re.compile(rb"<0x[0-9A-F]{2}>")
 _MARKER: Final = re.compile(
@@ -44,6 +46,9 @@ _DEFAULT_IDS: Final[dict[str, dict[str, int]]] = {
     "gemma4": {},
 }
 """Ids that the engine takes where the file names none (llama-vocab.cpp)."""
+_FLAGS: Final = frozenset(
+    f"tokenizer.ggml.{name}" for name in ("remove_extra_whitespaces", "escape_whitespaces")
+)
 _MERGING: Final = frozenset({"gpt2", "gemma4"})
 _NOT_MERGING: Final = frozenset({"kimi-k2"})
 
@@ -94,7 +99,7 @@ def read_vocabulary(values: Values) -> Vocabulary:
         tokens=tokens,
         types=types,
         control=_control(tokens, types, markers),
-        word_markers=tuple(tokens[number] for number in markers if types[number] == _NORMAL),
+        word_markers=tuple(tokens[number] for number in markers if types[number] in _WORDS),
         bos=tokens[ids["bos"]] if "bos" in ids else "",
         eos=tokens[ids["eos"]] if "eos" in ids else "",
         remarks=remarks,
@@ -201,9 +206,18 @@ def _ids(values: Values, model: str, count: int) -> dict[str, int]:
         if key.startswith("tokenizer.ggml.") and key.endswith("_token_id"):
             name = key.removeprefix("tokenizer.ggml.").removesuffix("_token_id")
             ids[name] = values.integer(key, "token_id", 0, count - 1)
-        elif key.startswith("tokenizer.ggml.add_") and key.endswith("_token"):
+        elif key.startswith("tokenizer.ggml.") and key.endswith("_token_ids"):
+            _check_listed(values.array(key), key, count)
+        elif key.startswith("tokenizer.ggml.add_") or key in _FLAGS:
             values.flag(key, default=False)
     return ids
+
+
+def _check_listed(found: Value | None, key: str, count: int) -> None:
+    if found is None or found.kind not in INTEGERS:
+        raise ScanRefusal("kv_type_expected", "a value is not of its type", key.encode())
+    if not all(0 <= int(item) < count for item in found.items):
+        raise ScanRefusal("token_id", "a token id is not in the vocabulary", key.encode())
 
 
 def _control(tokens: Texts, types: Sequence[int], markers: list[int]) -> tuple[str, ...]:
@@ -222,13 +236,13 @@ def _remarks(
 ) -> tuple[Finding, ...]:
     found: list[Finding] = []
     for name in ("eos", "eot", "eom", "bos"):
-        if name in ids and types[ids[name]] == _NORMAL and not _MARKER.fullmatch(tokens[ids[name]]):
+        if name in ids and types[ids[name]] in _WORDS and not _MARKER.fullmatch(tokens[ids[name]]):
             message = f"the {name} token is an ordinary word: answers end at it, or never"
             found.append(Finding("token_id", "flag", message))
     template = values.text("tokenizer.chat_template", "")
     for number in markers:
         text = tokens[number]
-        if types[number] == _NORMAL and text in template:
+        if types[number] in _WORDS and text in template:
             message = "a marker of the chat template is typed as ordinary text"
             found.append(Finding("control_token_type", "flag", message, _shown(text)))
             break

@@ -14,7 +14,12 @@ from typing import Final
 
 from corral.admission.report import Finding
 from corral.admission.template import prose
-from corral.admission.template.conversations import Conversation, marks
+from corral.admission.template.conversations import (
+    FILLER,
+    Conversation,
+    marks,
+    unusual_conversations,
+)
 from corral.admission.template.limits import TRIED_TEXTS
 from corral.admission.template.renderer import Rendering
 from corral.admission.template.triggers import conversations_saying
@@ -68,8 +73,7 @@ def check_branches(
         message = "the template looks for more texts than can be tried"
         yield Finding("template_injection", "flag", message, name)
         return
-    long = tuple(sorted({one for one in usual if len(one) > _LONG_CHARS}, key=len, reverse=True))
-    words = Usual(" ".join(usual), long)
+    words = Usual(" ".join(usual), _long(usual))
     for one, said in conversations_saying(texts, repeats):
         rendering = render(one)
         if rendering.end == "refused":
@@ -77,6 +81,38 @@ def check_branches(
         reason = _reason(name, rendering, one, said, words, control_tokens)
         if reason:
             yield reason
+            return
+
+
+def check_unusual(
+    name: str,
+    render: Callable[[Conversation], Rendering],
+    usual: tuple[str, ...],
+    control_tokens: tuple[str, ...],
+) -> Iterator[Finding]:
+    """Yield a finding if an order of roles, or silence, makes the template say more.
+
+    A template may refuse such a conversation, or leave out what it knows no place for; what is said
+    twice must be there twice.
+
+    Args:
+        name: of the template.
+        render: renders a conversation.
+        usual: texts that renderings add to turns of user and assistant.
+        control_tokens: of the vocabulary; they may be added.
+    """
+    words = Usual(" ".join(usual), _long(usual))
+    for one in unusual_conversations():
+        rendering = render(one)
+        if rendering.end != "text":
+            continue
+        # A role that had no place in usual turns may be named.
+        known = words.words(()) | frozenset(one.roles)
+        finding = _more(name, rendering, one, (), words, known, control_tokens)
+        if finding is None and len({*one.words}) < len(one.words):
+            finding = _once(name, rendering.text, one)
+        if finding is not None:
+            yield finding
             return
 
 
@@ -101,12 +137,36 @@ def _reason(
     lost = _lost(rendering, one, said)
     if lost:
         return Finding("template_semantics", "flag", lost, name)
+    return _more(name, rendering, one, said, usual, usual.words(said), control_tokens)
+
+
+def _more(
+    name: str,
+    rendering: Rendering,
+    one: Conversation,
+    said: tuple[str, ...],
+    usual: Usual,
+    known: frozenset[str],
+    control_tokens: tuple[str, ...],
+) -> Finding | None:
     added = _added(usual.beside(rendering.text), one, said)
     for marker in (*control_tokens, *set(_PLAIN_MARKER.findall(added))):
         added = added.replace(marker, " ")
-    if _words(added) - usual.words(said) or prose.suspicion(added):
-        message = "a text that is looked for makes the template say more"
+    if _words(added) - known or prose.suspicion(added):
+        message = "a text or an order that is looked for makes the template say more"
         return Finding("template_injection", "flag", message, name)
+    return None
+
+
+def _long(usual: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted({one for one in usual if len(one) > _LONG_CHARS}, key=len, reverse=True))
+
+
+def _once(name: str, text: str, one: Conversation) -> Finding | None:
+    for said in {*map(str.strip, one.words)} - {""}:
+        if text.count(said) != sum(words.strip() == said for words in one.words):
+            message = "the template drops what was said before"
+            return Finding("template_semantics", "flag", message, name)
     return None
 
 
@@ -160,7 +220,7 @@ def _added(text: str, one: Conversation, said: tuple[str, ...]) -> str:
     for index, role in enumerate(one.roles):
         for mark in marks(role, index):
             text = text.replace(mark, " ")
-    return _without(text.replace(" hello ", " "), said)
+    return _without(text.replace(FILLER, " "), said)
 
 
 def _without(text: str, said: tuple[str, ...]) -> str:

@@ -80,7 +80,8 @@ class Markers:
                 return "a marker looks like a control token and is none"
             if skeleton(marker) in self._skeletons and self._skeletons:
                 return "a marker is a control token but for its case"
-            if scripts(marker) - {"LATIN"} and has_lookalike(marker):
+            kinds = scripts(marker)
+            if kinds - {"LATIN"} and ("LATIN" in kinds or has_lookalike(marker)):
                 return "a marker has letters that pass for others"
         if text.isascii():
             return ""

@@ -14,6 +14,7 @@ from typing import Final
 from corral.admission.template.renderer import Message
 
 NEUTRAL: Final = "hello there"
+FILLER: Final = " hello "
 TRIGGERS: Final[tuple[str, ...]] = (
     "see https://example.com/login?next=1", "what is my password", "a credit card and bank account",
     "```python\ndef main():\n    return 1\n```", "SELECT * FROM users; DROP TABLE users",
@@ -33,6 +34,13 @@ TRIGGERS: Final[tuple[str, ...]] = (
 )  # fmt: skip
 LENGTHS: Final = (40, 260, 1100, 4200, 12000)
 TURNS: Final = (4, 5, 8, 12, 24)
+_UNUSUAL: Final = (
+    ("user", "user"), ("user", "user", "user"), ("system", "user", "user"), ("user", "assistant"),
+    ("system", "user", "assistant"), ("assistant", "user"), ("system", "assistant", "user"),
+    ("user", "system", "user"), ("system", "system", "user"), ("user", "assistant", "system"),
+    ("user", "assistant", "assistant", "user"), ("user", "assistant", "user", "user"), ("system",),
+)  # fmt: skip
+"""Orders of roles that callers may send, besides turns of user and assistant."""
 _LONG_WORDS: Final = "lorem ipsum dolor sit amet "
 
 NOW: Final = datetime.datetime(2025, 3, 12, 10, 30, tzinfo=datetime.UTC)
@@ -85,6 +93,23 @@ def conversation(
         f" {said if only in {None, role} else NEUTRAL} ".join(marks(role, number))
         for number, role in enumerate(roles)
     ))  # fmt: skip
+
+
+def unusual_conversations() -> Iterator[Conversation]:
+    """Yield conversations of other orders, of messages that say nothing, or that say one thing."""
+    for order in _UNUSUAL:
+        yield Conversation(order, tuple(FILLER.join(marks(r, n)) for n, r in enumerate(order)))
+    roles = shape(2, system=True)
+    words = tuple(FILLER.join(marks(role, number)) for number, role in enumerate(roles))
+    for blank in ("", " ", "\n"):
+        for chosen in ((0,), (1,), (2,), (3,), (1, 3), (0, 1, 2, 3)):
+            yield Conversation(roles, tuple(
+                blank if number in chosen else said for number, said in enumerate(words)
+            ))  # fmt: skip
+        yield Conversation(("user",), (blank,))
+    yield Conversation(roles, (words[0], words[1], words[2], words[1]))
+    asked, answered = (FILLER.join(marks(role, n)) for n, role in enumerate(("user", "assistant")))
+    yield Conversation(shape(4, system=False), (asked, answered) * 3 + (asked,))
 
 
 def marks(role: str, number: int) -> tuple[str, str]:

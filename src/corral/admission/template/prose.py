@@ -17,7 +17,7 @@ _WIDE_PER_WORD: Final = 2
 ROLE_WORDS: Final = frozenset({
     "system", "user", "assistant", "developer", "human", "model", "tool", "bot", "gpt", "chatbot",
     "instruction", "response", "input", "output", "final", "analysis", "think", "im", "start",
-    "end", "inst", "sys", "message", "channel", "ai", "question", "answer",
+    "end", "inst", "thought", "sys", "message", "channel", "ai", "question", "answer",
 })  # fmt: skip
 
 _CLOSING: Final = re.compile(r"</[^<>]{1,80}>|\[/[^\[\]]{1,80}\]")

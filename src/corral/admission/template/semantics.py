@@ -13,7 +13,11 @@ from typing import Final
 
 from corral.admission.report import Finding
 from corral.admission.template import prose
-from corral.admission.template.branches import check_branches, named_roles_allowed
+from corral.admission.template.branches import (
+    check_branches,
+    check_unusual,
+    named_roles_allowed,
+)
 from corral.admission.template.conversations import (
     DATES,
     NOW,
@@ -33,7 +37,7 @@ from corral.admission.template.untaken import Untaken, words_of
 
 ADDED_WORDS: Final = 40
 """Words that a template may add where the operator has given a system prompt."""
-BEGUN_WORDS: Final = 1
+BEGUN_WORDS: Final = 0
 """Words that an answer may begin with and that no earlier answer of the conversation had."""
 _SHAPES: Final = tuple(
     shape(turns, system=system) for turns in (1, 2, 3) for system in (False, True)
@@ -64,7 +68,8 @@ def check_semantics(
     2. every shape of conversation: all that is said is there, once, in order, by its own role
     3. what is said, when, and how often changes nothing else
     4. what the template says itself is harmless
-    5. what the template's own conditions ask for is said, and adds nothing
+    5. what the template's own conditions ask for is said, as are unusual orders of roles, nothing,
+       and one thing twice: it adds nothing
     6. every branch that is decided by what is said was taken on the way
     """
     try:
@@ -280,6 +285,7 @@ class _Trial:
             self._name, self._asked, max(self._lengths, default=4), self._render, usual,
             self._control_tokens,
         )  # fmt: skip
+        yield from check_unusual(self._name, self._render, usual, self._control_tokens)
 
     def _untaken(self, usual: str) -> Iterator[Finding]:
         words = words_of(usual)

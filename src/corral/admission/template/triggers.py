@@ -13,7 +13,7 @@ from typing import Final
 
 from jinja2 import nodes
 
-from corral.admission.template.conversations import Conversation, marks, shape
+from corral.admission.template.conversations import FILLER, Conversation, marks, shape
 from corral.admission.template.folding import Folder
 from corral.admission.template.limits import TRIED_MESSAGES, TRIED_TEXT_CHARS, TRIED_TEXTS
 from corral.admission.template.names import KINDS, SEARCHING
@@ -85,7 +85,7 @@ def _conversation(text: str, role: str, wrap: str, *, last: bool) -> Conversatio
     chosen = at[-1:] if last else at
     return Conversation(roles, tuple(
         wrap.format(*marks(one, number), text) if number in chosen
-        else " hello ".join(marks(one, number))
+        else FILLER.join(marks(one, number))
         for number, one in enumerate(roles)
     ))  # fmt: skip
 

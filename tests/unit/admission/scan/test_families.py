@@ -14,6 +14,7 @@ CASES = [
     *gguf_structures.header(), *gguf_structures.metadata(), *gguf_structures.values(),
     *gguf_structures.tensors(), *gguf_structures.data(), *gguf_models.sizes(),
     *gguf_models.shapes(), *gguf_models.vocabulary(), *gguf_models.additions(),
+    *gguf_models.more_vocabulary(), *gguf_models.more_additions(),
 ]  # fmt: skip
 
 

@@ -58,6 +58,12 @@ HIDDEN = {
     "a name of the engine": "{% if test_is_boolean is defined %}",
     "a filter that is a name": "{% if tojson is defined %}",
     "no answer asked for": "{% if not add_generation_prompt %}",
+    "nothing said": f"{{% if {_LAST} == '' %}}",
+    "nothing said by the operator": "{% if not messages[0].content.strip() %}",
+    "two users": "{% if messages|map(attribute='role')|join == 'useruser' %}",
+    "an answer at the end": "{% if messages[-1].role == 'assistant' %}",
+    "a system prompt at the end": "{% if messages[-1].role == 'system' %}",
+    "an answer at the start": "{% if messages[0].role == 'assistant' %}",
 }
 
 USUAL = {
@@ -103,6 +109,18 @@ def test_a_backdoor_behind_a_condition_is_found(condition: str) -> None:
 @pytest.mark.parametrize("text", USUAL.values(), ids=USUAL)
 def test_what_real_templates_do_with_markers_is_allowed(text: str) -> None:
     assert severities(text) <= {"info"}
+
+
+@pytest.mark.claim("TPL-01")
+def test_a_message_that_was_said_before_is_not_dropped() -> None:
+    assert "flag" in severities(
+        LOOP.replace("in messages", "in messages|unique(attribute='content')")
+    )
+
+
+@pytest.mark.claim("TPL-01")
+def test_not_one_word_of_an_answer_is_begun() -> None:
+    assert "flag" in severities(LOOP.replace("assistant\n", "assistant\nSure"))
 
 
 def test_more_texts_than_are_tried_are_refused() -> None:
