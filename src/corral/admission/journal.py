@@ -28,6 +28,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from corral.admission.receipt import Receipt
 from corral.admission.signing.refusal import SIGNATURE_CODES
+from corral.audit.login import login_uid
 from corral.core.errors import CorralError
 from corral.core.home import Home
 from corral.pki.receipt_key import load_receipt_key
@@ -43,7 +44,6 @@ REFUSALS: Final = frozenset({
 })  # fmt: skip
 """Errors of a pull that are a verdict on the model; others say nothing about it."""
 _LINE_BYTES: Final = 1 << 16
-_NO_LOGIN: Final = (1 << 32) - 1
 
 What = Literal["admitted", "decided", "refused", "removed"]
 How = Literal["pull", "store", "admit", "rm", "fsck"]
@@ -194,7 +194,7 @@ def append_entry(home: Home, entry: Entry) -> None:
             fcntl.flock(fd, fcntl.LOCK_EX)
             last, whole = _last_line(fd)
             signed = msgspec.json.encode(msgspec.structs.replace(
-                entry, uid=os.geteuid(), login_uid=_login_uid(), before=_name_of(last)
+                entry, uid=os.geteuid(), login_uid=login_uid(), before=_name_of(last)
             ))  # fmt: skip
             line = msgspec.json.encode(_Line(signed.decode(), key.sign(JOURNAL_CONTEXT + signed)))
             # What a crash left half-written stays: a line that is none, but named by the next.
@@ -255,11 +255,3 @@ def _last_line(fd: int) -> tuple[bytes, bool]:
 
 def _name_of(line: bytes) -> str:
     return hashlib.sha256(line).hexdigest() if line else ""
-
-
-def _login_uid() -> int:
-    try:
-        found = int(Path("/proc/self/loginuid").read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return -1
-    return -1 if found == _NO_LOGIN else found

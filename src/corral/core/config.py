@@ -161,6 +161,13 @@ class Admission:
 
 
 @dataclass(frozen=True, slots=True)
+class Audit:
+    """The gateway's audit log; `retain_days = 0` keeps it for ever."""
+
+    retain_days: Annotated[int, 0, 36500] = 365
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The effective configuration tree."""
 
@@ -175,6 +182,7 @@ class Config:
     fetch: Fetch = field(default_factory=Fetch)
     trust: Trust = field(default_factory=Trust)
     admission: Admission = field(default_factory=Admission)
+    audit: Audit = field(default_factory=Audit)
 
 
 def isolation_level(config: Config, _tenant: str) -> str:

@@ -95,11 +95,6 @@ class Home:
         return self.tls / "ca.crt"
 
     @property
-    def ca_key(self) -> Path:
-        """The own CA's private key, 0600."""
-        return self.tls / "ca.key"
-
-    @property
     def server_cert(self) -> Path:
         """Server certificate chain issued by the own CA."""
         return self.tls / "server.crt"

@@ -14,6 +14,8 @@ from typing import Final
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from corral.audit.pace import RefusalPace
+from corral.gateway.audited import Audited
 from corral.gateway.dialect import CHAT, COMPLETION
 from corral.gateway.errors import (
     INTERNAL,
@@ -78,7 +80,8 @@ ADDRESSES: Final = (
     Address("GET", "/healthz", "healthz", STRANGERS,
             lambda services, _: Health(services.keyring, services.degraded)),
     Address("GET", "/readyz", "readyz", STRANGERS,
-            lambda services, ready: Ready(lambda: ready() and services.ledger.healthy)),
+            lambda services, ready: Ready(
+                lambda: ready() and services.ledger.healthy and services.audit.healthy)),
 )  # fmt: skip
 """Every address that there is, and the permission that it takes. Nothing else is answered."""
 
@@ -91,10 +94,12 @@ def build_app(services: Services, *, ready: Callable[[], bool]) -> ASGIApp:
         ready: says whether requests are taken, for /readyz.
     """
     methods: dict[tuple[str, str], dict[str, ASGIApp]] = {}
+    pace = RefusalPace()
     for address in ADDRESSES:
         endpoint = address.make(services, ready)
         if address.permission is not STRANGERS:
-            endpoint = Gate(endpoint, address.permission, services)
+            gate = Gate(endpoint, address.permission, services)
+            endpoint = Audited(gate, address.permission, services.audit, pace)
         methods.setdefault((address.path, address.name), {})[address.method] = endpoint
     routes = [
         Route(path, _Counted(name, _ByMethod(endpoints), services.metrics))

@@ -108,6 +108,9 @@ READER_TOO_SLOW: Final = ApiError(
 LEDGER_UNHEALTHY: Final = ApiError(
     503, "usage_unavailable", "usage cannot be recorded now", _SERVER, retry_after_s=5
 )
+AUDIT_UNAVAILABLE: Final = ApiError(
+    503, "audit_unavailable", "the audit log cannot be written now", _SERVER, retry_after_s=5
+)
 
 
 CATALOG_UNAVAILABLE: Final = ApiError(

@@ -16,8 +16,12 @@ from starlette.types import Receive, Scope, Send
 
 from corral.core.ids import TenantName
 from corral.gateway.errors import ApiError
+from corral.gateway.trail import Trail
 from corral.tenancy.principal import Principal
 
+TRAIL: Final = "corral.trail"
+"""Where a scope has its request's `Trail`."""
+_REQUEST_ID: Final = "corral.request_id"
 _JSON: Final = (b"content-type", b"application/json")
 _EVENT_STREAM: Final = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -58,7 +62,9 @@ class Exchange:
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, *, least_rate: int = 0) -> None:
-        self.request_id = f"req_{secrets.token_hex(12)}"
+        if _REQUEST_ID not in scope:
+            scope[_REQUEST_ID] = f"req_{secrets.token_hex(12)}"
+        self.request_id: str = scope[_REQUEST_ID]
         self.started = False
         self.gone = False
         self.ended: ApiError | None = None
@@ -98,6 +104,12 @@ class Exchange:
         """Tell the connection whose live key came; False if that tenant has too many of them."""
         visit = self._scope.get(VISIT)
         return visit is None or bool(visit.introduce(tenant))
+
+    @property
+    def trail(self) -> Trail:
+        """What this request leaves in the audit log; protected routes have one."""
+        trail: Trail = self._scope[TRAIL]
+        return trail
 
     def bearer_token(self) -> str:
         """Return the token of the `Authorization` header; empty if there is not exactly one."""

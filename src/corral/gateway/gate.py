@@ -30,7 +30,9 @@ class Gate:
         principal = self._services.keyring.authenticate(exchange.bearer_token())
         if principal is None:
             await exchange.refuse(UNAUTHENTICATED, close=unread)
-        elif not principal.may(self._permission):
+            return
+        exchange.trail.by(principal)
+        if not principal.may(self._permission):
             await exchange.refuse(PERMISSION_DENIED, close=unread)
         else:
             exchange.principal = principal

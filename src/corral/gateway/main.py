@@ -18,6 +18,8 @@ import uvloop
 
 from corral.admission.catalog import Catalog
 from corral.admission.receipt import ReceiptFault
+from corral.audit.appender import Rotation
+from corral.audit.log import AuditLog
 from corral.core.config import parse_config
 from corral.core.errors import CorralError, IpcError
 from corral.engine.launcher_link import Event, LauncherLink
@@ -32,8 +34,11 @@ from corral.gateway.standing import Standing
 from corral.gateway.tls import ServerTls
 from corral.gateway.uploads import Uploads
 from corral.ipc.messages import Drain, Reload, WorkerEnded
+from corral.pki.audit_key import parse_audit_key
+from corral.pki.master_key import check_master_key
 from corral.telemetry.log import configure_logging, get_logger
 from corral.telemetry.metrics import Metrics
+from corral.tenancy.data_keys import DataKeys
 from corral.tenancy.keyring import Keyring
 from corral.tenancy.ledger import Ledger
 from corral.tenancy.limits import TenantLimits
@@ -77,8 +82,12 @@ class Gateway:
         pepper = await link.open_secret("pepper")
         public_key = await link.open_secret("receipt_public_key")
         self._tls = ServerTls(await link.open_secret("tls_cert"), await link.open_secret("tls_key"))
+        audit_key = parse_audit_key(await link.open_secret("audit.key"))
+        master_key = check_master_key(await link.open_secret("master.key"))
         keyring = Keyring(self._database, pepper)
         ledger = Ledger(self._database)
+        rotation = Rotation(segment_days=1, retain_days=config.audit.retain_days)
+        audit = AuditLog(self._database.parent, self._database, audit_key, rotation)
         catalog = Catalog(self._database, public_key, note=note_fault)
         metrics, clients = Metrics(), config.clients
         self._router = Router(link, config.engine, ward=Ward(self._database), metrics=metrics)
@@ -90,6 +99,8 @@ class Gateway:
             limits=TenantLimits(config.limits, self._database),
             ledger=ledger,
             uploads=Uploads(config.limits.body_bytes),
+            audit=audit,
+            data_keys=DataKeys(self._database, master_key),
             router=self._router,
             metrics=metrics,
             host=await self._host_report(),
@@ -123,6 +134,7 @@ class Gateway:
             await self._router.close()
             services.limits.close()
             ledger.close()
+            audit.close()
             keyring.close()
             link.close()
 

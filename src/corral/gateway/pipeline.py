@@ -4,6 +4,7 @@
     2 authenticate   a live key, compared in constant time               tenancy.keyring
     3 authorise      permission; grants and policy, else "not found"     tenancy, admission.catalog
     4 lease          rates, budgets, concurrency, the tenant's own queue tenancy.limits
+      audit          its beginning is on the disk, else refused          gateway.trail
     5 sanitise in    valid text, no control-token text                   guard
     6 route          this tenant's own worker, started on demand         engine.router
     7 sanitise out   control-token text replaced across chunk borders    guard.output
@@ -26,12 +27,14 @@ from typing import Any, Final
 from starlette.types import Receive, Scope, Send
 
 from corral.admission.catalog import Catalog
+from corral.audit.log import AuditLog
 from corral.core.config import Config
 from corral.engine.router import Router
 from corral.engine.worker_link import Stream
 from corral.gateway.answer import send_answer
 from corral.gateway.dialect import Dialect
 from corral.gateway.errors import (
+    AUDIT_UNAVAILABLE,
     READER_TOO_SLOW,
     TIMED_OUT,
     TOO_LARGE,
@@ -42,11 +45,13 @@ from corral.gateway.errors import (
 from corral.gateway.exchange import Exchange, StalledClientError
 from corral.gateway.host_report import HostReport
 from corral.gateway.meter import Meter
+from corral.gateway.prompt_digest import begin_trail
 from corral.gateway.shapes.sse import error_event
 from corral.gateway.stages import Authorised, Leased, parse
 from corral.gateway.standing import Permit, Standing
 from corral.gateway.uploads import Uploads
 from corral.telemetry.metrics import Metrics
+from corral.tenancy.data_keys import DataKeys
 from corral.tenancy.keyring import Keyring
 from corral.tenancy.ledger import Ledger
 from corral.tenancy.limits import TenantLimits
@@ -64,6 +69,8 @@ class Services:
     catalog: Catalog
     limits: TenantLimits
     ledger: Ledger
+    audit: AuditLog
+    data_keys: DataKeys
     router: Router
     uploads: Uploads
     metrics: Metrics = field(default_factory=Metrics)
@@ -140,6 +147,9 @@ class Pipeline:
             return
         services = self._services
         permit.model = authorised.entry.name
+        if not begin_trail(exchange.trail, authorised, services.data_keys):
+            await exchange.refuse(AUDIT_UNAVAILABLE)
+            return
         # 4 lease
         leased = await self._lease(authorised)
         if isinstance(leased, ApiError):
@@ -156,6 +166,10 @@ class Pipeline:
             if isinstance(sanitised, ApiError):
                 meter.status = sanitised.code
                 await exchange.refuse(sanitised)
+                return
+            if not await exchange.trail.durable():
+                meter.status = AUDIT_UNAVAILABLE.code
+                await exchange.refuse(AUDIT_UNAVAILABLE)
                 return
             # 6 route
             asked_s = time.monotonic()

@@ -207,7 +207,7 @@ class Requests:
         paths = {
             "tls_cert": Path(tls.cert_file) if tls.cert_file else self._home.server_cert,
             "tls_key": Path(tls.key_file) if tls.key_file else self._home.server_key,
-            "pepper": self._home.pepper,
+            **{kind: self._home.secrets / kind for kind in ("pepper", "audit.key", "master.key")},
             "receipt_public_key": self._home.receipt_public_key,
             "host": self._home.host_report,
         }

@@ -30,6 +30,11 @@ __all__ = ("ensure_authority", "ensure_server_certificate", "load_or_check_opera
 RENEW_DAYS: Final = 30
 
 
+def ca_key_file(home: Home) -> Path:
+    """Return the path of the own CA's private key, 0600."""
+    return home.tls / "ca.key"
+
+
 def ensure_authority(home: Home, *, now: datetime | None = None) -> None:
     """Make the CA if it is missing or half made; renew its certificate (same key) in time.
 
@@ -43,13 +48,13 @@ def ensure_authority(home: Home, *, now: datetime | None = None) -> None:
     moment = now or datetime.now(UTC)
     certificate = _read_certificate(home.ca_cert)
     fresh = certificate is not None and _is_fresh(certificate, moment)
-    if not home.ca_key.exists():
+    if not ca_key_file(home).exists():
         if fresh:
             return  # the operator keeps the key elsewhere; it is missed only when it must sign
         if certificate is not None:
             raise _ca_key_missing()
-        _write_key(home.ca_key, ec.generate_private_key(ec.SECP256R1()))
-    key = _read_key(home.ca_key)
+        _write_key(ca_key_file(home), ec.generate_private_key(ec.SECP256R1()))
+    key = _read_key(ca_key_file(home))
     if certificate is None or not fresh or certificate.public_key() != key.public_key():
         write_atomically(home.ca_cert, _pem(issue_authority(key, moment)), mode=0o644)
 
@@ -81,10 +86,10 @@ def ensure_server_certificate(
         raise CorralError("ca_unreadable", "the CA certificate is missing", remedy="corral up")
     if _serves(home, authority, wanted, moment):
         return False
-    if not home.ca_key.exists():
+    if not ca_key_file(home).exists():
         raise _ca_key_missing()
     key = ec.generate_private_key(ec.SECP256R1())
-    leaf = issue_server(key, authority, _read_key(home.ca_key), wanted, moment)
+    leaf = issue_server(key, authority, _read_key(ca_key_file(home)), wanted, moment)
     _write_key(home.server_key, key)
     write_atomically(home.server_cert, _pem(leaf) + _pem(authority), mode=0o644)
     return True

@@ -38,7 +38,7 @@ PACKAGES: Final = {
     "fetch": ("core", "jail", "admission", "selftest/probes"),
     "gateway": (
         "core", "ipc", "jail", "state", "telemetry", "tenancy", "pki", "guard", "admission",
-        "engine", "gateway", "selftest/probes",
+        "engine", "gateway", "audit", "selftest/probes",
     ),
 }  # fmt: skip
 """The selftest's program is in every image, so that what it finds is true for that very image."""

@@ -166,6 +166,24 @@ spent: Final = Table(
     sqlite_strict=True,
 )
 
+audit_heads: Final = Table(
+    "audit_heads",
+    metadata,
+    Column("chain", Text, primary_key=True),
+    Column("line", LargeBinary, nullable=False),
+    sqlite_strict=True,
+)
+
+tenant_keys: Final = Table(
+    "tenant_keys",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("wrapped", LargeBinary, nullable=False),
+    Column("created_at", Integer, nullable=False),
+    CheckConstraint("length(wrapped) = 60", name="wrapped_length"),
+    sqlite_strict=True,
+)
+
 revision: Final = Table(
     "revision",
     metadata,

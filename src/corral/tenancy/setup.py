@@ -6,7 +6,7 @@ Input: the operator's choice of folder, checked.
 
 The steps, in this order; each does nothing when it is done already, so an interrupted run is
 completed by the next:
- 1 folders with their modes   2 pepper   3 receipt key pair   4 CA and server certificate
+ 1 folders with their modes   2 pepper   3 receipt, audit and master key   4 CA, server certificate
  5 database and schema        6 first tenants, grants and keys, in one transaction
 A folder is new until step 5 is done; what the caller wants in a new one is done just before that,
 under the same lock.
@@ -28,7 +28,9 @@ from typing import TYPE_CHECKING, Final
 from corral.core.errors import CorralError
 from corral.core.home import Home
 from corral.pki.atomic import write_atomically
+from corral.pki.audit_key import ensure_audit_key
 from corral.pki.authority import ensure_authority, ensure_server_certificate
+from corral.pki.master_key import ensure_master_key, master_key_file
 from corral.pki.receipt_key import ensure_receipt_key
 from corral.state.connection import read_rows
 from corral.state.schema import ensure_current
@@ -60,7 +62,8 @@ def initialise(
 
     Raises:
         CorralError: codes `home_unusable`, `home_not_empty`, `home_unsafe`, `pepper_missing`,
-            `bad_pepper`, `receipt_key_missing`, and those of `pki` and `state`.
+            `bad_pepper`, `receipt_key_missing`, `master_key_missing`, and those of `pki` and
+            `state`.
     """
     with _prepared(home, on_new):
         if read_rows(home.database, "SELECT 1 FROM tenants WHERE name = 'default'"):
@@ -94,6 +97,8 @@ def _prepared(home: Home, on_new: Callable[[Home], None] | None) -> Iterator[Non
             ensure_current(home.database)
         _ensure_pepper(home, old=old)
         _ensure_receipt_key(home, old=old)
+        ensure_audit_key(home)
+        _ensure_master_key(home, old=old)
         ensure_authority(home)
         if not home.server_cert.exists():
             ensure_server_certificate(home, ())
@@ -184,6 +189,20 @@ def _ensure_receipt_key(home: Home, *, old: bool) -> None:
             remedy="restore the state folder's secrets/receipt.key from a backup",
         )
     ensure_receipt_key(home)
+
+
+def _ensure_master_key(home: Home, *, old: bool) -> None:
+    if (
+        not master_key_file(home).exists()
+        and old
+        and read_rows(home.database, "SELECT 1 FROM tenant_keys LIMIT 1")
+    ):
+        raise CorralError(
+            "master_key_missing",
+            "there are tenants' keys, but the key that protects them is gone",
+            remedy="restore the state folder's secrets/master.key from a backup",
+        )
+    ensure_master_key(home)
 
 
 def _unsafe(path: Path) -> CorralError:

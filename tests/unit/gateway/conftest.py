@@ -24,7 +24,9 @@ from corral.core.config import Config, override_config
 from corral.core.home import Home
 from corral.gateway.main import serve
 from corral.ipc.messages import Drain
+from corral.pki.audit_key import audit_key_file
 from corral.pki.authority import ensure_server_certificate
+from corral.pki.master_key import load_master_key
 from corral.pki.receipt_key import load_receipt_key
 from corral.state.database import open_database
 from corral.tenancy.grants import grant_model
@@ -123,6 +125,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Served]]:
         launcher.secrets = {
             "config": json.dumps(msgspec.to_builtins(dataclasses.asdict(config))).encode(),
             "pepper": home.pepper.read_bytes(),
+            "audit.key": audit_key_file(home).read_bytes(),
+            "master.key": load_master_key(home),
             "receipt_public_key": home.receipt_public_key.read_bytes(),
             "tls_cert": home.server_cert.read_bytes(),
             "tls_key": home.server_key.read_bytes(),

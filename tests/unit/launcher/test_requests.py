@@ -314,7 +314,7 @@ def test_secrets_of_the_gateway(table: Requests, home: Home, config: Config) -> 
     for kind, path in files.items():
         path.write_text(kind)
     home.receipt_key.write_text("never given")
-    home.ca_key.write_text("never given")
+    (home.tls / "ca.key").write_text("never given")
     for kind in files:
         assert read_secret(table, kind) == kind.encode()
     assert {*files, "config"} == set(SECRET_KINDS)

@@ -76,7 +76,7 @@ def test_another_name_is_not_accepted(home: Home) -> None:
 def test_keys_are_private_and_the_ca_can_only_sign_leaves(home: Home) -> None:
     ensure_authority(home)
     ensure_server_certificate(home, ())
-    for key in (home.ca_key, home.server_key):
+    for key in ((home.tls / "ca.key"), home.server_key):
         assert stat.S_IMODE(key.stat().st_mode) == 0o600
     constraints = _ca(home).extensions.get_extension_for_class(x509.BasicConstraints)
     assert constraints.critical
@@ -110,7 +110,7 @@ def test_the_server_certificate_is_renewed(home: Home, cause: str) -> None:
     elif cause == "key lost":
         home.server_key.unlink()
     elif cause == "key swapped":
-        home.server_key.write_bytes(home.ca_key.read_bytes())
+        home.server_key.write_bytes((home.tls / "ca.key").read_bytes())
     else:
         home.server_cert.write_bytes(b"garbage")
     assert ensure_server_certificate(home, names, now=now)
@@ -151,7 +151,7 @@ def test_a_ca_key_kept_elsewhere_is_missed_only_to_sign(home: Home) -> None:
     ensure_authority(home)
     ensure_server_certificate(home, ())
     ca = home.ca_cert.read_bytes()
-    home.ca_key.unlink()
+    (home.tls / "ca.key").unlink()
     ensure_authority(home)
     assert not ensure_server_certificate(home, ())
     for attempt in (

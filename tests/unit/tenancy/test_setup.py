@@ -51,7 +51,7 @@ def _assert_complete(home: Home, first: FirstKeys) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(home.server_cert, home.server_key)
     ssl.create_default_context(cafile=str(home.ca_cert))
-    for secret in (home.pepper, home.receipt_key, home.ca_key, home.server_key, home.database):
+    for secret in (home.pepper, home.receipt_key, home.server_key, home.database):
         assert stat.S_IMODE(secret.stat().st_mode) == 0o600, secret.name
     for folder in (home.secrets, home.state, home.run, home.quarantine):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700, folder.name
@@ -236,7 +236,7 @@ def _add_model(home: Home) -> None:
         (lambda home: home.pepper.write_bytes(b"short"), "bad_pepper"),
         (lambda home: (_add_model(home), home.receipt_key.unlink()), "receipt_key_missing"),
         (lambda home: home.receipt_key.write_bytes(b"x"), "receipt_key_unreadable"),
-        (lambda home: home.ca_key.write_bytes(b"x"), "ca_unreadable"),
+        (lambda home: (home.tls / "ca.key").write_bytes(b"x"), "ca_unreadable"),
         (lambda home: home.database.write_bytes(b"x" * 4096), "database_unavailable"),
     ],
 )
