@@ -18,6 +18,7 @@ from typing import Final
 
 import typer
 
+from corral.cli.actions import record_group, recorded
 from corral.cli.failure import exit_code, traceback_for_who_asks, typed_failure
 from corral.cli.terminal import print_error, print_note
 from corral.cli.verb_unsafe import load_verb
@@ -73,9 +74,10 @@ def command_line(verbs: Iterable[str] = VERBS) -> typer.Typer:
     for verb in verbs:
         found = load_verb(VERBS[verb])
         if isinstance(found, typer.Typer):
+            record_group(verb, found)
             app.add_typer(found, name=verb)
         else:
-            app.command(verb)(found)
+            app.command(verb)(recorded(verb, found))
     return app
 
 

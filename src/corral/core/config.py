@@ -162,8 +162,10 @@ class Admission:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """The gateway's audit log; `retain_days = 0` keeps it for ever."""
+    """The gateway's audit log; `segment_days = 0` and `retain_days = 0` mean no bound."""
 
+    segment_bytes: Annotated[int, 1 << 16, 1 << 40] = 64 * MIB
+    segment_days: Annotated[int, 0, 366] = 1
     retain_days: Annotated[int, 0, 36500] = 365
 
 

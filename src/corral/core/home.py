@@ -5,7 +5,8 @@ Input: trusted (the operator's choice of folder).
 
     HOME/corral.toml               configuration
     HOME/state/corral.db           keys, tenants, models, usage (gateway's uid)
-    HOME/secrets/                  key pepper, receipt signing key (root only)
+    HOME/secrets/                  key pepper, receipt, audit and master key (root only)
+    HOME/audit/                    the operator's audit chain (the gateway's is in state)
     HOME/tls/                      own CA and server certificate
     HOME/store/sha256/DIGEST       admitted blobs, read-only
     HOME/store/trust/DIGEST        their trust level, one word

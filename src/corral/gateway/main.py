@@ -11,6 +11,7 @@ import json
 import socket
 import sys
 from collections.abc import Coroutine
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -86,7 +87,7 @@ class Gateway:
         master_key = check_master_key(await link.open_secret("master.key"))
         keyring = Keyring(self._database, pepper)
         ledger = Ledger(self._database)
-        rotation = Rotation(segment_days=1, retain_days=config.audit.retain_days)
+        rotation = Rotation(**asdict(config.audit))
         audit = AuditLog(self._database.parent, self._database, audit_key, rotation)
         catalog = Catalog(self._database, public_key, note=note_fault)
         metrics, clients = Metrics(), config.clients
