@@ -29,6 +29,8 @@ ACTIONS: Final = {
     "key revoke": "key:revoke",
     "pull": "model:pull",
     "release": "quarantine:delete",
+    "quota clear": "quota:delete",
+    "quota set": "quota:update",
     "reload": "server:reload",
     "rm": "model:delete",
     "share accept": "share:accept",
@@ -43,7 +45,7 @@ ACTIONS: Final = {
 READING: Final = frozenset({
     "advisory check", "advisory list", "advisory show", "audit admissions", "audit export",
     "audit tail", "config show", "doctor", "explain", "grant list", "key list", "list", "lock",
-    "logs", "ps", "run", "scan", "selftest", "service install", "service show",
+    "logs", "ps", "quota show", "run", "scan", "selftest", "service install", "service show",
     "service uninstall", "service upgrade", "share list", "show", "sign", "tenant list", "up",
     "usage", "verify", "version",
 })  # fmt: skip

@@ -83,8 +83,9 @@ def test_a_disk_that_refuses_is_a_no_and_what_was_lost_is_counted(
         assert not await log.durable(log.submit(event(id="refused too")))
         log.note(event("end", id="kept"))
         full.clear()
-        while not log.healthy:
-            await asyncio.sleep(0.02)  # noqa: ASYNC110 - as a probe of /readyz would
+        async with asyncio.timeout(30):
+            while not log.healthy:  # noqa: ASYNC110 - as a probe of /readyz would
+                await asyncio.sleep(0.02)
         assert await log.durable(log.submit(event(id="after")))
 
     written = run(body)
