@@ -67,8 +67,8 @@ def test_commands_are_on_record_and_cannot_be_taken_off_it(corral: Corral, home:
     ]
     told = [(r["kind"], r["action"], r.get("code", "")) for r in lines]
     assert told == [
-        ("begin", "tenant:create", ""), ("end", "tenant:create", "ok"),
-        ("begin", "tenant:create", ""), ("end", "tenant:create", "tenant_exists"),
+        ("begin", "tenant:add", ""), ("end", "tenant:add", "ok"),
+        ("begin", "tenant:add", ""), ("end", "tenant:add", "tenant_exists"),
         ("begin", "key:create", ""), ("end", "key:create", "ok"),
     ]  # fmt: skip
     assert lines[4]["tenant"] == "acme"
