@@ -72,7 +72,7 @@ def test_commands_are_on_record_and_cannot_be_taken_off_it(corral: Corral, home:
         ("begin", "key:create", ""), ("end", "key:create", "ok"),
     ]  # fmt: skip
     assert lines[4]["tenant"] == "acme"
-    assert lines[4]["arguments"] == {"name": "?"}
+    assert lines[4]["arguments"] == {"name": "?", "role": "user"}
     assert lines[4]["uid"] == os.geteuid()
     exported = corral("audit", "export", "--format", "syslog", "--tenant", "acme", *place)
     assert exported.out.count("[corral@32473 ") == 6

@@ -52,7 +52,11 @@ def test_requests_and_their_digests(start: Callable[..., Served]) -> None:
     ends = {r.id: r for r in found if r.kind == "end"}
     assert [r.tenant for r in begins] == ["acme", "acme", "default"]
     for begin in begins:
-        assert (begin.action, begin.model, begin.address) == ("completion:create", "tiny", "127.0.0.1")
+        assert (begin.action, begin.model, begin.address) == (
+            "completion:create",
+            "tiny",
+            "127.0.0.1",
+        )
         assert (begin.sha256, len(begin.key) > 4) == (f"{0:064x}", True)
         assert (ends[begin.id].status, ends[begin.id].code) == (200, "ok")
     # One prompt of one tenant has one digest; of two tenants, two: nobody can compare them.
