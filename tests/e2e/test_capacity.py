@@ -15,6 +15,12 @@ from corral.core.config import Config
 from corral.core.home import Home
 from tests.support.server import MODEL, RunningServer
 
+LONG = (
+    "Write a long and detailed story of at least five hundred words about a fisherman who finds a "
+    "map in the old harbour. Describe the weather, the people, and what they say to each other."
+)
+"""Answered at length, at temperature 0 the same each time: the worker stays busy meanwhile."""
+
 
 @pytest.mark.claim("CAP-02")
 def test_a_second_tenant_waits_for_memory_and_gets_it(
@@ -28,9 +34,10 @@ def test_a_second_tenant_waits_for_memory_and_gets_it(
     server = server_factory()
     other = server.openai(server.add_tenant("other"))
     text = "Tell me of the sea."
-    running = server.openai().completions.create(
-        model=MODEL, prompt=text, max_tokens=1000, stream=True
-    )
+    running = server.openai().chat.completions.create(
+        model=MODEL, messages=[{"role": "user", "content": LONG}], temperature=0,
+        max_tokens=1000, stream=True,
+    )  # fmt: skip
     next(iter(running))
     with pytest.raises(openai.InternalServerError) as refused:
         other.completions.create(model=MODEL, prompt=text, max_tokens=2)
