@@ -42,6 +42,7 @@ ACTIONS: Final = {
     "tenant freeze": "tenant:freeze",
     "tenant remove": "tenant:remove",
     "tenant thaw": "tenant:thaw",
+    "tenant wipe": "tenant:wipe",
 }
 """Commands that are recorded, and as what."""
 READING: Final = frozenset({

@@ -1,4 +1,4 @@
-"""`corral tenant`: add, list, show, freeze, thaw and remove tenants.
+"""`corral tenant`: add, list, show, freeze, thaw, remove and wipe tenants.
 
 Trust: operator side. Input: the operator's command line.
 """
@@ -11,6 +11,7 @@ import typer
 
 from corral.cli.options import HomeOption, JsonOption, TenantArgument, open_home
 from corral.cli.terminal import print_json, print_note, print_table
+from corral.core.errors import CorralError
 
 app = typer.Typer(no_args_is_help=True, help="Tenants: who shares nothing with whom.")
 
@@ -158,6 +159,44 @@ def remove(
         print_json({"name": tenant, "removed": True, "revoked_keys": had.live_keys})
     else:
         print_note(f"{tenant} is removed; {had.live_keys} live keys of it are revoked")
+
+
+@app.command("wipe")
+def wipe(
+    tenant: TenantArgument,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it: nothing can bring it back.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Destroy a tenant's key and with it all that was encrypted for it; kill its engines.
+
+    Its API keys are revoked. Grants, limits, usage and the audit log stay. It is frozen then, and
+    after corral tenant thaw it begins anew, with a new key.
+
+    Example: corral tenant wipe acme --yes
+    """
+    from corral.cli.server import connected
+    from corral.tenancy.wipe import erase_tenant, freeze_for_wipe
+
+    place = open_home(home)
+    if not yes:
+        raise CorralError(
+            "not_confirmed", "a wipe cannot be undone", remedy="if that is meant, add --yes"
+        )
+    frozen, stopped = freeze_for_wipe(place.database, tenant), 0
+    try:
+        with connected(place) as launcher:
+            for worker in [w for w in launcher.workers() if w.tenant == frozen]:
+                launcher.stop(worker.worker_id)
+                stopped += 1
+    except CorralError as error:
+        if error.code != "not_running":
+            raise
+    erase_tenant(place.database, frozen)
+    if as_json:
+        print_json({"name": frozen, "wiped": True, "stopped": stopped})
+    else:
+        print_note(f"{frozen} is wiped and frozen; {stopped} of its workers were stopped")
 
 
 def _set_frozen(tenant: str, home: str | None, *, frozen: bool, as_json: bool) -> None:

@@ -26,6 +26,7 @@ from corral.state.tables import (
     quotas,
     shares,
     spent,
+    tenant_keys,
     tenants,
     usage,
 )
@@ -138,7 +139,7 @@ def freeze_tenant(engine: Engine, name: str, *, frozen: bool = True) -> None:
 
 
 def remove_tenant(engine: Engine, name: str, *, sure: bool = False) -> Holdings:
-    """Remove a tenant: keys are revoked, grants, shares and quotas gone; its usage stays.
+    """Remove a tenant: keys are revoked, grants, shares, quotas, data key gone; its usage stays.
 
     Args:
         engine: from `state.database.open_database`.
@@ -173,7 +174,7 @@ def remove_tenant(engine: Engine, name: str, *, sure: bool = False) -> Holdings:
             .where(shares.c.ended_at.is_(None))
             .values(ended_at=now)
         )
-        for held in (quarantines, quotas, spent):
+        for held in (quarantines, quotas, spent, tenant_keys):
             connection.execute(delete(held).where(held.c.tenant == name))
         connection.execute(update(tenants).where(tenants.c.name == name).values(removed_at=now))
         return had

@@ -1,0 +1,108 @@
+"""Wiping a tenant: its data key is destroyed, and with it whatever was encrypted or digested.
+
+Trust: operator side. Input: the operator's command.
+
+    1 freeze       the gateway refuses the tenant's keys from now on
+    2 stop         its engines are killed, and with them what they remember (the caller does that)
+    3 erase        its data key, and the hashes of its API keys, in one transaction
+    4 scrub        the write-ahead log is emptied; pages where the old bytes still are get rewritten
+    5 look         the wrapped key is searched in the files of the database
+
+What is left: grants, limits and usage, which are the operator's, and the audit log, whose digests of
+the tenant's prompts nobody can compute any more. Blocks that the file system has freed, and backups of before, are out of
+reach: the wrapped key in them is of use to who has the master key as well.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+from corral.core.errors import CorralError
+from corral.core.ids import TenantName
+from corral.state.connection import open_writer, unavailable
+
+_FREEZE: Final = (
+    "UPDATE tenants SET frozen_at = coalesce(frozen_at, unixepoch()) WHERE name = ? RETURNING name"
+)
+_KEY: Final = "SELECT wrapped FROM tenant_keys WHERE tenant = ?"
+_DESTROY: Final = "DELETE FROM tenant_keys WHERE tenant = ?"
+_REVOKE: Final = (
+    "UPDATE keys SET revoked_at = coalesce(revoked_at, unixepoch()), hash = zeroblob(32),"
+    " old_hash = NULL, old_until = NULL WHERE tenant = ?"
+)
+_PIECE_BYTES: Final = 1 << 20
+
+
+def freeze_for_wipe(database: Path, name: str) -> TenantName:
+    """Do step 1.
+
+    Raises:
+        CorralError: codes `no_such_tenant`, `database_unavailable`.
+    """
+    with _writing(database) as connection:
+        row = connection.execute(_FREEZE, (name,)).fetchone()
+        if row is None:
+            raise CorralError("no_such_tenant", "there is no such tenant")
+    return TenantName(row[0])
+
+
+def erase_tenant(database: Path, tenant: TenantName) -> None:
+    """Do steps 3 to 5; safe to repeat.
+
+    Raises:
+        CorralError: codes `database_unavailable`, `wipe_incomplete`: the tenant's key is gone from
+            the tables, and its bytes are still in the file.
+    """
+    with _writing(database) as connection:
+        row = connection.execute(_KEY, (tenant,)).fetchone()
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(_DESTROY, (tenant,))
+        connection.execute(_REVOKE, (tenant,))
+        connection.execute("COMMIT")
+        _empty_log(connection)
+        wrapped = bytes(row[0]) if row else b""
+        if wrapped and holds(database, wrapped):
+            connection.execute("VACUUM")
+            _empty_log(connection)
+    if wrapped and holds(database, wrapped):
+        raise CorralError(
+            "wipe_incomplete",
+            "the tenant's key is deleted, and a copy of it is still in the database's files",
+            remedy="stop the server and wipe again",
+        )
+
+
+def holds(database: Path, needle: bytes) -> bool:
+    """Return whether the files of the database have some bytes anywhere."""
+    for ending in ("", "-wal", "-shm"):
+        path = database.with_name(database.name + ending)
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:
+            continue
+        with file:
+            before = b""
+            while piece := file.read(_PIECE_BYTES):
+                if needle in before + piece:
+                    return True
+                before = piece[-len(needle) :]
+    return False
+
+
+def _empty_log(connection: sqlite3.Connection) -> None:
+    # Busy readers keep the log for the moment: the caller looks whether that matters.
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+@contextmanager
+def _writing(database: Path) -> Iterator[sqlite3.Connection]:
+    try:
+        with closing(open_writer(database)) as connection:
+            connection.execute("PRAGMA secure_delete = ON")
+            yield connection
+    except sqlite3.Error as error:
+        raise unavailable() from error
