@@ -8,9 +8,10 @@ Trust: operator side. Input: the operator's command.
     4 scrub        the write-ahead log is emptied; pages where the old bytes still are get rewritten
     5 look         the wrapped key is searched in the files of the database
 
-What is left: grants, limits and usage, which are the operator's, and the audit log, whose digests of
-the tenant's prompts nobody can compute any more. Blocks that the file system has freed, and backups of before, are out of
-reach: the wrapped key in them is of use to who has the master key as well.
+What is left: grants, limits and usage, which are the operator's, and the audit log, whose digests
+of the tenant's prompts nobody can compute any more. Blocks that the file system has freed, and
+backups of before, are out of reach: the wrapped key in them is of use to who has the master key as
+well.
 """
 
 from __future__ import annotations
