@@ -22,6 +22,7 @@ PATCHED = {
     "unit/cli/test_selftest.py": {
         "selftest.run.run_matrix": "the run itself: what the command prints of each outcome",
     },
+    "unit/cli/test_wipe.py": {"state.connection.BUSY_TIMEOUT_S": "a time"},
     "unit/doctor/test_host_owned.py": {
         "doctor.clock.clock_synchronised": "another host",
         "doctor.memory.shipped_profiles": "a profile with another wall",
