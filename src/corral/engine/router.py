@@ -12,13 +12,17 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
+from msgspec.structs import replace
+
 from corral.core.config import Engine
+from corral.core.errors import CorralError
 from corral.engine.capacity import Footprint, Occupant, plan_room
 from corral.engine.launcher_link import LauncherLink
 from corral.engine.supervisor import RestartPolicy, Supervisor, Unavailable
+from corral.engine.watchdog import WorkerFacts
 from corral.engine.wire import Message, Sampling
 from corral.engine.worker_link import Deadlines, Stream
-from corral.ipc.messages import StartEngine, WorkerEnded
+from corral.ipc.messages import StartEngine, WorkerEnded, WorkerStatus
 from corral.telemetry.metrics import Metrics
 from corral.tenancy.ward import Ward
 
@@ -145,13 +149,25 @@ class Router:
         """Return everyone who has a worker, had one or waits for one."""
         return tuple(self._supervisors.values())
 
-    async def resident(self) -> tuple[tuple[str, int], ...]:
-        """Return (kind, resident bytes) of each jail that the launcher knows.
+    async def jails(self) -> tuple[WorkerStatus, ...]:
+        """Return each jail that the launcher knows.
 
         Raises:
             IpcError: the launcher has gone.
         """
-        return tuple([(one.kind, one.rss_bytes) async for one in self._launcher.workers()])
+        return tuple([one async for one in self._launcher.workers()])
+
+    async def facts(self) -> tuple[WorkerFacts, ...]:
+        """Return what is known of every worker, by tenant and model."""
+        try:
+            memory = {one.worker_id: one.rss_bytes for one in await self.jails()}
+        except CorralError:
+            memory = {}
+        known = [one.facts() for one in self._supervisors.values()]
+        return tuple(
+            replace(one, rss_bytes=memory.get(one.worker_id))
+            for one in sorted(known, key=lambda one: (one.tenant, one.model))
+        )
 
     def runs(self, tenants: Collection[str] | None = None) -> bool:
         """Return whether any worker lives, or any of these tenants."""

@@ -26,6 +26,7 @@ from typing import Final
 from corral.core.errors import CorralError, IpcError
 from corral.engine.capacity import Footprint
 from corral.engine.launcher_link import LauncherLink
+from corral.engine.watchdog import WorkerFacts
 from corral.engine.wire import SEAL_FAILED, End, Failed, Fatal, Message, Ready, Sampling
 from corral.engine.worker_link import Broken, Deadlines, Stream, WorkerLink
 from corral.ipc.messages import OPERATOR_STOP, StartEngine
@@ -119,6 +120,7 @@ class Supervisor:
         self._starting: asyncio.Task[WorkerLink | Unavailable] | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._in_a_row = 0
+        self._starts = self._crashes_in_all = 0
         self._crashes: deque[float] = deque(maxlen=policy.crashes_max)
         self._blocked: Unavailable | None = None
         self._blocked_until_s = 0.0
@@ -145,6 +147,16 @@ class Supervisor:
         if self._quarantined:
             return "quarantined"
         return "backing_off" if self._blocked_until_s > self._loop.time() else "idle"
+
+    def facts(self) -> WorkerFacts:
+        """Return what is known of the worker, but its memory, which the launcher knows."""
+        link = self._link
+        return WorkerFacts(
+            tenant=self._start.tenant, model=self._start.model, digest=self._start.digest,
+            state=self.state, worker_id=self._worker_id if link else 0, requests=self.users,
+            silent_s=round(self._loop.time() - link.heard_s, 1) if link else None,
+            pieces=link.pieces if link else 0, starts=self._starts, crashes=self._crashes_in_all,
+        )  # fmt: skip
 
     @property
     def unloadable(self) -> bool:
@@ -267,6 +279,7 @@ class Supervisor:
             return no_room
         asked_s = self._loop.time()
         self._metrics.worker_starts += 1
+        self._starts += 1
         try:
             started, pipes = await self._launcher.start(self._start)
         except CorralError as error:
@@ -343,6 +356,7 @@ class Supervisor:
         now = self._loop.time()
         self._crashes.append(now)
         self._metrics.worker_crashes.add(code)
+        self._crashes_in_all += 1
         recent = sum(1 for at in self._crashes if now - at <= self._policy.window_s)
         delay_s = self._back_off(
             "worker_restarting", "the engine worker ended and is started again soon"

@@ -161,6 +161,10 @@ class WorkerLink:
         template: chat template of the model's receipt.
         deadlines: how long it may be silent.
         on_broken: called once with a code when the worker is no longer usable.
+
+    Attributes:
+        heard_s: loop time of the worker's last bytes.
+        pieces: how many pieces of answers it has sent.
     """
 
     def __init__(
@@ -174,6 +178,8 @@ class WorkerLink:
         self.loop = asyncio.get_running_loop()
         self.deadlines = deadlines
         self.stderr_bytes = 0
+        self.heard_s = self.loop.time()
+        self.pieces = 0
         self._stdin, self._stdout, self._stderr = pipes
         self._on_broken = on_broken
         self._conversation = Conversation()
@@ -261,6 +267,7 @@ class WorkerLink:
         if not data:
             self._break("worker_failed")
             return
+        self.heard_s = self.loop.time()
         try:
             for message in self._conversation.feed(data):
                 self._deliver(message)
@@ -278,6 +285,7 @@ class WorkerLink:
             return  # the link was closed by what an earlier message of this batch set off
         now = self.loop.time()
         if isinstance(message, Chunk):
+            self.pieces += 1
             if not stream.cancelled:  # chunks do not put off the end of a cancelled request
                 stream.heard_s = now
                 stream.silence_s = self.deadlines.next_chunk_s

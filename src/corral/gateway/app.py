@@ -31,6 +31,7 @@ from corral.gateway.routes.admin import Host
 from corral.gateway.routes.health import Health, Ready
 from corral.gateway.routes.metrics import MetricsPage
 from corral.gateway.routes.models import ModelDetail, ModelList
+from corral.gateway.routes.workers import Workers
 from corral.telemetry.log import get_logger
 from corral.telemetry.metrics import Metrics
 from corral.tenancy.permissions import Permission
@@ -75,6 +76,8 @@ ADDRESSES: Final = (
             lambda services, _: ModelDetail(services)),
     Address("GET", "/admin/v1/host", "host", Permission.HOST_READ,
             lambda services, _: Host(services)),
+    Address("GET", "/admin/v1/workers", "workers", Permission.HOST_READ,
+            lambda services, _: Workers(services)),
     Address("GET", "/metrics", "metrics", Permission.METRICS_READ,
             lambda services, _: MetricsPage(services)),
     Address("GET", "/healthz", "healthz", STRANGERS,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 
+import openai
 import pytest
 
 from corral.core.config import Config, override_config
@@ -70,3 +72,27 @@ def test_what_doctor_makes_is_what_the_gateway_takes() -> None:
     parsed = parse_host_report(json.dumps(document).encode())
     assert parsed is not None
     assert len(parsed.facts) == len(document["facts"])  # type: ignore[arg-type]
+
+
+def test_the_operator_sees_how_each_worker_does(start: Start) -> None:
+    served = start()
+    acme, default = served.client("acme"), served.client()
+    acme.completions.create(model="tiny", prompt="x y")
+    for _ in range(2):
+        with pytest.raises(openai.APIError):
+            default.completions.create(model="midway", prompt="x")
+        time.sleep(0.3)  # its back-off
+    stuck = default.with_options(timeout=0.5)
+    with pytest.raises(openai.APITimeoutError):
+        stuck.completions.create(model="silent", prompt="x")
+    status, body = get(served, "/admin/v1/workers", "admin")
+    assert status == 200
+    midway, silent, tiny = body["workers"][1:] + body["workers"][:1]  # type: ignore[index]
+    assert (tiny["tenant"], tiny["model"], tiny["state"]) == ("acme", "tiny", "ready")
+    assert (tiny["pieces"], tiny["starts"], tiny["crashes"]) == (4, 1, 0)
+    assert tiny["rss_bytes"] > 1_000_000
+    assert tiny["silent_s"] >= silent["silent_s"] >= 0.3
+    assert (silent["pieces"], silent["requests"]) == (0, 1)
+    assert (midway["worker_id"], midway["silent_s"], midway["rss_bytes"]) == (0, None, None)
+    assert (midway["starts"], midway["crashes"]) == (2, 2)
+    assert get(served, "/admin/v1/workers", "acme")[0] == 403

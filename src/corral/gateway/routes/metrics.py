@@ -43,6 +43,6 @@ class MetricsPage:
 
     async def _memory(self) -> tuple[tuple[str, int], ...] | None:
         try:
-            return await self._services.router.resident()
+            return tuple((one.kind, one.rss_bytes) for one in await self._services.router.jails())
         except CorralError:
             return None
