@@ -112,8 +112,8 @@ def pull_model(
         known_bad = load_advisories(home)
         # Whether a signed manifest names the file, only the registry says.
         known = None if isinstance(signed, SignedManifest) else readmit(
-            home, place, model, expect, max_bytes=config.fetch.max_bytes, progress=progress,
-            signed=signed, file_name=file_name, known_bad=known_bad,
+            home, place, model, expect, config=config, progress=progress, signed=signed,
+            file_name=file_name, known_bad=known_bad,
         )  # fmt: skip
         if known is not None:
             return known

@@ -9,8 +9,9 @@ holds only for what is checked here, and the receipt says that it was so.
     2 the blob is in the store, and is the regular file that was admitted
     3 a local source is a regular file with these very bytes; a remote one is not asked
     4 no advisory names bytes or signer; a demanded signature covers them under the demanded name
-    5 the standing policy decides anew, by the provenance of then and the demands of now
-    6 receipt: provenance of the earlier admission, and what was asked for now
+    5 a worker with the configuration of now fits under every ceiling
+    6 the standing policy decides anew, by the provenance of then and the demands of now
+    7 receipt: provenance of the earlier admission, and what was asked for now
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import msgspec
 
 from corral.admission.catalog import Catalog, CatalogEntry
 from corral.admission.catalog_changes import check_name, readmit_entry
+from corral.admission.demand import make_demand
 from corral.admission.expectation import Expectation
 from corral.admission.policy.standing import read_standing
 from corral.admission.progress import Progress
@@ -36,6 +38,7 @@ from corral.admission.source import LocalSource, Source
 from corral.admission.trial import installed_engine
 from corral.admission.trusted_model import Denied, denied_as_bad, denied_as_held
 from corral.advisories.database import Advisories
+from corral.core.config import Config
 from corral.core.errors import CorralError
 from corral.core.home import Home
 from corral.core.ids import Digest, ModelName
@@ -48,7 +51,7 @@ def readmit(
     name: ModelName,
     expect: Expectation,
     *,
-    max_bytes: int,
+    config: Config,
     progress: Progress,
     signed: SignedModel | None = None,
     file_name: str = "",
@@ -57,7 +60,7 @@ def readmit(
     """Admit a file of the store under a name, or return None: it has to go the whole way.
 
     Raises:
-        CorralError: codes of `open_local_file`, `SignedModel.refusal`; `too_large`,
+        CorralError: codes of `open_local_file`, `SignedModel.refusal`, `make_demand`; `too_large`,
             `hash_mismatch`, `name_taken`, `policy_refused`, `policy_changed`,
             `database_unavailable`, `receipt_key_unreadable`; those of `read_standing`.
     """
@@ -69,6 +72,7 @@ def readmit(
         return None  # the files are hashed on the whole way
     # 3
     check_name(home, name, expect.sha256)
+    max_bytes = config.fetch.max_bytes
     if old.size_bytes > max_bytes:
         return None
     if isinstance(source, LocalSource):
@@ -86,9 +90,12 @@ def readmit(
         if refusal is not None:
             raise refusal
     # 5
+    estimate = make_demand(old, config.engine).estimate
+    # 6
     asked = msgspec.structs.replace(
         old,
         name=name,
+        estimate=estimate,
         sha256_demanded=True,
         wheel_sha256_demanded=old.wheel_sha256_demanded or expect.wheel_sha256 is not None,
         manifest_sha256_demanded=old.manifest_sha256_demanded or expect.manifest_sha256 is not None,
@@ -101,7 +108,7 @@ def readmit(
     receipt = decided_anew(asked, standing.policy, now_s=standing.now_s())
     if receipt.decision.outcome == "hold":
         raise _refused(denied_as_held(receipt.decision))
-    # 6
+    # 7
     text, signature = sign_receipt(receipt, load_receipt_key(home))
     return readmit_entry(home, receipt, text, signature)
 

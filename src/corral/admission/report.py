@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from corral.admission.estimate import MemoryShape
 
-SCANNER: Final = "corral-scan 7 (gguf 0.19)"
+SCANNER: Final = "corral-scan 8 (gguf 0.19)"
 """Name and version in every receipt; raise it when a rule changes."""
 REPORT_BYTES: Final = 3 << 20
 """Longest report line of a scan job."""

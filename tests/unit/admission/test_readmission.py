@@ -18,7 +18,7 @@ from corral.admission.receipt import sign_receipt
 from corral.admission.source import LocalSource
 from corral.admission.trial import installed_engine
 from corral.advisories.database import Advisories
-from corral.core.config import Config, Fetch
+from corral.core.config import Config, Engine, Fetch
 from corral.core.errors import CorralError
 from corral.core.home import Home
 from corral.core.ids import Digest, ModelName
@@ -49,6 +49,21 @@ def test_the_receipt_tells_where_the_bytes_were_from_and_what_was_asked(
     assert (third.source, third.asked_source) == (f"file://{model_file}", f"file://{model_file}")
     shown = Catalog(home.database, home.receipt_public_key.read_bytes()).entries()
     assert shown["second"].receipt == second
+
+
+def test_memory_is_estimated_for_the_configuration_of_now(
+    home: Home, pull: Pull, model_file: Path, trial: Trial
+) -> None:
+    small, large = (Config(engine=Engine(context_tokens=tokens)) for tokens in (256, 2048))
+    first = pull(model_file, config=small).receipt
+    second = pull(model_file, name="second", expect=KNOWN, config=large).receipt
+    assert (first.estimate.context_tokens, second.estimate.context_tokens) == (256, 2048)
+    assert second.estimate.total_bytes > first.estimate.total_bytes
+    tight = Config(engine=Engine(memory_max_bytes=16 << 20))
+    with pytest.raises(CorralError) as caught:
+        pull(model_file, name="third", expect=KNOWN, config=tight)
+    assert caught.value.code == "over_ceiling"
+    assert trial.loads == 1
 
 
 @pytest.mark.claim("ADM-16")
@@ -130,7 +145,7 @@ def test_a_blob_that_is_not_as_it_was_admitted_does_not_count(
     blob.symlink_to(model_file)
     assert (
         readmit(
-            home, LocalSource(model_file), ModelName("x"), KNOWN, max_bytes=1 << 40,
+            home, LocalSource(model_file), ModelName("x"), KNOWN, config=Config(),
             progress=no_progress, known_bad=Advisories.of(()),
         )
         is None

