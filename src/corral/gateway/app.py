@@ -31,6 +31,7 @@ from corral.gateway.routes.admin import Host
 from corral.gateway.routes.health import Health, Ready
 from corral.gateway.routes.metrics import MetricsPage
 from corral.gateway.routes.models import ModelDetail, ModelList
+from corral.gateway.routes.shares import ShareAccept, ShareEnd, ShareList, ShareOffer
 from corral.gateway.routes.workers import Workers
 from corral.telemetry.log import get_logger
 from corral.telemetry.metrics import Metrics
@@ -74,6 +75,14 @@ ADDRESSES: Final = (
             lambda services, _: ModelList(services)),
     Address("GET", "/v1/models/{model}", "model", Permission.MODEL_LIST,
             lambda services, _: ModelDetail(services)),
+    Address("GET", "/admin/v1/shares", "shares", Permission.MODEL_SHARE,
+            lambda services, _: ShareList(services)),
+    Address("POST", "/admin/v1/shares", "shares", Permission.MODEL_SHARE,
+            lambda services, _: ShareOffer(services)),
+    Address("POST", "/admin/v1/shares/{share}/accept", "share_accept", Permission.MODEL_SHARE,
+            lambda services, _: ShareAccept(services)),
+    Address("DELETE", "/admin/v1/shares/{share}", "share", Permission.MODEL_SHARE,
+            lambda services, _: ShareEnd(services)),
     Address("GET", "/admin/v1/host", "host", Permission.HOST_READ,
             lambda services, _: Host(services)),
     Address("GET", "/admin/v1/workers", "workers", Permission.HOST_READ,

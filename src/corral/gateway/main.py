@@ -94,6 +94,7 @@ class Gateway:
         self._router = Router(link, config.engine, ward=Ward(self._database), metrics=metrics)
         services = Services(
             config=config,
+            database=self._database,
             keyring=keyring,
             standing=Standing(keyring, catalog, self._router),
             catalog=catalog,

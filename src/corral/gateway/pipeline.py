@@ -22,6 +22,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from starlette.types import Receive, Scope, Send
@@ -61,9 +62,14 @@ _FAREWELL_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """What the pipeline works with; made once by the composition root."""
+    """What the pipeline works with; made once by the composition root.
+
+    Attributes:
+        database: for what is rare and not worth a copy in memory: shares.
+    """
 
     config: Config
+    database: Path
     keyring: Keyring
     standing: Standing
     catalog: Catalog

@@ -11,8 +11,8 @@ from typing import Final
 from corral.telemetry.tally import Codes, Spread, Tally
 
 ROUTES: Final = (
-    "chat", "completions", "models", "model", "host", "workers", "healthz", "readyz", "metrics",
-    "front", "other",
+    "chat", "completions", "models", "model", "shares", "share", "share_accept", "host",
+    "workers", "healthz", "readyz", "metrics", "front", "other",
 )  # fmt: skip
 """Where a request was answered; `front` refuses before there is a route."""
 REJECTED: Final = (

@@ -12,8 +12,13 @@ from tests.support.command_line import Corral, Outcome
 
 
 @pytest.fixture
-def corral(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Corral:
-    """Run the real command line in this process."""
+def corral(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Corral:
+    """Run the real command line in this process, never on this machine's own installation."""
+    monkeypatch.setenv("CORRAL_HOME", str(tmp_path_factory.getbasetemp() / "no-installation"))
 
     def call(*arguments: str) -> Outcome:
         monkeypatch.setattr("sys.argv", ["corral", *arguments])

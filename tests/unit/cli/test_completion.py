@@ -33,7 +33,7 @@ def completed(typed: str) -> list[str]:
     ("typed", "offered"),
     [
         ("corral re", ["release", "reload"]),
-        ("corral key ", ["create", "list", "revoke"]),
+        ("corral key ", ["create", "list", "rotate", "revoke"]),
         ("corral ps --qu", ["--quarantined"]),
         ("corral nonsen", []),
     ],

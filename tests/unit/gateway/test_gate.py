@@ -18,6 +18,13 @@ from corral.tenancy.permissions import Permission
 from corral.tenancy.principal import Principal
 from tests.unit.gateway.conftest import Served
 
+BODIES = {
+    "/v1/chat/completions": {"model": "tiny", "messages": [{"role": "user", "content": "x"}]},
+    "/v1/completions": {"model": "tiny", "prompt": "x"},
+    "/admin/v1/shares": {"model": "none", "to": "bolt"},
+    "/admin/v1/shares/7/accept": {"sha256": "0" * 64},
+}
+
 
 def key(served: Served, scopes: set[Permission]) -> dict[str, str]:
     """Return the headers of an operator's key of acme that is narrowed to some permissions."""
@@ -30,16 +37,15 @@ def key(served: Served, scopes: set[Permission]) -> dict[str, str]:
 
 @pytest.mark.claim("PERM-02")
 def test_each_address_takes_its_permission_and_no_other(served: Served) -> None:
-    asked = {"messages": [{"role": "user", "content": "x"}], "prompt": "x"}
     for permission in {one.permission for one in ADDRESSES} - {STRANGERS}:
         assert isinstance(permission, Permission)
         with_it = key(served, {permission})
         without = key(served, set(Permission) - {permission})
         for address in (one for one in ADDRESSES if one.permission is permission):
-            path = address.path.replace("{model}", "tiny")
-            field = "messages" if "chat" in path else "prompt"
-            body = {"model": "tiny", field: asked[field]} if address.method == "POST" else None
-            for headers, status in ((without, {403}), ({}, {401}), (with_it, {200, 503})):
+            path = address.path.replace("{model}", "tiny").replace("{share}", "7")
+            body = BODIES.get(path) if address.method == "POST" else None
+            let_in = {200, 404, 503}  # 404: there is no share of that number
+            for headers, status in ((without, {403}), ({}, {401}), (with_it, let_in)):
                 with served.http(headers=headers) as http:
                     answer = http.request(address.method, path, json=body)
                 assert answer.status_code in status, (path, answer.text)

@@ -1,0 +1,120 @@
+"""Sharing over HTTP: what two tenants can do with each other, and a third cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from corral.state.database import open_database
+from corral.tenancy.keys import create_key
+from corral.tenancy.tenants import add_tenant
+from tests.support.server import wait_until
+from tests.unit.gateway.conftest import Served
+
+Start = Callable[..., Served]
+SHARES = "/admin/v1/shares"
+
+
+@pytest.fixture
+def shared(start: Start) -> Served:
+    """A gateway with three tenants, each with a key that may share; acme was granted `tiny`."""
+    served = start()
+    engine = open_database(served.home.database)
+    pepper = served.home.pepper.read_bytes()
+    for tenant in ("acme", "bolt", "chem"):
+        if tenant != "acme":
+            add_tenant(engine, tenant)
+        served.keys[tenant], _ = create_key(
+            engine, pepper, tenant=tenant, name="n", role="tenant-admin"
+        )
+    served.keys["bolt-user"], _ = create_key(engine, pepper, tenant="bolt", name="n", role="user")
+    engine.dispose()
+    return served
+
+
+def call(
+    served: Served, who: str, method: str, path: str = SHARES, body: object = None
+) -> tuple[int, Any]:
+    with served.http(headers=served.bearer(who)) as http:
+        answer = http.request(method, path, json=body)
+    return answer.status_code, answer.json()
+
+
+def chat_status(served: Served, who: str) -> int:
+    body = {"model": "tiny", "messages": [{"role": "user", "content": "x"}]}
+    return call(served, who, "POST", "/v1/chat/completions", body)[0]
+
+
+def code_of(answer: tuple[int, Any]) -> tuple[int, str]:
+    return answer[0], answer[1]["error"]["code"]
+
+
+@pytest.mark.claim("SHARE-07")
+def test_a_model_is_offered_looked_at_accepted_used_and_taken_back(shared: Served) -> None:
+    status, offered = call(shared, "acme", "POST", body={"model": "tiny", "to": "bolt"})
+    assert (status, offered["status"], offered["from"]) == (201, "offered", "acme")
+    assert chat_status(shared, "bolt-user") == 404
+    (seen,) = call(shared, "bolt", "GET")[1]["data"]
+    assert seen == offered
+    assert seen["model_sheet"]["trust"] == "verified"
+    assert seen["model_sheet"]["source"] == "file", "no path of the operator's machine"
+    assert call(shared, "chem", "GET")[1]["data"] == []
+    path = f"{SHARES}/{offered['id']}"
+    accepted = call(shared, "bolt", "POST", f"{path}/accept", {"sha256": seen["sha256"]})
+    assert (accepted[0], accepted[1]["status"]) == (200, "accepted")
+    assert [chat_status(shared, who) for who in ("bolt-user", "chem")] == [200, 404]
+    # It ran for the receiver: in a worker of that name, on its own record.
+    assert {start.tenant for start in shared.launcher.started} == {"bolt"}
+    assert wait_until(lambda: [row[0] for row in shared.usage()] == ["bolt"])
+    assert call(shared, "acme", "DELETE", path)[1]["status"] == "ended"
+    assert [chat_status(shared, who) for who in ("bolt-user", "acme")] == [404, 200]
+    assert [start.tenant for start in shared.launcher.started] == ["bolt", "acme"]
+
+
+@pytest.mark.claim("SHARE-05")
+def test_what_is_others_is_like_what_is_not(shared: Served) -> None:
+    _, offered = call(shared, "acme", "POST", body={"model": "tiny", "to": "bolt"})
+    digest = {"sha256": offered["sha256"]}
+    for number in (offered["id"], 999, 0, -1, "x", "9" * 40, "٣"):
+        path = f"{SHARES}/{number}"
+        answers = [
+            call(shared, "chem", "POST", f"{path}/accept", digest),
+            call(shared, "chem", "DELETE", path),
+            call(shared, "acme", "POST", f"{path}/accept", digest),
+        ]
+        assert {code_of(one) for one in answers} == {(404, "share_not_found")}
+        assert len({str(one) for one in answers}) == 1
+    assert call(shared, "bolt", "GET")[1]["data"][0]["status"] == "offered"
+
+
+@pytest.mark.parametrize(
+    ("body", "refusal"),
+    [
+        ({"model": "slow", "to": "bolt"}, (404, "model_not_found")),
+        ({"model": "nope", "to": "bolt"}, (404, "model_not_found")),
+        ({"model": "tiny", "to": "acme"}, (400, "share_with_oneself")),
+        ({"model": "tiny", "to": "Not A Name"}, (400, "bad_tenant_name")),
+        ({"model": "tiny"}, (400, "invalid_json")),
+        ({"model": "tiny", "to": "bolt", "from": "chem"}, (400, "invalid_json")),
+        ({"model": "tiny", "to": "b" * 5000}, (413, "request_too_large")),
+    ],
+)
+def test_offers_that_are_refused(shared: Served, body: object, refusal: object) -> None:
+    assert code_of(call(shared, "acme", "POST", body=body)) == refusal
+    assert call(shared, "acme", "GET")[1]["data"] == []
+
+
+def test_a_wrong_artifact_is_not_accepted(shared: Served) -> None:
+    _, offered = call(shared, "acme", "POST", body={"model": "tiny", "to": "bolt"})
+    path = f"{SHARES}/{offered['id']}/accept"
+    answer = call(shared, "bolt", "POST", path, {"sha256": "f" * 64})
+    assert code_of(answer) == (409, "share_changed")
+    assert chat_status(shared, "bolt-user") == 404
+
+
+def test_a_user_may_not_share(shared: Served) -> None:
+    answer = call(shared, "bolt-user", "POST", body={"model": "tiny", "to": "acme"})
+    assert code_of(answer) == (403, "permission_denied")
+    assert code_of(call(shared, "bolt-user", "GET")) == (403, "permission_denied")
