@@ -28,6 +28,8 @@ class Plan:
         workers: live workers of the same model at the end of the memory measurement.
         starts: of each runtime.
         recoveries: from each fault.
+        fair_requests: of the light tenant, in each phase.
+        fair_s: how long tenants with equal rights are watched.
     """
 
     rounds: dict[int, int]
@@ -37,6 +39,8 @@ class Plan:
     recoveries: int
     runtimes: tuple[str, ...]
     max_tokens: int = MAX_TOKENS
+    fair_requests: int = 15
+    fair_s: float = 45
 
 
 FULL = Plan(
@@ -55,6 +59,8 @@ QUICK = Plan(
     recoveries=1,
     runtimes=("crun",),
     max_tokens=16,
+    fair_requests=3,
+    fair_s=8,
 )
 
 

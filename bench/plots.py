@@ -134,6 +134,22 @@ def _admission(document: dict[str, Any]) -> Figure:
     return figure
 
 
+def _fairness(document: dict[str, Any]) -> Figure:
+    equals = document["equals"]
+    figure, (first, gap) = plt.subplots(1, 2, figsize=(10, 4.2))
+    names = ("solo", "fair", "fcfs")
+    first.boxplot([document[name]["first_token_ms"] for name in names], tick_labels=names)
+    limit = document["solo"]["first_token_ms_p95"] * 1.5
+    first.axhline(limit, color=_GOAL, linestyle="dashed", label="goal: 1.5 x solo, p95")
+    first.set(title="Light tenant's time to first token", ylabel="ms", yscale="log")
+    first.legend(loc="upper left")
+    gap.plot(*zip(*equals["gaps"], strict=True), color=_CORRAL, label="largest gap")
+    gap.axhline(equals["bound"], color=_GOAL, linestyle="dashed", label="bound (theorem 4.4)")
+    gap.set(title="Service of equal tenants", xlabel="s", ylabel="service (tokens, weighted)")
+    gap.legend(loc="center right")
+    return figure
+
+
 _SIDES = ("corral", "bare")
 
 
@@ -161,6 +177,7 @@ _DRAWERS: dict[str, Callable[[dict[str, Any]], Figure]] = {
     "recovery": _recovery,
     "admission": _admission,
     "slow_clients": _slow_clients,
+    "fairness": _fairness,
 }
 
 

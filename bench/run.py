@@ -19,6 +19,7 @@ from pathlib import Path
 
 import admission
 import cold_start
+import fairness
 import memory
 import plots
 import recovery
@@ -43,6 +44,7 @@ _MEASUREMENTS = {
     "recovery": recovery.measure,
     "admission": admission.measure,
     "slow_clients": slow_clients.measure,
+    "fairness": fairness.measure,
 }
 
 

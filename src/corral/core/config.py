@@ -83,6 +83,7 @@ class Engine:
 
     context_tokens: Annotated[int, 128, 1 << 20] = 2048
     parallel: Annotated[int, 1, 64] = 4
+    capacity: Annotated[int, 0, 4096] = 0
     threads: Annotated[int, 0, 512] = 0
     idle_unload_s: Annotated[int, 1, 1 << 31] = 300
     load_timeout_s: Annotated[int, 1, 3600] = 120

@@ -86,6 +86,7 @@ class Stream:
     def __init__(self, link: WorkerLink, request_id: int, started_s: float) -> None:
         self.outcome: End | Failed | Broken | None = None
         self.chunks = 0
+        self._text_bytes = 0
         self._link = link
         self.request_id = request_id
         self._items: deque[Item] = deque()
@@ -96,6 +97,11 @@ class Stream:
         self.heard_s = started_s
         self.silence_s = link.deadlines.first_chunk_s
         self.cancelled = False
+
+    @property
+    def answer_tokens(self) -> int:
+        """Tokens of the answer so far, at four characters each; its end has the true number."""
+        return -(-self._text_bytes // 4)
 
     async def receive(self) -> list[Item]:
         """Return all items that have come, at least one; one task at a time.
@@ -133,6 +139,7 @@ class Stream:
             return
         if isinstance(item, Chunk):
             self.chunks += 1
+            self._text_bytes += len(item.text)
         else:
             self.outcome = item
         if not self._abandoned:

@@ -27,7 +27,7 @@ from corral.gateway.errors import (
 from corral.gateway.exchange import OUTCOME, Exchange, StalledClientError
 from corral.gateway.gate import Gate
 from corral.gateway.pipeline import Pipeline, Services
-from corral.gateway.routes.admin import Host
+from corral.gateway.routes.admin import Admin, host, queue
 from corral.gateway.routes.health import Health, Ready
 from corral.gateway.routes.metrics import MetricsPage
 from corral.gateway.routes.models import ModelDetail, ModelList
@@ -84,7 +84,9 @@ ADDRESSES: Final = (
     Address("DELETE", "/admin/v1/shares/{share}", "share", Permission.MODEL_SHARE,
             lambda services, _: ShareEnd(services)),
     Address("GET", "/admin/v1/host", "host", Permission.HOST_READ,
-            lambda services, _: Host(services)),
+            lambda services, _: Admin(services, host)),
+    Address("GET", "/admin/v1/queue", "queue", Permission.HOST_READ,
+            lambda services, _: Admin(services, queue)),
     Address("GET", "/admin/v1/workers", "workers", Permission.HOST_READ,
             lambda services, _: Workers(services)),
     Address("GET", "/metrics", "metrics", Permission.METRICS_READ,

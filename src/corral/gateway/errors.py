@@ -162,6 +162,11 @@ def answer_too_long(asked_as: str, asked: int, most: int) -> ApiError:
     )
 
 
+def bad_priority(header: str) -> ApiError:
+    """Return the 400 of a priority that there is not."""
+    return bad_request("invalid_parameter", f"{header} is interactive or batch", header)
+
+
 def over_limit(refusal: Refusal) -> ApiError:
     """Return the 429 of a tenant's limit."""
     return ApiError(

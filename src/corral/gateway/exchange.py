@@ -121,6 +121,10 @@ class Exchange:
             return ""
         return str(token.strip(), "ascii")
 
+    def header(self, name: bytes) -> bytes:
+        """Return the first header of a name; empty if there is none."""
+        return next((value for found, value in self._scope["headers"] if found == name), b"")
+
     async def body(self, limit_bytes: int) -> bytes | None:
         """Return the request's body, or None if it is longer than `limit_bytes` or cut off."""
         parts: list[bytes] = []

@@ -18,10 +18,11 @@ from typing import Final
 import uvloop
 
 from corral.admission.catalog import Catalog
+from corral.admission.demand import threads
 from corral.admission.receipt import ReceiptFault
 from corral.audit.appender import Rotation
 from corral.audit.log import AuditLog
-from corral.core.config import parse_config
+from corral.core.config import Engine, parse_config
 from corral.core.errors import CorralError, IpcError
 from corral.engine.launcher_link import Event, LauncherLink
 from corral.engine.router import Router
@@ -40,6 +41,7 @@ from corral.pki.master_key import check_master_key
 from corral.telemetry.log import configure_logging, get_logger
 from corral.telemetry.metrics import Metrics
 from corral.tenancy.data_keys import DataKeys
+from corral.tenancy.fair_queue import FairQueue
 from corral.tenancy.keyring import Keyring
 from corral.tenancy.ledger import Ledger
 from corral.tenancy.limits import TenantLimits
@@ -52,6 +54,16 @@ CHANNEL_FD: Final = 4
 STATE: Final = Path("/state")
 _ALIVE_S: Final = 2.0
 """A fifth of the launcher's patience (`launcher.serve`)."""
+
+
+def fair_capacity(config: Engine) -> int:
+    """Return how many requests may be with engines at once: as configured, or by this machine.
+
+    Twice a worker's slots: a tenant alone has all slots of a worker, and one more worker's
+    wait for whoever comes then, since no request that runs is taken its place from. Where there
+    are more cores than that, one request for each.
+    """
+    return config.capacity or max(2 * config.parallel, threads(config))
 
 
 def note_fault(model: str, fault: ReceiptFault) -> None:
@@ -104,6 +116,7 @@ class Gateway:
             audit=audit,
             data_keys=DataKeys(self._database, master_key),
             router=self._router,
+            fair=FairQueue(fair_capacity(config.engine)),
             metrics=metrics,
             host=await self._host_report(),
         )

@@ -37,14 +37,16 @@ class Meter:
         self._started_s = time.monotonic()
         self._sent_s: float | None = None
 
-    def sent(self) -> None:
+    def sent(self, stream: Stream) -> None:
         """Note that an engine has the request from now on."""
         self._sent_s = time.monotonic()
+        if self._lease.turn is not None:
+            self._lease.turn.follow(stream)
 
     def settle(self, stream: Stream | None) -> None:
         """Record the usage: now, or when a cancelled stream has come to its end."""
         if stream is None:
-            self._lease.settle(0)
+            self._lease.settle(0, 0)
             self._record(Usage(prompt_tokens=0, completion_tokens=0))
         else:
             stream.when_over(lambda outcome: self._over(stream, outcome))
@@ -52,12 +54,12 @@ class Meter:
     def _over(self, stream: Stream, outcome: End | Failed | Broken) -> None:
         if isinstance(outcome, End):
             usage = outcome.usage
-            self._lease.settle(usage.prompt_tokens + usage.completion_tokens)
+            self._lease.settle(usage.prompt_tokens, usage.completion_tokens)
             self._record(usage)
         else:
             # Nothing is given back of the reservation where tokens may have been computed.
             if isinstance(outcome, Failed) and not stream.chunks:
-                self._lease.settle(0)
+                self._lease.settle(0, 0)
             # The worker cannot say any more what it did: the chunks we saw are what we know.
             self._record(Usage(prompt_tokens=0, completion_tokens=stream.chunks))
 

@@ -4,6 +4,7 @@
     2 authenticate   a live key, compared in constant time               tenancy.keyring
     3 authorise      permission; grants and policy, else "not found"     tenancy, admission.catalog
     4 lease          rates, budgets, concurrency, the tenant's own queue tenancy.limits
+                     a place among the requests of all tenants           tenancy.fair_queue
       audit          its beginning is on the disk, else refused          gateway.trail
     5 sanitise in    valid text, no control-token text                   guard
     6 route          this tenant's own worker, started on demand         engine.router
@@ -42,6 +43,7 @@ from corral.gateway.errors import (
     TOO_MANY_CONNECTIONS,
     TOO_MANY_UPLOADS,
     ApiError,
+    bad_priority,
 )
 from corral.gateway.exchange import Exchange, StalledClientError
 from corral.gateway.host_report import HostReport
@@ -53,10 +55,12 @@ from corral.gateway.standing import Permit, Standing
 from corral.gateway.uploads import Uploads
 from corral.telemetry.metrics import Metrics
 from corral.tenancy.data_keys import DataKeys
+from corral.tenancy.fair_queue import FairQueue
 from corral.tenancy.keyring import Keyring
 from corral.tenancy.ledger import Ledger
 from corral.tenancy.limits import TenantLimits
 
+PRIORITY: Final = b"x-corral-priority"
 _FAREWELL_S: Final = 5.0
 
 
@@ -78,6 +82,7 @@ class Services:
     audit: AuditLog
     data_keys: DataKeys
     router: Router
+    fair: FairQueue
     uploads: Uploads
     metrics: Metrics = field(default_factory=Metrics)
     host: HostReport | None = None
@@ -157,7 +162,7 @@ class Pipeline:
             await exchange.refuse(AUDIT_UNAVAILABLE)
             return
         # 4 lease
-        leased = await self._lease(authorised)
+        leased = await self._lease(exchange, authorised)
         if isinstance(leased, ApiError):
             await exchange.refuse(leased)
             return
@@ -186,7 +191,7 @@ class Pipeline:
                 await exchange.refuse(routed)
                 return
             stream = routed.stream
-            meter.sent()
+            meter.sent(stream)
             # 7 sanitise out, 8 shape
             fingerprint = f"fp_{authorised.entry.digest[:12]}"
             error = await send_answer(
@@ -207,12 +212,18 @@ class Pipeline:
                 stream.abandon()
             meter.settle(stream)
 
-    async def _lease(self, authorised: Authorised) -> Leased | ApiError:
+    async def _lease(self, exchange: Exchange, authorised: Authorised) -> Leased | ApiError:
         services = self._services
+        priority = exchange.header(PRIORITY)
+        if priority not in {b"", b"interactive", b"batch"}:
+            return bad_priority(PRIORITY.decode())
         asked_s = time.monotonic()
         services.metrics.waiting += 1
         try:
-            return await authorised.lease(services.limits, services.ledger, services.config)
+            return await authorised.lease(
+                services.limits, services.fair, services.ledger, services.config,
+                batch=priority == b"batch",
+            )  # fmt: skip
         finally:
             services.metrics.waiting -= 1
             services.metrics.queue["lease"].add(time.monotonic() - asked_s)

@@ -19,6 +19,7 @@ from corral.admission.catalog import Catalog, CatalogEntry
 from corral.admission.demand import context_tokens
 from corral.core.config import Config
 from corral.core.errors import CorralError
+from corral.core.ids import TenantName
 from corral.engine.allowance import allowed_config, quota_config, tier_is_given
 from corral.engine.router import Room, Router
 from corral.engine.sizing import engine_footprint, engine_start
@@ -45,6 +46,7 @@ from corral.gateway.errors import (
 )
 from corral.guard.special_tokens import ControlTokens, control_tokens
 from corral.guard.text import check_text
+from corral.tenancy.fair_queue import Entry, FairQueue
 from corral.tenancy.keyring import Keyring
 from corral.tenancy.ledger import Ledger
 from corral.tenancy.limits import Lease, Refusal, TenantLimits
@@ -163,9 +165,11 @@ class Authorised(_Sealed):
     entry: CatalogEntry
 
     async def lease(
-        self, limits: TenantLimits, ledger: Ledger, config: Config
+        self, limits: TenantLimits, fair: FairQueue, ledger: Ledger, config: Config, *, batch: bool
     ) -> Leased | ApiError:
-        """Stage 4: within every limit of tenant, key and model; may wait in the tenant's queue.
+        """Stage 4: within every limit of tenant, key and model, and in its turn.
+
+        It may wait in the tenant's own queue, then among all tenants'; `batch` lets others pass.
 
         What is reserved is the whole context of a request. Whatever the vocabulary makes of a text
         and the template of a conversation, a prompt is refused by the engine where it is longer,
@@ -187,8 +191,39 @@ class Authorised(_Sealed):
         except (CorralError, sqlite3.Error, OSError):
             return LEDGER_UNHEALTHY
         if isinstance(lease, Refusal):
-            return over_limit(lease)
+            return over_limit(_with_wait(lease, fair, principal.tenant))
+        try:
+            lease.turn = await fair.enter(self._entry(quota, config, batch=batch))
+        except BaseException:
+            lease.settle(0, 0)
+            lease.release()
+            raise
         return Leased(seal=_SEAL, authorised=self, lease=lease, quota=quota, config=config)
+
+    def _entry(self, quota: Quota, config: Config, *, batch: bool) -> Entry:
+        tenant = self.authenticated.principal.tenant
+        texts = self.authenticated.parsed.ask.texts()
+        return Entry(
+            tenant=tenant,
+            lane=f"{tenant}/{self.entry.digest}",
+            lane_places=config.engine.parallel,
+            weight=quota.weight or 1,
+            batch=batch,
+            prompt_tokens=-(-sum(len(text) for _, text in texts) // 4),
+        )
+
+
+def _with_wait(refusal: Refusal, fair: FairQueue, tenant: TenantName) -> Refusal:
+    """Return the refusal; that of a full queue with the place after its end, and the wait there."""
+    if refusal.code != "queue_full":
+        return refusal
+    position = refusal.waiting + fair.position(tenant)
+    wait_s = max(refusal.retry_after_s, -int(-fair.wait_s(position) // 1))
+    told = (
+        (b"x-corral-queue-position", b"%d" % (position + 1)),
+        (b"x-corral-queue-wait", b"%ds" % wait_s),
+    )
+    return replace(refusal, retry_after_s=wait_s, headers=refusal.headers + told)
 
 
 @final

@@ -12,7 +12,7 @@ from corral.telemetry.tally import Codes, Spread, Tally
 
 ROUTES: Final = (
     "chat", "completions", "models", "model", "shares", "share", "share_accept", "host",
-    "workers", "healthz", "readyz", "metrics", "front", "other",
+    "queue", "workers", "healthz", "readyz", "metrics", "front", "other",
 )  # fmt: skip
 """Where a request was answered; `front` refuses before there is a route."""
 REJECTED: Final = (

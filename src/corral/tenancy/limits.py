@@ -26,6 +26,7 @@ from corral.core.config import Limits
 from corral.core.ids import TenantName
 from corral.tenancy.account import Account, Moment, Shortage
 from corral.tenancy.allotments import Allotments
+from corral.tenancy.fair_queue import Turn
 from corral.tenancy.quota import Quota, Scope, scope_kind
 from corral.tenancy.rate_headers import Headers, rate_headers
 from corral.tenancy.share import Share
@@ -46,6 +47,7 @@ class Refusal:
         retry_after_s: whole seconds, at least 1, fit for `Retry-After`.
         headers: what is left of the caller's limits.
         retry: asking again can help.
+        waiting: requests of the same tenant that wait already, where the queue is full.
     """
 
     code: str
@@ -53,6 +55,7 @@ class Refusal:
     retry_after_s: int
     headers: Headers = ()
     retry: bool = True
+    waiting: int = 0
 
 
 class _House:
@@ -110,9 +113,10 @@ class Lease:
 
     Attributes:
         headers: what is left of the caller's limits.
+        turn: the request's place among those of all tenants, once it has one.
     """
 
-    __slots__ = ("_charges", "_house", "_shares", "headers")
+    __slots__ = ("_charges", "_house", "_shares", "headers", "turn")
 
     def __init__(self, house: _House, shares: list[Share], now: Moment, tokens: int) -> None:
         self._house: _House | None = house
@@ -120,15 +124,20 @@ class Lease:
         accounts = [share.account for share in shares if share.account is not None]
         self._charges = [(one, one.admit(now, tokens)) for one in accounts]
         self.headers = _headers(shares, now)
+        self.turn: Turn | None = None
 
-    def settle(self, used_tokens: int) -> None:
+    def settle(self, prompt_tokens: int, answer_tokens: int) -> None:
         """Give back what was not used of the reservation; a second time does nothing."""
         charges, self._charges = self._charges, []
         for account, charge in charges:
-            account.settle(charge, used_tokens)
+            account.settle(charge, prompt_tokens + answer_tokens)
+        if self.turn is not None:
+            self.turn.settle(prompt_tokens, answer_tokens)
 
     def release(self) -> None:
-        """Give the place back; a second time does nothing."""
+        """Give the places back; a second time does nothing."""
+        if self.turn is not None:
+            self.turn.leave()
         house, self._house = self._house, None
         if house is not None:
             house.leave(self._shares)
@@ -211,8 +220,9 @@ class TenantLimits:
         left = _headers(shares, now)
         if any(share.queue_is_full for share in full):
             return Refusal(
-                "queue_full", "too many requests of yours are waiting already", _QUEUE_RETRY_S, left
-            )
+                "queue_full", "too many requests of yours are waiting already", _QUEUE_RETRY_S,
+                left, waiting=len(house.waiting),
+            )  # fmt: skip
         refusal = _over_rate(shares, now, left) or _over_tokens(shares, now, left, tokens)
         if refusal is not None:
             return refusal
@@ -224,14 +234,14 @@ class TenantLimits:
             if not house.enter(shares):
                 await _wait(house, shares)
         except BaseException:
-            lease.settle(0)
+            lease.settle(0, 0)
             raise
         accounts = [share.account for share in shares if share.account is not None]
         try:
             if accounts:
                 await self._journal.cover(accounts)
         except BaseException:
-            lease.settle(0)
+            lease.settle(0, 0)
             lease.release()
             raise
         return lease

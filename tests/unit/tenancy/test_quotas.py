@@ -111,8 +111,8 @@ def test_a_running_gateway_goes_by_them_at_the_next_request(engine: Engine, data
         assert (refused.code, refused.retry_after_s, refused.retry) == (
             "token_rate_exceeded", 12, True,
         )  # fmt: skip
-        lease.settle(1)
-        lease.settle(600)
+        lease.settle(1, 0)
+        lease.settle(600, 0)
         assert isinstance(await ask(600), Lease)
         never = await ask(1001)
         assert isinstance(never, Refusal)
