@@ -1,4 +1,4 @@
-"""The genuine worker, which has a fault when a prompt says so: `FAULT:garbage`, `FAULT:memory`.
+"""The genuine worker with a fault if a prompt is `FAULT:garbage`, `:memory`, `:forks` or `:spin`.
 
 It runs in the engine's image, in the worker's place; standard library and corral only.
 """
@@ -23,7 +23,25 @@ def _memory() -> None:
         hoard.append(bytes(1) * (16 << 20))
 
 
-_FAULTS = {"FAULT:garbage": _garbage, "FAULT:memory": _memory}
+def _forks() -> None:
+    while True:
+        try:
+            os.fork()
+        except OSError:
+            continue
+
+
+def _spin() -> None:
+    while True:
+        sum(range(1_000_000))
+
+
+_FAULTS = {
+    "FAULT:garbage": _garbage,
+    "FAULT:memory": _memory,
+    "FAULT:forks": _forks,
+    "FAULT:spin": _spin,
+}
 
 
 class FaultyWorker(genuine.Worker):

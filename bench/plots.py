@@ -169,6 +169,17 @@ def _slow_clients(document: dict[str, Any]) -> Figure:
     return figure
 
 
+def _noisy_neighbour(document: dict[str, Any]) -> Figure:
+    bombs = document["bombs"]
+    figure, axes = plt.subplots(figsize=(6.5, 4.2))
+    quiet = [one["quiet_p95_ms"] for one in bombs.values()]
+    _pairs(axes, list(bombs), [[one["beside_p95_ms"] for one in bombs.values()], quiet])
+    for at, bare in enumerate(quiet):
+        axes.hlines(bare * 1.5, at - 0.42, at + 0.42, colors=_GOAL, linestyles="dashed")
+    axes.set(title="A good tenant's p95 beside a bomb (light: without; dashed: goal)", ylabel="ms")
+    return figure
+
+
 _DRAWERS: dict[str, Callable[[dict[str, Any]], Figure]] = {
     "throughput": _throughput,
     "cold_start": _cold_start,
@@ -178,6 +189,7 @@ _DRAWERS: dict[str, Callable[[dict[str, Any]], Figure]] = {
     "admission": _admission,
     "slow_clients": _slow_clients,
     "fairness": _fairness,
+    "noisy_neighbour": _noisy_neighbour,
 }
 
 

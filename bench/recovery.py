@@ -117,7 +117,7 @@ def restart_delay_s() -> float:
 
 def measure(home: Home, plan: Plan, work: Path) -> tuple[dict[str, object], list[Goal]]:
     """Return the results of this measurement and its goals."""
-    copied = _with_faulty_worker(home, work)
+    copied = with_faulty_worker(home, work)
     taken: dict[str, list[float]] = {name: [] for name in FAULTS}
     service = Service(copied)
     with service as server:
@@ -146,7 +146,7 @@ def measure(home: Home, plan: Plan, work: Path) -> tuple[dict[str, object], list
     return {"restart_s": service.restart_s, "faults": faults}, goals
 
 
-def _with_faulty_worker(home: Home, work: Path) -> Home:
+def with_faulty_worker(home: Home, work: Path) -> Home:
     """Copy a state folder, build its images, and put the faulty worker into the engine's."""
     copied = Home(work / "home")
     shutil.copytree(

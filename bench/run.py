@@ -21,6 +21,7 @@ import admission
 import cold_start
 import fairness
 import memory
+import noisy_neighbour
 import plots
 import recovery
 import slow_clients
@@ -45,6 +46,7 @@ _MEASUREMENTS = {
     "admission": admission.measure,
     "slow_clients": slow_clients.measure,
     "fairness": fairness.measure,
+    "noisy_neighbour": noisy_neighbour.measure,
 }
 
 

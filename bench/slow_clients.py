@@ -14,16 +14,15 @@ import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 from corral_side import CorralServer, corral_server, tenant_key
 from goals import Goal, median, percentile, rounded
+from one_by_one import ask_one_by_one
 from parameters import Plan
-from prompts import prompts
-from stream_client import Connection, Endpoint, StreamError
 
 from corral.core.home import Home
 
@@ -46,14 +45,16 @@ def measure(home: Home, plan: Plan, _work: Path) -> tuple[dict[str, object], lis
     ratios: list[float] = []
     with corral_server(home) as server:
         good = server.endpoint(endpoint_key)
-        asyncio.run(_ask(good, 10))
+        asyncio.run(ask_one_by_one(good, 10, _TOKENS))
         for name, options in _attacks(slow_key).items():
-            quiet, _ = asyncio.run(_ask(good, questions))
+            quiet, _ = asyncio.run(ask_one_by_one(good, questions, _TOKENS))
             with _attack(server, options, connections):
                 time.sleep(_GATHER_S)
                 held: list[int] = []
                 during, failed = asyncio.run(
-                    _ask(good, questions, between=partial(_note_held, server, held))
+                    ask_one_by_one(
+                        good, questions, _TOKENS, between=partial(_note_held, server, held)
+                    )
                 )
             ratio = percentile(during, 99) / percentile(quiet, 99)
             ratios.append(ratio)
@@ -106,29 +107,6 @@ def _attack(server: CorralServer, options: Sequence[str], connections: int) -> I
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(30)
-
-
-async def _ask(
-    endpoint: Endpoint, many: int, between: Callable[[], None] = lambda: None
-) -> tuple[list[float], int]:
-    """Return how long each whole answer took, in milliseconds, and how many failed."""
-    taken: list[float] = []
-    failed = 0
-    questions = prompts()
-    for _ in range(many):
-        began_s = time.perf_counter()
-        try:
-            connection = await Connection.open(endpoint)
-            try:
-                answer = await connection.ask(next(questions)[:60], _TOKENS)
-            finally:
-                connection.close()
-        except (StreamError, OSError):
-            failed += 1
-        else:
-            taken.append((answer.last_s - began_s) * 1000)
-        between()
-    return taken, failed
 
 
 def _note_held(server: CorralServer, held: list[int]) -> None:
