@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from corral.gateway.exchange import Exchange, StalledClientError
 from corral.gateway.room import Room, Visit
 from corral.gateway.uploads import Uploads
+from tests.support.server import wait_until
 from tests.unit.gateway.conftest import Served
 from tests.unit.gateway.test_http_guard import exchange, head, status
 from tests.unit.gateway.test_metrics import page, samples
@@ -58,6 +61,15 @@ def rejected(served: Served, reason: str) -> float:
     return samples(page(served)).get((name, frozenset({("reason", reason)})), 0)
 
 
+def sockets() -> int:
+    """Return how many there are in this process, in which the gateway runs too."""
+    names = []
+    for one in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            names.append(os.readlink(one))
+    return sum(name.startswith("socket:") for name in names)
+
+
 CROWDS = [
     (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: ", True),
     (b"", True),
@@ -70,11 +82,14 @@ CROWDS = [
 def test_a_crowd_of_strangers_keeps_nobody_out(start: Start) -> None:
     """Slow headers, silence, and handshakes that never end, all of the good client's address."""
     served = start(clients__connections=PLACES, clients__connections_per_address=0)
+    assert served_status(served) == 200
+    before = sockets()
     with ExitStack() as stack:
         for said, tls in CROWDS:
             stack.enter_context(crowd(served, said, many=PLACES + 10, tls=tls))
             assert [served_status(served) for _ in range(3)] == [200, 200, 200]
         assert rejected(served, "connections") >= len(CROWDS) * 10
+    assert wait_until(lambda: sockets() <= before)
 
 
 @pytest.mark.claim("SLOW-01")
