@@ -52,6 +52,9 @@ REFUSED_BODIES = {
 }
 
 
+pytestmark = pytest.mark.timeout(400)  # the planting is one fixture
+
+
 @pytest.fixture(scope="module")
 def server(model_home, tmp_path_factory):
     running = start_server(copy_home(model_home, tmp_path_factory.mktemp("canaries") / "home"))
@@ -93,7 +96,7 @@ def planted(server: RunningServer, keys: dict[str, str]) -> list[str]:
             model=MODEL, messages=messages, **({"max_tokens": 1} | options)
         )
 
-    for _ in range(10):  # prompts and system prompts
+    for _ in range(5):  # prompts and system prompts
         chat(" ".join(lot()), " ".join(lot()))
     for _ in range(5):  # the prompt cache: the same text twice
         text = " ".join(lot())
@@ -127,10 +130,10 @@ def _answers(server: RunningServer, key: str) -> bool:
 
 
 def _plant_in_refused(server: RunningServer, key: str, lot: Callable[[int], list[str]]) -> None:
-    """Bodies that are refused, forty each: by the parser, the guard, the engine."""
+    """Bodies that are refused, fifty each: by the parser, the guard, the engine."""
     http = server.http(key)
     for name, body in REFUSED_BODIES.items():
-        for canary in lot(4):
+        for canary in lot(5):
             sent = {"model": MODEL, "max_tokens": 1} | body(canary)
             answer = http.post(CHAT, json=sent)
             assert answer.status_code in {400, 404, 413}, (name, answer.text)
@@ -209,10 +212,11 @@ def test_not_in_any_file_of_the_installation(server, keys, planted, tmp_path):
     assert [one for one in cores if "images" not in one.parts] == []
     assert marks_in(corral(server.home, "usage", "--json").stdout.encode()) == set()
     assert marks_in(corral(server.home, "ps", "--json").stdout.encode()) == set()
-    # Control: one that is stored, as a key's name is, is found in the database or its journal.
+    # Control: one that is stored, as a key's name is, is found: in the database or its journal,
+    # and in the operator's audit log.
     (stored,) = new_canaries(1)
     corral(server.home, "key", "create", "bolt", "--name", stored)
-    assert {Path(one).parent.name for one in everywhere()} == {"state"}
+    assert {Path(one).parent.name for one in everywhere()} == {"state", "audit"}
     log = server.log()
     assert '"alice"' in log, "control: the log is the one of these requests"
     assert all(json.loads(line) for line in log.splitlines())
