@@ -12,7 +12,7 @@ from corral.core.ids import Digest, ModelName, TenantName
 from corral.engine.launcher_link import Event, LauncherLink
 from corral.engine.router import Router
 from corral.engine.sizing import engine_footprint, engine_start
-from corral.engine.supervisor import RestartPolicy, Unavailable
+from corral.engine.unavailable import RestartPolicy, Unavailable
 from corral.engine.wire import Chunk, Sampling
 from corral.engine.worker_link import Deadlines, Item, Stream
 from corral.ipc.messages import StartEngine, WorkerEnded

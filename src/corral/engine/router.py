@@ -18,7 +18,8 @@ from corral.core.config import Engine
 from corral.core.errors import CorralError
 from corral.engine.capacity import Footprint, Occupant, plan_room
 from corral.engine.launcher_link import LauncherLink
-from corral.engine.supervisor import RestartPolicy, Supervisor, Unavailable
+from corral.engine.supervisor import Supervisor
+from corral.engine.unavailable import RestartPolicy, Unavailable
 from corral.engine.watchdog import WorkerFacts
 from corral.engine.wire import Message, Sampling
 from corral.engine.worker_link import Deadlines, Stream

@@ -19,13 +19,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from corral.core.errors import CorralError, IpcError
 from corral.engine.capacity import Footprint
 from corral.engine.launcher_link import LauncherLink
+from corral.engine.unavailable import RestartPolicy, Unavailable
 from corral.engine.watchdog import WorkerFacts
 from corral.engine.wire import SEAL_FAILED, End, Failed, Fatal, Message, Ready, Sampling
 from corral.engine.worker_link import Broken, Deadlines, Stream, WorkerLink
@@ -36,33 +36,6 @@ from corral.tenancy.ward import Ward
 
 _log: Final = get_logger("engine.supervisor")
 _TAKEN: Final = frozenset({"no_exclusive_cores", "gpu_in_use", "too_many_workers"})
-
-
-@dataclass(frozen=True, slots=True)
-class Unavailable:
-    """No worker can take the request now.
-
-    Attributes:
-        code: `worker_restarting`, `worker_failed`, `model_load_failed`, `model_load_timeout`,
-            `model_quarantined`, `no_worker_free`, `worker_quota_reached` or
-            `worker_start_refused`.
-        retry_after_s: when it is worth asking again.
-    """
-
-    code: str
-    message: str
-    retry_after_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestartPolicy:
-    """When a crashing worker is started again."""
-
-    first_delay_s: float = 0.1
-    delay_max_s: float = 30
-    crashes_max: int = 5
-    window_s: float = 600
-    quarantine_s: float = 3600
 
 
 class Supervisor:

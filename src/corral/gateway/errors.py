@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from corral.core.limits import WIRE_LINE_BYTES
-from corral.engine.supervisor import Unavailable
+from corral.engine.unavailable import Unavailable
 from corral.engine.wire import Failed
 from corral.engine.worker_link import Broken
 from corral.guard.text import Denial

@@ -23,7 +23,7 @@ from corral.core.ids import TenantName
 from corral.engine.allowance import allowed_config, quota_config, tier_is_given
 from corral.engine.router import Room, Router
 from corral.engine.sizing import engine_footprint, engine_start
-from corral.engine.supervisor import Unavailable
+from corral.engine.unavailable import Unavailable
 from corral.engine.wire import fits_line
 from corral.engine.worker_link import Stream
 from corral.gateway.ask import Ask

@@ -14,7 +14,7 @@ from corral.core.ids import Digest
 from corral.doctor.memory_limit import memory_limit_bytes
 from corral.engine.capacity import Footprint, Occupant, committed_bytes, plan_room
 from corral.engine.sizing import engine_footprint
-from corral.engine.supervisor import Unavailable
+from corral.engine.unavailable import Unavailable
 from tests.support.memory_shapes import SMALL_ESTIMATE, Model
 from tests.support.routing import ask, drain, routing, until
 

@@ -10,7 +10,7 @@ import pytest
 
 from corral.core.errors import CorralError
 from corral.engine.router import Router
-from corral.engine.supervisor import RestartPolicy, Unavailable
+from corral.engine.unavailable import RestartPolicy, Unavailable
 from corral.engine.wire import End
 from corral.engine.worker_link import Broken, Stream
 from corral.ipc.messages import OPERATOR_STOP, WorkerEnded

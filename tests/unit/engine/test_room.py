@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from corral.engine.router import Room, Router
-from corral.engine.supervisor import Unavailable
+from corral.engine.unavailable import Unavailable
 from corral.engine.wire import Sampling
 from corral.engine.worker_link import Stream
 from tests.support.routing import drain, routing, start

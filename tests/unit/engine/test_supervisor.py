@@ -11,7 +11,7 @@ import pytest
 from corral.core.config import Config, Engine
 from corral.core.limits import WIRE_BACKLOG_LINES
 from corral.engine.router import Router
-from corral.engine.supervisor import RestartPolicy, Unavailable
+from corral.engine.unavailable import RestartPolicy, Unavailable
 from corral.engine.wire import Chunk, End, Failed
 from corral.engine.worker_link import Broken, Stream
 from tests.support.routing import PATIENT, ask, drain, routing, until

@@ -13,7 +13,7 @@ import pytest
 from starlette.types import Message
 
 from corral.core.limits import WIRE_LINE_BYTES
-from corral.engine.supervisor import Unavailable
+from corral.engine.unavailable import Unavailable
 from corral.engine.wire import Failed
 from corral.engine.worker_link import Broken
 from corral.gateway import errors
