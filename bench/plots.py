@@ -180,6 +180,17 @@ def _noisy_neighbour(document: dict[str, Any]) -> Figure:
     return figure
 
 
+def _audit(document: dict[str, Any]) -> Figure:
+    levels = document["levels"]
+    figure, axes = plt.subplots(figsize=(7, 4.2))
+    labels = ["fdatasync\nalone", *(f"{one['requests_at_once']} at once" for one in levels)]
+    sides = [document["fdatasync"], *levels]
+    axes.bar(labels, [one["p50_ms"] for one in sides], color=_CORRAL)
+    axes.plot(labels, [one["p95_ms"] for one in sides], "_", color="black", markersize=24)
+    axes.set(title="Wait of a request for its audit record (bar p50, mark p95)", ylabel="ms")
+    return figure
+
+
 _DRAWERS: dict[str, Callable[[dict[str, Any]], Figure]] = {
     "throughput": _throughput,
     "cold_start": _cold_start,
@@ -190,6 +201,7 @@ _DRAWERS: dict[str, Callable[[dict[str, Any]], Figure]] = {
     "slow_clients": _slow_clients,
     "fairness": _fairness,
     "noisy_neighbour": _noisy_neighbour,
+    "audit": _audit,
 }
 
 

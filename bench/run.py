@@ -18,6 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import admission
+import audit
 import cold_start
 import fairness
 import memory
@@ -47,6 +48,7 @@ _MEASUREMENTS = {
     "slow_clients": slow_clients.measure,
     "fairness": fairness.measure,
     "noisy_neighbour": noisy_neighbour.measure,
+    "audit": audit.measure,
 }
 
 
