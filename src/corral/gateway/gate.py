@@ -2,16 +2,17 @@
 
 Trust: gateway [net]. Input: hostile requests. Which permission an address needs stands in the table
 of `gateway.app`; what a permission takes stands in `tenancy.permissions`. A refused request's body
-is not read, so that strangers cannot fill memory with it.
+is not read, so that strangers cannot fill memory with it. What changes something is in the audit
+log before it does.
 """
 
 from __future__ import annotations
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from corral.gateway.errors import PERMISSION_DENIED, UNAUTHENTICATED
+from corral.gateway.errors import AUDIT_UNAVAILABLE, PERMISSION_DENIED, UNAUTHENTICATED
 from corral.gateway.exchange import Exchange
-from corral.gateway.pipeline import Services
+from corral.gateway.pipeline import Pipeline, Services
 from corral.tenancy.permissions import Permission
 
 
@@ -22,6 +23,8 @@ class Gate:
         self._endpoint = endpoint
         self._permission = permission
         self._services = services
+        # A pipeline begins its own record, when it knows the model.
+        self._begins = not isinstance(endpoint, Pipeline)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on, or refuse it."""
@@ -34,6 +37,16 @@ class Gate:
         exchange.trail.by(principal)
         if not principal.may(self._permission):
             await exchange.refuse(PERMISSION_DENIED, close=unread)
+        elif unread and self._begins and not await self._begun(exchange, scope):
+            await exchange.refuse(AUDIT_UNAVAILABLE, close=unread)
         else:
             exchange.principal = principal
             await self._endpoint(scope, receive, send)
+
+    @staticmethod
+    async def _begun(exchange: Exchange, scope: Scope) -> bool:
+        """Have it on the disk that something is about to be changed, before it is."""
+        named = {str(name): str(value) for name, value in scope.get("path_params", {}).items()}
+        exchange.trail.on({"method": scope["method"], **named})
+        exchange.trail.begin()
+        return await exchange.trail.durable()

@@ -5,8 +5,8 @@
     3 authorise      permission; grants and policy, else "not found"     tenancy, admission.catalog
     4 lease          rates, budgets, concurrency, the tenant's own queue tenancy.limits
                      a place among the requests of all tenants           tenancy.fair_queue
-      audit          its beginning is on the disk, else refused          gateway.trail
     5 sanitise in    valid text, no control-token text                   guard
+      audit          its beginning is on the disk, else refused          gateway.trail
     6 route          this tenant's own worker, started on demand         engine.router
     7 sanitise out   control-token text replaced across chunk borders    guard.output
     8 shape          OpenAI's JSON; events padded                        gateway.shapes
@@ -158,9 +158,7 @@ class Pipeline:
             return
         services = self._services
         permit.model = authorised.entry.name
-        if not begin_trail(exchange.trail, authorised, services.data_keys):
-            await exchange.refuse(AUDIT_UNAVAILABLE)
-            return
+        exchange.trail.about(authorised.entry.name, authorised.entry.digest)
         # 4 lease
         leased = await self._lease(exchange, authorised)
         if isinstance(leased, ApiError):
@@ -178,7 +176,8 @@ class Pipeline:
                 meter.status = sanitised.code
                 await exchange.refuse(sanitised)
                 return
-            if not await exchange.trail.durable():
+            begun = begin_trail(exchange.trail, authorised, services.data_keys)
+            if not begun or not await exchange.trail.durable():
                 meter.status = AUDIT_UNAVAILABLE.code
                 await exchange.refuse(AUDIT_UNAVAILABLE)
                 return

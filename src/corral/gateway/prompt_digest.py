@@ -30,6 +30,7 @@ def begin_trail(trail: Trail, authorised: Authorised, keys: DataKeys) -> bool:
     except (CorralError, sqlite3.Error, OSError):
         return False
     entry = authorised.entry
+    # Not before the lease: what a tenant's limits refuse must not fill the log.
     trail.about(entry.name, entry.digest, prompt_digest(key, authenticated.parsed.ask))
     trail.begin()
     return True

@@ -10,12 +10,16 @@ Trust: gateway [net]. Input: hostile requests.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
+from typing import Final
 
 from corral.audit.log import AuditLog
 from corral.audit.pace import RefusalPace
 from corral.audit.record import Kind, Record
 from corral.tenancy.principal import Principal
+
+_WORD: Final = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
 
 class Trail:
@@ -33,6 +37,7 @@ class Trail:
         self._action = action
         self._address = address
         self._tenant = self._key = self._model = self._sha256 = self._prompt = ""
+        self._arguments: dict[str, str] = {}
         self._begun: asyncio.Future[bool] | None = None
         self._needs_end = False
 
@@ -49,6 +54,10 @@ class Trail:
             prompt: digest of the prompt under the tenant's key.
         """
         self._model, self._sha256, self._prompt = model, sha256, prompt
+
+    def on(self, names: dict[str, str]) -> None:
+        """Say on what it is done, by the names of its address; other text than a word is `?`."""
+        self._arguments = {k: v if _WORD.fullmatch(v) else "?" for k, v in names.items()}
 
     def begin(self) -> None:
         """Queue the record of the beginning, as soon as all of it is known."""
@@ -91,4 +100,5 @@ class Trail:
             prompt=self._prompt if began and not more else "",
             status=0 if kind in {"begin", "more"} else self.status,
             code="refused" if more else "" if kind == "begin" else self._code, count=count,
+            arguments=self._arguments if kind == "begin" else {},
         )  # fmt: skip

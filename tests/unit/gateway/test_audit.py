@@ -16,7 +16,9 @@ from corral.core.ids import TenantName
 from corral.gateway.prompt_digest import prompt_digest
 from corral.gateway.schemas.chat import parse_chat
 from corral.pki.master_key import load_master_key
+from corral.state.database import open_database
 from corral.tenancy.data_keys import DataKeys
+from corral.tenancy.keys import create_key
 from tests.unit.gateway.conftest import Served
 
 CANARY = "canary-4711 of acme"
@@ -102,6 +104,11 @@ def test_without_a_record_nothing_is_answered(
     start: Callable[..., Served], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served = start()
+    engine = open_database(served.home.database)
+    served.keys["acme-admin"], _ = create_key(
+        engine, served.home.pepper.read_bytes(), tenant="acme", name="n", role="tenant-admin"
+    )
+    engine.dispose()
 
     def refuse(fd: int) -> None:
         raise OSError(28, os.strerror(28))
@@ -112,6 +119,9 @@ def test_without_a_record_nothing_is_answered(
             ask(served, "acme")
         assert caught.value.code == "audit_unavailable"
         assert served.launcher.started == [], "no engine was asked"
+        offer = {"to": "default", "model": "tiny"}
+        offered = http.post("/admin/v1/shares", headers=served.bearer("acme-admin"), json=offer)
+        assert (offered.status_code, offered.json()["error"]["code"]) == (503, "audit_unavailable")
         listed = http.get("/v1/models", headers=served.bearer())
         assert (listed.status_code, listed.headers["retry-after"]) == (503, "5")
         assert http.get("/readyz").status_code == 503
@@ -121,6 +131,11 @@ def test_without_a_record_nothing_is_answered(
         assert time.monotonic() < deadline
         time.sleep(0.05)
     ask(served, "acme")  # the control: it was the disk
+    with served.http(headers=served.bearer("acme-admin")) as http:
+        assert http.get("/admin/v1/shares").json()["data"] == [], "nothing was changed"
+        assert http.post("/admin/v1/shares", json=offer).status_code < 300
+    (begin,) = [r for r in records(served, 4) if (r.kind, r.action) == ("begin", "model:share")]
+    assert begin.arguments == {"method": "POST"}
 
 
 def test_a_client_that_goes_away_has_its_end(start: Callable[..., Served]) -> None:
