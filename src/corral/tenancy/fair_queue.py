@@ -32,7 +32,7 @@ PROMPT_COST: Final = 1
 ANSWER_COST: Final = 2
 """The paper's own (section 3.1): making a token costs about twice as much as reading one."""
 BATCH_WAITS_S: Final = 60.0
-STALL_S: Final = 5.0
+STALL_S: Final = 20.0
 _LOOK_S: Final = 0.5
 _SMOOTH: Final = 0.2
 
@@ -218,6 +218,9 @@ class FairQueue:
 
     def document(self) -> dict[str, object]:
         """Return who runs and waits, for the operator."""
+        now_s = self._clock_s()
+        for turn in self._turns:
+            turn.charge(now_s)
         tenants = []
         for one in sorted(self._tenants.values(), key=lambda one: one.counter):
             if one.running or one.waiting:
