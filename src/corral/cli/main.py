@@ -46,6 +46,7 @@ VERBS: Final = {
     "key": "key:app",
     "tenant": "tenant:app",
     "grant": "grant:app",
+    "oidc": "oidc:app",
     "share": "share:app",
     "quota": "quota:app",
     "usage": "usage:usage",

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, Final
 
-from corral.cli.options import HomeOption, JsonOption
+from corral.cli.options import HomeOption, JsonOption, effective_config
 from corral.cli.server import server_pid, signal_server
 from corral.cli.serving import Serving, noted_serving
 from corral.cli.terminal import print_json, print_note
@@ -36,7 +36,7 @@ def reload(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
     A certificate that cannot be served with is refused, and the old one stays in use. corral's own
     is renewed if it ends within 30 days. Keys, tenants, grants and models need no reload: changes
-    act at once.
+    act at once. The keys of OIDC providers are fetched anew.
 
     Example: corral reload
     """
@@ -47,11 +47,27 @@ def reload(home: HomeOption = None, as_json: JsonOption = False) -> None:
         renewed = fit_certificate(place, serving)  # step 2
         signal_server(place, signal.SIGHUP)  # step 3
         await_outcome(log, WAIT_S)  # step 4
+    _renew_provider_keys(place)
     if as_json:
         print_json({"reloaded": True, "renewed": renewed, "pid": pid})
     else:
         print_note("the server uses a new certificate of its own CA" if renewed else
                    "the server has read its certificate again")  # fmt: skip
+
+
+def _renew_provider_keys(home: Home) -> None:
+    """Fetch the keys of OIDC providers anew, where there are any.
+
+    Raises:
+        CorralError: a provider's keys could not be fetched; the old ones stay in use.
+    """
+    config = effective_config(home)
+    if config.identity.oidc:
+        from corral.cli.oidc import refresh_keys
+
+        for error in refresh_keys(home, config).values():
+            if error is not None:
+                raise error
 
 
 def fit_certificate(home: Home, serving: Serving) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -112,7 +112,17 @@ def up(
             inherit=inherited,
             announce=partial(_announce, place, config, first, as_json, os.getpid()),
             complain=partial(_complain, first, as_json),
+            beside=_beside(place, config),
         )
+
+
+def _beside(home: Home, config: Config) -> Callable[[int], None] | None:
+    """Return what goes on beside the server: new keys of OIDC providers, if there are any."""
+    if not config.identity.oidc:
+        return None
+    from corral.cli.oidc import keep_keys_fresh
+
+    return partial(keep_keys_fresh, home, config)
 
 
 def prepare(home: Home, config: Config, first_keys: Path | None = None) -> FirstKeys | None:
@@ -135,8 +145,10 @@ def prepare(home: Home, config: Config, first_keys: Path | None = None) -> First
         ensure_server_certificate,
         load_or_check_operator_certificate,
     )
+    from corral.tenancy.oidc_provider import parse_providers
     from corral.tenancy.setup import initialise
 
+    parse_providers(config.identity.oidc)
     if config.tls.cert_file:
         load_or_check_operator_certificate(config.tls.cert_file, config.tls.key_file)
     deliver = partial(_write_first_keys, first_keys) if first_keys else None

@@ -64,6 +64,7 @@ def become_launcher(
     announce: Announce,
     complain: Complain,
     inherit: Sequence[int] = (),
+    beside: Callable[[int], None] | None = None,
 ) -> NoReturn:
     """Replace this process by the launcher.
 
@@ -72,6 +73,8 @@ def become_launcher(
         announce: called in the child with (host, port) once the server answers.
         complain: called in the child with what kept the server from starting.
         inherit: descriptors besides its own that the launcher is to have.
+        beside: called in the child, after all this, with a pidfd of the launcher; it may go on for
+            as long as that lives.
     """
     ready, ready_write = os.pipe()
     argv = command(ready_write)
@@ -81,7 +84,7 @@ def become_launcher(
         os.close(ready_write)
         # A grandchild belongs to init: the launcher never has to know or reap it.
         if os.fork() == 0:
-            _tell(ready, own, announce, complain)
+            _tell(ready, own, announce, complain, beside)
         os._exit(0)
     os.close(ready)
     os.close(own)
@@ -91,7 +94,13 @@ def become_launcher(
     os.execv(argv[0], argv)
 
 
-def _tell(ready: int, launcher: int, announce: Announce, complain: Complain) -> NoReturn:
+def _tell(
+    ready: int,
+    launcher: int,
+    announce: Announce,
+    complain: Complain,
+    beside: Callable[[int], None] | None,
+) -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     status = 1
     try:
@@ -105,6 +114,8 @@ def _tell(ready: int, launcher: int, announce: Announce, complain: Complain) -> 
             if "NOTIFY_SOCKET" in os.environ:
                 # A service manager believes its main process only: that one passes it on.
                 signal.pidfd_send_signal(launcher, signal.SIGUSR1)
+            if beside is not None:
+                beside(launcher)
             status = 0
     finally:
         os._exit(status)

@@ -155,6 +155,13 @@ class Trust:
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """Who else says who somebody is: a table for each name, read by `tenancy.oidc_provider`."""
+
+    oidc: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Admission:
     """What becomes of a model whose chat template is refused: `refuse` it, or `replace` that."""
 
@@ -184,6 +191,7 @@ class Config:
     clients: Clients = field(default_factory=Clients)
     fetch: Fetch = field(default_factory=Fetch)
     trust: Trust = field(default_factory=Trust)
+    identity: Identity = field(default_factory=Identity)
     admission: Admission = field(default_factory=Admission)
     audit: Audit = field(default_factory=Audit)
 

@@ -98,6 +98,12 @@ class Gateway:
         audit_key = parse_audit_key(await link.open_secret("audit.key"))
         master_key = check_master_key(await link.open_secret("master.key"))
         keyring = Keyring(self._database, pepper)
+        if config.identity.oidc:
+            from corral.tenancy.oidc import OidcTokens  # not at every start: it loads a library
+            from corral.tenancy.oidc_provider import parse_providers
+
+            tokens = OidcTokens(parse_providers(config.identity.oidc), keyring)
+            keyring.take_also(tokens.authenticate)
         ledger = Ledger(self._database)
         rotation = Rotation(**asdict(config.audit))
         audit = AuditLog(self._database.parent, self._database, audit_key, rotation)

@@ -28,8 +28,8 @@ DISTRIBUTIONS: Final = {
     "scan": ("msgspec", "gguf", "jinja2", "markupsafe"),
     "fetch": ("msgspec", "httpx2"),
     "gateway": (
-        "cryptography", "httptools", "msgspec", "prometheus-client", "starlette", "structlog",
-        "uvicorn", "uvloop",
+        "cryptography", "httptools", "joserfc", "msgspec", "prometheus-client", "starlette",
+        "structlog", "uvicorn", "uvloop",
     ),
 }  # fmt: skip
 PACKAGES: Final = {

@@ -140,6 +140,16 @@ shares: Final = Table(
     sqlite_autoincrement=True,  # an id is never given twice
 )
 
+issuer_keys: Final = Table(
+    "issuer_keys",
+    metadata,
+    Column("name", Text, primary_key=True),  # of the provider in the configuration
+    Column("issuer", Text, nullable=False),
+    Column("jwks", Text, nullable=False),
+    Column("fetched_at", Integer, nullable=False),
+    sqlite_strict=True,
+)
+
 quotas: Final = Table(
     "quotas",
     metadata,

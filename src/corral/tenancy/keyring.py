@@ -15,6 +15,7 @@ import hmac
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -38,6 +39,7 @@ FROM keys JOIN tenants ON tenants.name = keys.tenant
 WHERE keys.revoked_at IS NULL AND tenants.frozen_at IS NULL AND tenants.removed_at IS NULL
 """
 _TENANTS: Final = "SELECT name, frozen_at IS NULL AND removed_at IS NULL FROM tenants"
+_ISSUER_KEYS: Final = "SELECT name, issuer, jwks, fetched_at FROM issuer_keys"
 _NO_HASH: Final = bytes(HASH_BYTES)
 
 
@@ -52,12 +54,22 @@ class _Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class IssuerKeys:
+    """Public keys of an OIDC provider. `fetched_at` is Unix seconds."""
+
+    issuer: str
+    jwks: str
+    fetched_at: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Snapshot:
     """What the database said. `grants` has the live tenants only."""
 
     entries: dict[str, _Entry] = field(default_factory=dict)
     grants: dict[str, frozenset[str]] = field(default_factory=dict)
     barred: frozenset[str] = frozenset()
+    issuers: dict[str, IssuerKeys] = field(default_factory=dict)
 
 
 _NOTHING: Final = _Snapshot()
@@ -79,6 +91,11 @@ class Keyring:
         self._held: _Snapshot | None = None
         self._failing = False
         self._version = 0
+        self._others: Callable[[str], Principal | None] = lambda _token: None
+
+    def take_also(self, authenticate: Callable[[str], Principal | None]) -> None:
+        """Ask `authenticate` about tokens that have not the form of a key."""
+        self._others = authenticate
 
     def version(self) -> int | None:
         """Return a number that is another one once any key, tenant, grant or model has changed.
@@ -93,7 +110,7 @@ class Keyring:
         """Return who holds `token`, or None: unknown, malformed, revoked, expired, frozen."""
         prefix = parse_token(token)
         if prefix is None:
-            return None
+            return self._others(token)
         with self._lock:
             entry = self._current().entries.get(prefix)
         # An unknown prefix costs the same HMAC and comparisons as a known one.
@@ -112,6 +129,11 @@ class Keyring:
         """Return the models granted to a tenant; None if it is frozen, removed or unknown."""
         with self._lock:
             return self._current().grants.get(tenant)
+
+    def issuer_keys(self, provider: str) -> IssuerKeys | None:
+        """Return what was fetched of a provider; None if nothing was."""
+        with self._lock:
+            return self._current().issuers.get(provider)
 
     def barred(self) -> frozenset[str]:
         """Return the tenants that are known to be frozen or removed; none if nothing is known."""
@@ -154,6 +176,7 @@ def _load(database: Path) -> _Snapshot:
             entries={row[1]: _entry(row, grants) for row in connection.execute(_LIVE_KEYS)},
             grants=grants,
             barred=frozenset(name for name, live in tenants.items() if not live),
+            issuers={row[0]: IssuerKeys(*row[1:]) for row in connection.execute(_ISSUER_KEYS)},
         )
     finally:
         connection.close()
