@@ -28,6 +28,7 @@ ACTIONS: Final = {
     "key create": "key:create",
     "key revoke": "key:revoke",
     "key rotate": "key:rotate",
+    "oidc refresh": "oidc:refresh",
     "pull": "model:pull",
     "release": "quarantine:delete",
     "quota clear": "quota:set",
@@ -48,9 +49,9 @@ ACTIONS: Final = {
 READING: Final = frozenset({
     "advisory check", "advisory list", "advisory show", "audit admissions", "audit export",
     "audit tail", "config show", "doctor", "explain", "grant list", "key list", "list", "lock",
-    "logs", "ps", "quota show", "run", "scan", "selftest", "service install", "service show",
-    "service uninstall", "service upgrade", "share list", "show", "sign", "tenant list",
-    "tenant show", "up", "usage", "verify", "version",
+    "logs", "oidc list", "ps", "quota show", "run", "scan", "selftest", "service install",
+    "service show", "service uninstall", "service upgrade", "share list", "show", "sign",
+    "tenant list", "tenant show", "up", "usage", "verify", "version",
 })  # fmt: skip
 """Commands that are not: they change nothing of the installation, or are in other records (a
 server's start is the first record of a segment of its chain)."""

@@ -205,9 +205,7 @@ _Section = TypeVar("_Section")
 
 _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "sandbox.tier": TIERS,
-    "tier_by_trust.untrusted": ("", *TIERS),
-    "tier_by_trust.verified": ("", *TIERS),
-    "tier_by_trust.trusted": ("", *TIERS),
+    **{f"tier_by_trust.{trust.name}": ("", *TIERS) for trust in fields(TierByTrust)},
     "sandbox.runtime": RUNTIMES,
     "sandbox.allow_degraded": DEGRADABLE,
     "admission.template": ("refuse", "replace"),
@@ -250,15 +248,14 @@ def check_config(config: Config) -> Config:
     Raises:
         ConfigError: code `config_value`.
     """
-    for section in fields(config):
-        part = getattr(config, section.name)
+    for one in fields(config):
+        part = getattr(config, one.name)
         for key, kind in get_type_hints(type(part), include_extras=True).items():
             if get_origin(kind) is not Annotated:
                 continue
             _, low, high = get_args(kind)
             if not low <= getattr(part, key) <= high:
-                name = f"{section.name}.{key}"
-                raise ConfigError("config_value", f"{name} must be from {low} to {high}")
+                raise ConfigError("config_value", f"{one.name}.{key} must be from {low} to {high}")
     for name, allowed in _CHOICES.items():
         value = _lookup(config, name)
         for one in value if isinstance(value, tuple) else (value,):

@@ -6,8 +6,8 @@ Frozen: this file says what the schema was, so it does not import `corral.state.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0006"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
