@@ -97,8 +97,9 @@ def _attack(server: CorralServer, options: Sequence[str], connections: int) -> I
         "slowhttptest", *options, "-c", str(connections), "-r", str(_RATE), "-l", "120", "-p", "3",
         "-u", f"https://{server.host}:{server.port}{path}",
     ]  # fmt: skip
+    loop = f"while kill -0 {os.getpid()}; do {shlex.join(once)}; done"  # it ends with us
     process = subprocess.Popen(
-        ["nice", "-n", "19", "sh", "-c", f"while :; do {shlex.join(once)}; done"],
+        ["nice", "-n", "19", "sh", "-c", loop],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         start_new_session=True,
     )  # fmt: skip
