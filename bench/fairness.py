@@ -41,7 +41,7 @@ _FLOOD = 14
 """Requests that a flooding tenant has in the house: more than any worker has slots."""
 _EQUALS = 3
 _LIGHT_TOKENS = 8
-_FLOOD_TOKENS = 16
+_FLOOD_TOKENS = 48
 _PAUSE_S = 0.3
 _LOOK_S = 0.2
 _CORRAL = Path(sys.executable).parent / "corral"

@@ -39,7 +39,7 @@ class Plan:
     recoveries: int
     runtimes: tuple[str, ...]
     max_tokens: int = MAX_TOKENS
-    fair_requests: int = 8
+    fair_requests: int = 15
     fair_s: float = 60
 
 
