@@ -26,8 +26,9 @@ from tests.support.cosign import (
 )
 from tests.support.download_server import DownloadServer, Page, download_server
 from tests.support.gguf_file import GgufFile
+from tests.support.gguf_split import split_gguf
 from tests.support.real_registry import RealRegistry, started_registry
-from tests.support.registry import ollama, oras, publish
+from tests.support.registry import TITLE, Image, ollama, oras, publish, sha256
 from tests.support.signatures import new_key, public_pem
 from tests.support.sigstore_instance import IDENTITY, ISSUER, SigstoreInstance
 from tests.unit.admission.conftest import Pull, Trial
@@ -266,6 +267,31 @@ def test_more_signatures_than_are_looked_at(server: DownloadServer, home: Home, 
     assert refusal(pull, f"oci://{server.host}/a/b", config) == "signature_invalid"
     blobs = [path for path, _ in server.requests if "/blobs/" in path]
     assert len(blobs) == 16
+
+
+@pytest.mark.claim("SIG-08")
+def test_a_signature_covers_every_part_of_a_set(
+    server: DownloadServer, home: Home, pull: Pull
+) -> None:
+    parts = [(f"tiny-{n:05d}-of-00002.gguf", part) for n, part in enumerate(split_gguf(BODY, 2), 1)]
+    config = trusting(home, server.host)
+    source = f"oci://{server.host}/a/b#{parts[0][0]}"
+    signed, other = (
+        Image([(kind, "", body) for _, body in parts], changes={"layers": [
+            {"mediaType": kind, "digest": f"sha256:{sha256(body)}", "size": len(body),
+             "annotations": {TITLE: name}}
+            for name, body in parts
+        ]})
+        for kind in ("application/x", "application/y")
+    )  # fmt: skip
+    manifest = publish(server, "a/b", signed)
+    payload = simple_payload(manifest, f"{server.host}/a/b")
+    publish(server, "a/b", simple_image((payload, KEY)), f"sha256-{manifest}.sig")
+    publish(server, "a/b", other)
+    assert refusal(pull, source, config) == "signature_missing"
+    publish(server, "a/b", signed)
+    entry = pull(source, config=config, demand=ALICE)
+    assert (entry.digest, entry.trust, len(entry.receipt.parts)) == (SHA, "verified", 2)
 
 
 def test_other_registries_have_no_place_for_a_signature(
