@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fuzz.target import Target
 from fuzz.targets import (
+    authentication,
     chat,
     config,
     fetch,
@@ -31,6 +32,7 @@ TARGETS: dict[str, Target] = {
         report,
         hold_back,
         chat,
+        authentication,
         fetch,
         source,
         config,
