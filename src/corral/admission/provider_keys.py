@@ -54,6 +54,8 @@ def fetch_provider_keys(
     )
 
     def get(url: str) -> dict[str, Any]:
+        if not (url.isascii() and url.isprintable()):
+            raise _unusable("it names an address that is none")
         source = HttpsSource(url)
         folder = fetch_folder(source)
         try:

@@ -159,7 +159,13 @@ class Appender:
     def _begin_segment(self, why: str) -> None:
         self.close()
         self._segment += 1
-        self._open(os.O_APPEND | os.O_CREAT | os.O_EXCL)
+        try:
+            self._open(os.O_APPEND | os.O_CREAT | os.O_EXCL)
+        except FileExistsError:
+            raise
+        except (OSError, CorralError):
+            self._segment -= 1  # no file has it: a number that is left out looks like a theft
+            raise
         self._size_bytes, self._opened_ms = 0, _now_ms()
         opening = Record(
             chain=self._chain, seq=0, prev="", at_ms=0, kind="open", code=why,

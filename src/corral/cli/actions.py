@@ -56,6 +56,8 @@ READING: Final = frozenset({
 """Commands that are not: they change nothing of the installation, or are in other records (a
 server's start is the first record of a segment of its chain)."""
 _UNSPOKEN: Final = frozenset({"source", "prompt", "home", "as_json", "tenant", "for_tenant"})
+_TOKEN: Final = re.compile(r"(sk-corral-[a-z0-9]+)-\S*")
+"""A whole API key, which some verbs take in place of its id: only its public part is kept."""
 _WORD: Final = re.compile(r"[\w.:*/@+-]{1,128}", re.ASCII)
 
 
@@ -107,7 +109,8 @@ def spoken(options: Mapping[str, object]) -> dict[str, str]:
 
 
 def _word(text: str) -> str:
-    return text if not text or _WORD.fullmatch(text) else "?"
+    public = _TOKEN.sub(r"\1", text.strip())
+    return public if not public or _WORD.fullmatch(public) else "?"
 
 
 def _outcome(error: BaseException) -> str:

@@ -6,10 +6,12 @@ Trust: operator side. Input: the configuration; what providers answer comes thro
 from __future__ import annotations
 
 import select
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import typer
 
+from corral.cli.failure import typed_failure
 from corral.cli.options import HomeOption, JsonOption, effective_config, open_home
 from corral.cli.terminal import print_error, print_json, print_note, print_table
 from corral.core.errors import CorralError
@@ -93,8 +95,9 @@ def refresh_keys(home: Home, config: Config) -> dict[str, CorralError | None]:
                 jwks = fetch_provider_keys(provider, home=home, config=config, launcher=launcher)
                 put_issuer_keys(engine, provider, jwks)
                 outcome[provider.name] = None
-            except CorralError as error:
-                outcome[provider.name] = error
+            except Exception as error:
+                # Whatever one provider's answers bring about, the others' keys are fetched.
+                outcome[provider.name] = typed_failure(error)
     return outcome
 
 
@@ -114,10 +117,11 @@ def keep_keys_fresh(home: Home, config: Config, server: int) -> None:
         wait_s = min(one.refresh_s for one in parse_providers(config.identity.oidc))
         try:
             failed = [error for error in refresh_keys(home, config).values() if error]
-        except CorralError as error:
-            failed = [error]
-        for one in failed:
-            print_error(one, as_json=False)
+        except Exception as error:
+            failed = [typed_failure(error)]  # and again later: without keys nobody gets in
+        with suppress(OSError):  # whoever read our words may have gone
+            for one in failed:
+                print_error(one, as_json=False)
         # What failed is tried again soon: until then the keys that are there count.
         if ended.poll(1000 * (min(60, wait_s) if failed else wait_s)):
             return

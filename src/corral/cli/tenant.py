@@ -187,7 +187,11 @@ def wipe(
     try:
         with connected(place) as launcher:
             for worker in [w for w in launcher.workers() if w.tenant == frozen]:
-                launcher.stop(worker.worker_id)
+                try:
+                    launcher.stop(worker.worker_id)
+                except CorralError as error:
+                    if error.code != "no_such_worker":  # the gateway ends them too, meanwhile
+                        raise
                 stopped += 1
     except CorralError as error:
         if error.code != "not_running":

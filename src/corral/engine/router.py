@@ -264,9 +264,13 @@ class Router:
                 now - supervisor.idle_since_s >= self._config.idle_unload_s
             ):
                 self._metrics.worker_unloads.add("idle")
-                self._unload(supervisor)
+                self._unload(supervisor, idle=True)
 
-    def _unload(self, supervisor: Supervisor) -> None:
-        task = asyncio.create_task(supervisor.unload())
+    def _unload(self, supervisor: Supervisor, *, idle: bool = False) -> None:
+        async def unload() -> None:
+            if supervisor.unloadable or not idle:  # a request may have come meanwhile
+                await supervisor.unload()
+
+        task = asyncio.create_task(unload())
         self._unloads.add(task)
         task.add_done_callback(self._unloads.discard)

@@ -10,7 +10,12 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from corral.gateway.errors import AUDIT_UNAVAILABLE, PERMISSION_DENIED, UNAUTHENTICATED
+from corral.gateway.errors import (
+    AUDIT_UNAVAILABLE,
+    PERMISSION_DENIED,
+    TOO_MANY_CONNECTIONS,
+    UNAUTHENTICATED,
+)
 from corral.gateway.exchange import Exchange
 from corral.gateway.pipeline import Pipeline, Services
 from corral.tenancy.permissions import Permission
@@ -23,8 +28,8 @@ class Gate:
         self._endpoint = endpoint
         self._permission = permission
         self._services = services
-        # A pipeline begins its own record, when it knows the model.
-        self._begins = not isinstance(endpoint, Pipeline)
+        # A pipeline has its own limits, and begins its own record when it knows the model.
+        self._aside = not isinstance(endpoint, Pipeline)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on, or refuse it."""
@@ -37,7 +42,11 @@ class Gate:
         exchange.trail.by(principal)
         if not principal.may(self._permission):
             await exchange.refuse(PERMISSION_DENIED, close=unread)
-        elif unread and self._begins and not await self._begun(exchange, scope):
+        elif not exchange.introduce(principal.tenant):
+            await exchange.refuse(TOO_MANY_CONNECTIONS, close=True)
+        elif self._aside and (over := self._services.side_pace.refusal(principal.tenant)):
+            await exchange.refuse(over, close=unread)
+        elif unread and self._aside and not await self._begun(exchange, scope):
             await exchange.refuse(AUDIT_UNAVAILABLE, close=unread)
         else:
             exchange.principal = principal

@@ -29,6 +29,8 @@ from corral.gateway.room import Visit
 from corral.telemetry.metrics import Metrics
 
 _FAREWELL_S: Final = 0.2
+_FRAMES_BYTES: Final = 64 * KIB
+"""Of a chunked body, beside twice what a body may have."""
 _RATE_S: Final = 5.0
 """A body's rate is looked at so often; a shorter body deadline makes that once, at its end."""
 _HEAD_TOO_LARGE: Final = ApiError(431, "headers_too_large", "the headers are over their limit")
@@ -91,6 +93,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._rated_bytes = 0
         self._head_bytes = 0
         self._body_bytes = 0
+        self._raw_bytes = 0
         self._in_head = True
         self._refused = False
 
@@ -115,13 +118,20 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._refused:
             return
         if self._in_head:
-            if self._deadline is None:
+            # An empty line after a body is no beginning of a head (RFC 9112, section 2.2).
+            if self._deadline is None and self._unanswered() is None:
                 self._arm(self._front.head_s)
             self._head_bytes += len(data)
             # One read may carry the headers and the start of the body: only what no header
             # could be is refused here, the exact count is taken when the headers are complete.
             if self._head_bytes > self._front.head_bytes + 256 * KIB:
                 self._refuse(_HEAD_TOO_LARGE)
+                return
+        else:
+            # Sizes of chunks, their extensions and trailers are no body: they have a bound too.
+            self._raw_bytes += len(data)
+            if self._raw_bytes > 2 * self._front.body_bytes + _FRAMES_BYTES:
+                self._refuse(TOO_LARGE)
                 return
         super().data_received(data)
         self._check_open_head()
@@ -133,6 +143,11 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         super().on_message_begin()
         cast("dict[str, object]", self.scope)[VISIT] = self._visit
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; trailers, which come after the body, are of no use and not kept."""
+        if self._in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Check the headers before anything is started for this request."""
@@ -147,7 +162,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if error is not None:
             self._refuse(error)
             return
-        self._body_bytes = self._rated_bytes = 0
+        self._body_bytes = self._raw_bytes = self._rated_bytes = 0
         self._body_until_s = self.loop.time() + self._front.body_s
         self._arm(min(_RATE_S, self._front.body_s))
         super().on_headers_complete()

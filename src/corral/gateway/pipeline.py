@@ -40,7 +40,6 @@ from corral.gateway.errors import (
     READER_TOO_SLOW,
     TIMED_OUT,
     TOO_LARGE,
-    TOO_MANY_CONNECTIONS,
     TOO_MANY_UPLOADS,
     ApiError,
     bad_priority,
@@ -50,6 +49,7 @@ from corral.gateway.host_report import HostReport
 from corral.gateway.meter import Meter
 from corral.gateway.prompt_digest import begin_trail
 from corral.gateway.shapes.sse import error_event
+from corral.gateway.side_pace import SidePace
 from corral.gateway.stages import Authorised, Leased, parse
 from corral.gateway.standing import Permit, Standing
 from corral.gateway.uploads import Uploads
@@ -85,6 +85,7 @@ class Services:
     fair: FairQueue
     uploads: Uploads
     metrics: Metrics = field(default_factory=Metrics)
+    side_pace: SidePace = field(default_factory=SidePace)
     host: HostReport | None = None
 
     @property
@@ -111,9 +112,6 @@ class Pipeline:
         rate = services.config.clients.download_bytes_per_s
         exchange = Exchange(scope, receive, send, least_rate=rate)
         principal = exchange.principal
-        if not exchange.introduce(principal.tenant):
-            await exchange.refuse(TOO_MANY_CONNECTIONS, close=True)
-            return
         if services.uploads.full(principal.tenant):
             await exchange.refuse(TOO_MANY_UPLOADS, close=True)
             return

@@ -73,7 +73,9 @@ class Room:
         """Return a place for a newcomer, or the reason why there is none."""
         there = self._by_address.get(address, {})
         if self._caps.per_address and len(there) >= self._caps.per_address:
+            # Behind one address there may be many: who waits there goes before a newcomer does.
             going = next((one for one in there if one.tenant is None), None)
+            going = going or self._idle_guest(there)
             if going is None:
                 return "address"
             self._send_away(going, "address")
@@ -123,10 +125,10 @@ class Room:
         if not others:
             del self._by_tenant[visit.tenant]
 
-    def _idle_guest(self) -> Visit | None:
+    def _idle_guest(self, among: _Crowd | None = None) -> Visit | None:
         for others in sorted(self._by_tenant.values(), key=len, reverse=True):
             for one in others:
-                if not one.busy():
+                if (among is None or one in among) and not one.busy():
                     return one
         return None
 

@@ -17,7 +17,11 @@ _TOGETHER_BYTES: Final = 256 * MIB
 
 
 class Uploads:
-    """Places for bodies of at most `body_bytes` each; one tenant gets at most half of them."""
+    """Places for bodies of at most `body_bytes` each.
+
+    A tenant may have half as many as are free, and one always: however many tenants take all they
+    can get, something is left for the next one.
+    """
 
     def __init__(self, body_bytes: int) -> None:
         self.places = max(8, _TOGETHER_BYTES // body_bytes)
@@ -25,10 +29,8 @@ class Uploads:
 
     def full(self, tenant: TenantName) -> bool:
         """Return whether there is no place for one more body of a tenant."""
-        return (
-            sum(self._taken.values()) >= self.places
-            or self._taken.get(tenant, 0) >= self.places // 2
-        )
+        free = self.places - sum(self._taken.values())
+        return free <= 0 or self._taken.get(tenant, 0) >= max(1, free // 2)
 
     @contextmanager
     def place(self, tenant: TenantName) -> Iterator[None]:

@@ -168,3 +168,4 @@ class Account:
     def written(self, spent: Spent, now: Moment) -> None:
         """Note that the disk says `spent`, which was made `now`."""
         self._written, self._written_ns = spent, now.mono_ns
+        self._found = spent

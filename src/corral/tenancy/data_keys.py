@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from corral.core.errors import CorralError
 from corral.core.ids import TenantName
 from corral.state.change import ChangeWatch
-from corral.state.connection import open_writer
+from corral.state.connection import open_reader, open_writer
 
 DATA_KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
@@ -108,9 +108,11 @@ class DataKeys:
         self._audit_keys.clear()
 
     def _read(self, tenant: TenantName) -> bytes:
-        with closing(open_writer(self._database)) as connection:
+        # A reader waits for nobody; a writer, which only a tenant without a key needs, may.
+        with closing(open_reader(self._database)) as connection:
             row = connection.execute(_READ, (tenant,)).fetchone()
-            if row is None:
+        if row is None:
+            with closing(open_writer(self._database)) as connection:
                 fresh = wrap_key(self._master, tenant, secrets.token_bytes(DATA_KEY_BYTES))
                 connection.execute(_ADD, (tenant, fresh, int(time.time())))
                 row = connection.execute(_READ, (tenant,)).fetchone()

@@ -11,8 +11,10 @@ Virtual Token Counter, algorithm 2 of Sheng et al., "Fairness in Serving Large L
         `ANSWER_COST` for a token of an answer, as it comes; divided by the tenant's weight
     a place that is free goes to the tenant with the least counter that waits, first come first
         served within it, and is free only while nobody waits who could use it
-    a tenant that did not wait before is lifted to the least counter of those who do, or of who
-        waited last: time in which it asked for nothing is not saved up
+    a tenant that did not ask before is lifted to the least counter of those who do, or of who
+        asked last: time in which it asked for nothing is not saved up. It asks while something of
+        it waits that could be let in now: a request for a full worker, or a batch one while others
+        go first, is no claim on the time that passes meanwhile
 
 What is not in the paper: a worker has so many slots (a lane), and who waits for a full one lets
 others pass; batch requests go after interactive ones, until they have waited `BATCH_WAITS_S`; and
@@ -52,6 +54,7 @@ class _Tenant:
     weight: int = 1
     waiting: list[_Waiting] = field(default_factory=list)
     running: int = 0
+    asks: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,8 +178,6 @@ class FairQueue:
         if tenant is None:
             tenant = self._tenants[entry.tenant] = _Tenant(entry.tenant)
         tenant.weight = entry.weight
-        if not tenant.waiting:
-            self._lift(tenant)
         self._number += 1
         turn: asyncio.Future[Turn] = asyncio.get_running_loop().create_future()
         waiting = _Waiting(entry, tenant, self._clock_s(), self._number, turn)
@@ -187,6 +188,7 @@ class FairQueue:
     def withdraw(self, waiting: _Waiting) -> None:
         """End a wait."""
         self._unqueue(waiting)
+        self._ask(self._clock_s())
 
     def left(self, turn: Turn, began_s: float) -> None:
         """Take a place back."""
@@ -232,18 +234,32 @@ class FairQueue:
                 })  # fmt: skip
         return {"capacity": self._capacity, "running": len(self._turns), "tenants": tenants}
 
-    def _lift(self, tenant: _Tenant) -> None:
-        waiting = [one.counter for one in self._tenants.values() if one.waiting]
-        if waiting:
-            tenant.counter = max(tenant.counter, min(waiting))
-        elif self._left_last is not None:
-            tenant.counter = max(tenant.counter, self._left_last.counter)
+    def _ask(self, now_s: float) -> list[tuple[bool, _Waiting]]:
+        """Settle who asks; return what could be let in, each with whether it goes after others."""
+        ready = [
+            (waiting.entry.batch and now_s - waiting.since_s < BATCH_WAITS_S, waiting)
+            for tenant in self._tenants.values()
+            for waiting in tenant.waiting
+            if not waiting.turn.done()
+            and self._lanes.get(waiting.entry.lane, 0) < waiting.entry.lane_places
+        ]
+        least = min((later for later, _ in ready), default=False)
+        asking = {waiting.tenant.name for later, waiting in ready if later == least}
+        stay = [one.counter for one in self._tenants.values() if one.asks and one.name in asking]
+        for tenant in self._tenants.values():
+            asks = tenant.name in asking
+            if asks and not tenant.asks:
+                if stay:
+                    tenant.counter = max(tenant.counter, min(stay))
+                elif self._left_last is not None:
+                    tenant.counter = max(tenant.counter, self._left_last.counter)
+            elif tenant.asks and not asks:
+                self._left_last = tenant
+            tenant.asks = asks
+        return ready
 
     def _unqueue(self, waiting: _Waiting) -> None:
-        tenant = waiting.tenant
-        tenant.waiting.remove(waiting)
-        if not tenant.waiting:
-            self._left_last = tenant
+        waiting.tenant.waiting.remove(waiting)
 
     def _dispatch(self) -> None:
         now_s = self._clock_s()
@@ -265,17 +281,13 @@ class FairQueue:
         self._dispatch()
 
     def _next(self, now_s: float) -> _Waiting | None:
+        ready = self._ask(now_s)
         if sum(not turn.lent for turn in self._turns) >= self._capacity:
             return None
         best: tuple[bool, float, int] | None = None
         found = None
-        for tenant in self._tenants.values():
-            for waiting in tenant.waiting:
-                entry = waiting.entry
-                if waiting.turn.done() or self._lanes.get(entry.lane, 0) >= entry.lane_places:
-                    continue
-                later = entry.batch and now_s - waiting.since_s < BATCH_WAITS_S
-                rank = (later, tenant.counter, waiting.number)
-                if best is None or rank < best:
-                    best, found = rank, waiting
+        for later, waiting in ready:
+            rank = (later, waiting.tenant.counter, waiting.number)
+            if best is None or rank < best:
+                best, found = rank, waiting
         return found

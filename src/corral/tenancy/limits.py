@@ -218,7 +218,7 @@ class TenantLimits:
         house, shares = self._shares(tenant, key_id, model, now)
         full = [share for share in shares if share.is_full]
         left = _headers(shares, now)
-        if any(share.queue_is_full for share in full):
+        if full and any(share.queue_is_full for share in shares):
             return Refusal(
                 "queue_full", "too many requests of yours are waiting already", _QUEUE_RETRY_S,
                 left, waiting=len(house.waiting),

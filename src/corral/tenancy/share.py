@@ -68,7 +68,8 @@ class Share:
     @property
     def queue_is_full(self) -> bool:
         """No more may wait."""
-        return self.waiting >= (self.quota.queued_requests or 0)
+        most = self.quota.queued_requests
+        return most is not None and self.waiting >= most
 
     def requests_left(self, now: Moment) -> list[Left]:
         """Return what is left of the request rate; nothing if there is none."""

@@ -32,7 +32,8 @@ from corral.core.ids import TenantName, parse_model_name, parse_tenant_name
 from corral.state.connection import open_reader, open_writer, unavailable
 
 OPEN_SHARES: Final = 200
-"""That one tenant may have offered at the same time: a bound on what it can fill the table with."""
+"""That one tenant may have offered at the same time; as many that have ended are kept. A bound on
+what it can fill the table with, which each change makes everybody read."""
 
 ShareStatus = Literal["offered", "accepted", "ended"]
 Side = Literal["owner", "receiver"]
@@ -65,6 +66,11 @@ WHERE id = ? AND receiver = ? AND ended_at IS NULL AND digest = ?
 AND digest = (SELECT digest FROM models WHERE name = shares.model) RETURNING *
 """
 _OFFERED: Final = "SELECT 1 FROM shares WHERE id = ? AND receiver = ? AND ended_at IS NULL"
+_FORGET: Final = """
+DELETE FROM shares WHERE owner = ?1 AND ended_at IS NOT NULL AND id NOT IN (
+    SELECT id FROM shares WHERE owner = ?1 AND ended_at IS NOT NULL ORDER BY id DESC LIMIT ?2
+)
+"""
 _END: Final = """
 UPDATE shares SET ended_at = ?
 WHERE id = ? AND ended_at IS NULL AND (owner = ? OR receiver = ?) RETURNING *
@@ -130,6 +136,7 @@ def offer_share(database: Path, *, owner: TenantName, receiver: str, model: str)
                 raise CorralError(
                     "too_many_shares", f"a tenant may have {OPEN_SHARES} shares at the same time"
                 )
+            connection.execute(_FORGET, (owner, OPEN_SHARES))
             values = (owner, to, name, admitted[0], int(time.time()))
             row = connection.execute(_OFFER, values).fetchone()
         return _share(row)

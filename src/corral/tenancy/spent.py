@@ -107,6 +107,8 @@ class SpentJournal:
             )
             for account, spent in rows:
                 account.written(spent, now)
+                if self._found is not None:  # a limit that is cleared and set forgets nothing
+                    self._found[account.scope] = spent
 
 
 def _store(database: Path, rows: Sequence[Row]) -> None:

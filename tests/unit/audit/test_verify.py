@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -229,3 +230,22 @@ def test_a_failed_write_leaves_nothing_of_its_batch(
     whole = Written(tmp_path, signer, seal_head(chain))
     assert whole.kinds() == set()
     assert b"never" not in b"".join(whole.lines())
+
+
+def test_a_segment_that_cannot_be_begun_leaves_no_number_out(
+    tmp_path: Path, signer: Ed25519PrivateKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain = Appender(tmp_path, "gateway", signer, replace(NEVER, segment_bytes=1), Head())
+    chain.write([BEGIN], durable=True)
+
+    def refuse(*arguments: object, **options: object) -> int:
+        raise OSError(24, "too many open files")
+
+    for _ in range(3):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "open", refuse)
+            with pytest.raises(OSError, match="too many open files"):
+                chain.write([END], durable=True)
+    chain.write([END], durable=True, seal=True)
+    chain.close()
+    assert Written(tmp_path, signer, seal_head(chain)).kinds() == set()

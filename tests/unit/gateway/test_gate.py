@@ -106,3 +106,15 @@ def test_for_what_was_not_granted_nothing_is_looked_up(model: str) -> None:
         assert refused.code == "model_not_found"
         with pytest.raises(LookupError):  # the control: of a granted one it is
             find_usable(principal, "mine", catalog)
+
+
+@pytest.mark.claim("AUD-09")
+def test_a_tenant_has_so_many_requests_beside_the_models(served: Served) -> None:
+    with served.http(headers=served.bearer("acme")) as http:
+        answers = [http.get("/v1/models") for _ in range(400)]
+    refused = [one for one in answers if one.status_code == 429]
+    assert 0 < len(refused) < 400
+    assert {one.json()["error"]["code"] for one in refused} == {"rate_limit_exceeded"}
+    assert all(int(one.headers["retry-after"]) >= 1 for one in refused)
+    with served.http(headers=served.bearer("default")) as http:
+        assert http.get("/v1/models").status_code == 200, "another tenant's rate is its own"

@@ -92,6 +92,45 @@ def test_a_chunked_body_is_counted(served: Served) -> None:
 
 
 @pytest.mark.claim("HTTP-01")
+@pytest.mark.parametrize("tail", ["trailers", "one trailer", "extensions"])
+def test_what_is_around_a_chunked_body_has_a_bound(served: Served, tail: str) -> None:
+    start = head("Host: localhost", "Transfer-Encoding: chunked")
+    flood = {
+        "trailers": b"0\r\n" + b"a:b\r\n" * 700_000,
+        "one trailer": b"0\r\na:" + b"b" * 4_000_000,
+        "extensions": b"1;" + b"x" * 4_000_000 + b"\r\nx\r\n0\r\n",
+    }[tail]
+    with served.http() as http:
+        before = http.get("/healthz").status_code
+    context, port = served.trust(), int(served.url.rsplit(":", 1)[1])
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=SILENCE_S) as raw,
+        context.wrap_socket(raw, server_hostname="localhost") as sock,
+    ):
+        with suppress(ConnectionError, ssl.SSLError):
+            sock.sendall(start + flood)
+        found = b""
+        with suppress(ConnectionError, ssl.SSLError):
+            while part := sock.recv(65536):
+                found += part
+        assert b" 200 " not in found.split(b"\r\n", 1)[0] or found.count(b"HTTP/1.1") <= 2
+    with served.http() as http:
+        assert (before, http.get("/healthz").status_code) == (200, 200)
+
+
+@pytest.mark.claim("HTTP-01")
+def test_a_body_in_chunks_with_a_trailer_is_taken(served: Served) -> None:
+    body = b'{"model":"tiny","prompt":"x"}'
+    start = head(
+        "Host: localhost", "Transfer-Encoding: chunked",
+        f"Authorization: {served.bearer()['authorization']}",
+        method="POST", path="/v1/completions",
+    )  # fmt: skip
+    chunks = b"".join(b"1\r\n%c\r\n" % one for one in body)
+    assert status(exchange(served, start + chunks + b"0\r\nx-sum: 1\r\n\r\n")) == 200
+
+
+@pytest.mark.claim("HTTP-01")
 def test_headers_without_end_are_cut_off(served: Served) -> None:
     answer = exchange(served, b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 3_000_000)
     assert status(answer) in {0, 431}

@@ -103,6 +103,21 @@ def test_the_largest_tenant_makes_room_with_what_is_idle() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.claim("SLOW-02")
+def test_idle_guests_keep_nobody_out_of_their_address() -> None:
+    guests = Guests(caps(connections=99, per_address=4, per_tenant=2))
+    for name in (ACME, ACME, OTHER):
+        assert guests.enter("proxy", name) == ""
+    assert guests.enter("proxy", OTHER, busy=True) == ""
+    assert guests.enter("proxy") == "", "who waits goes before a newcomer does"
+    assert guests.enter("proxy", TenantName("third"), busy=True) == ""
+    # The control: running requests are never cut, and then there is no place.
+    guests = Guests(caps(connections=99, per_address=2))
+    for _ in range(2):
+        assert guests.enter("proxy", ACME, busy=True) == ""
+    assert guests.enter("proxy") == "address"
+
+
 def test_a_connection_may_change_hands() -> None:
     """Two keys on one connection, as a proxy brings them: the last one counts."""
     room = Room(caps())

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from corral.state.database import open_database
 from corral.tenancy.keys import create_key
-from corral.tenancy.tenants import add_tenant
+from corral.tenancy.shares import list_shares
+from corral.tenancy.tenants import add_tenant, freeze_tenant
 from tests.support.server import wait_until
 from tests.unit.gateway.conftest import Served
 
@@ -118,3 +120,24 @@ def test_a_user_may_not_share(shared: Served) -> None:
     answer = call(shared, "bolt-user", "POST", body={"model": "tiny", "to": "acme"})
     assert code_of(answer) == (403, "permission_denied")
     assert code_of(call(shared, "bolt-user", "GET")) == (403, "permission_denied")
+
+
+@pytest.mark.claim("SHARE-08")
+def test_a_key_that_is_taken_away_while_its_body_comes_changes_nothing(shared: Served) -> None:
+    def body() -> Iterator[bytes]:
+        yield b'{"model": "tiny",'
+        time.sleep(0.3)  # the gate has let it in by now
+        engine = open_database(shared.home.database)
+        freeze_tenant(engine, "acme")
+        engine.dispose()
+        yield b' "to": "bolt"}'
+
+    with shared.http(headers=shared.bearer("acme")) as http:
+        answer = http.post(SHARES, content=body())
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_api_key")
+    assert list_shares(shared.home.database) == ()
+    engine = open_database(shared.home.database)
+    freeze_tenant(engine, "acme", frozen=False)
+    engine.dispose()
+    offered = call(shared, "acme", "POST", body={"model": "tiny", "to": "bolt"})
+    assert offered[0] == 201, "the control"

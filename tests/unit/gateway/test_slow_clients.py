@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from corral.core.ids import TenantName
 from corral.gateway.exchange import Exchange, StalledClientError
 from corral.gateway.room import Room, Visit
 from corral.gateway.uploads import Uploads
@@ -160,17 +161,20 @@ def test_a_stream_that_is_read_too_slowly_ends(
 
 
 @pytest.mark.claim("SLOW-02")
-def test_one_tenant_takes_half_of_the_places_for_bodies() -> None:
+def test_tenants_that_take_all_they_can_leave_places_for_bodies() -> None:
     uploads = Uploads(16 << 20)
     assert uploads.places == 16
+    taken = []
     with ExitStack() as stack:
-        for name in ("acme", "other"):
-            for _ in range(8):
-                assert not uploads.full(name)  # type: ignore[arg-type]
-                stack.enter_context(uploads.place(name))  # type: ignore[arg-type]
-            assert uploads.full(name)  # type: ignore[arg-type]
-        assert uploads.full("third")  # type: ignore[arg-type]
-    assert not uploads.full("acme")  # type: ignore[arg-type]
+        for name in (TenantName(one) for one in ("acme", "bolt", "chem")):
+            count = 0
+            while not uploads.full(name):
+                stack.enter_context(uploads.place(name))
+                count += 1
+            taken.append(count)
+        assert taken == [5, 4, 2], "each may have half as many as are free"
+        assert not uploads.full(TenantName("fourth"))
+    assert not uploads.full(TenantName("acme"))
 
 
 DEEP = [

@@ -201,6 +201,49 @@ def test_who_is_blocked_by_a_limit_of_his_key_holds_up_nobody_else(
     asyncio.run(run())
 
 
+def test_a_limit_on_running_requests_alone_makes_others_wait(
+    engine: Engine, database: Path
+) -> None:
+    set_quotas(engine, Scope("acme", model="m"), {"concurrent_requests": 1})
+
+    async def run() -> None:
+        limits = TenantLimits(Limits(queued_requests=2), database, clock=Clock())
+        first = await limits.acquire(ACME, model="m")
+        assert isinstance(first, Lease)
+        waiting = [asyncio.create_task(limits.acquire(ACME, model="m")) for _ in range(2)]
+        await asyncio.sleep(0)
+        assert not any(one.done() for one in waiting)
+        full = await limits.acquire(ACME, model="m")
+        assert isinstance(full, Refusal), "the tenant's own queue bounds them"
+        assert full.code == "queue_full"
+        first.release()
+        second = await waiting[0]
+        assert isinstance(second, Lease)
+        second.release()
+        assert isinstance(await waiting[1], Lease)
+        limits.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.claim("LIM-04")
+@pytest.mark.parametrize("limit", ["tokens_per_minute", "tokens_per_month"])
+def test_a_limit_that_is_cleared_and_set_again_forgets_nothing(
+    engine: Engine, database: Path, limit: str
+) -> None:
+    async def run() -> None:
+        limits = TenantLimits(Limits(), database, clock=Clock())
+        set_quotas(engine, Scope("acme"), {limit: 1000})
+        assert isinstance(await limits.acquire(ACME, tokens=900), Lease)
+        clear_quotas(engine, Scope("acme"), [limit])
+        assert isinstance(await limits.acquire(ACME, tokens=10**6), Lease)
+        set_quotas(engine, Scope("acme"), {limit: 1000})
+        assert isinstance(await limits.acquire(ACME, tokens=900), Refusal)
+        limits.close()
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize(
     ("span_ns", "text"),
     [(0, "0ms"), (1, "1ms"), (120_000_000, "120ms"), (1_500_000_000, "1.5s"),

@@ -219,6 +219,21 @@ def test_a_tenant_has_so_many_open_shares(database: Path, writer: sqlite3.Connec
     assert offer(BOLT).status == "offered"
 
 
+def test_ended_shares_are_not_kept_without_end(database: Path, writer: sqlite3.Connection) -> None:
+    for _ in range(3):
+        end_share(
+            database, offer_share(database, owner=ACME, receiver=BOLT, model=MODEL).id, tenant=ACME
+        )
+    writer.executemany(
+        "INSERT INTO shares (owner, receiver, model, digest, offered_at, ended_at)"
+        " VALUES (?, ?, ?, ?, 0, 1)",
+        [(owner, CHEM, MODEL, DIGEST) for owner in (ACME, BOLT) for _ in range(OPEN_SHARES + 9)],
+    )
+    offer_share(database, owner=ACME, receiver=BOLT, model=MODEL)
+    count = "SELECT owner, count(*) FROM shares GROUP BY owner ORDER BY owner"
+    assert writer.execute(count).fetchall() == [(ACME, OPEN_SHARES + 1), (BOLT, OPEN_SHARES + 9)]
+
+
 def test_shares_are_listed_by_side(database: Path, accepted: Share) -> None:
     assert list_shares(database, tenant=BOLT, side="receiver") == (accepted,)
     assert list_shares(database, tenant=BOLT, side="owner") == ()

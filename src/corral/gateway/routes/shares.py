@@ -21,12 +21,14 @@ from corral.core.errors import CorralError
 from corral.gateway.errors import (
     CATALOG_UNAVAILABLE,
     TOO_LARGE,
+    UNAUTHENTICATED,
     ApiError,
     bad_request,
     model_not_found,
 )
 from corral.gateway.exchange import Exchange
 from corral.gateway.pipeline import Services
+from corral.tenancy.permissions import Permission
 from corral.tenancy.principal import Principal
 from corral.tenancy.shares import Share, accept_share, end_share, list_shares, offer_share
 
@@ -96,9 +98,6 @@ class ShareOffer:
         exchange = Exchange(scope, receive, send)
         offer = await _read(exchange, Offer)
         if offer is None:
-            return
-        if not exchange.principal.may_use(offer.model):  # the key's own list of models counts too
-            await exchange.refuse(model_not_found(offer.model))
             return
 
         def change(database: Path, principal: Principal) -> Share:
@@ -174,9 +173,17 @@ async def _change(
     status: int = 200,
     model: str = "",
 ) -> None:
+    # Again, as the pipeline does it: the body may have come long after the key was taken away.
+    principal = services.keyring.authenticate(exchange.bearer_token())
+    if principal is None or not principal.may(Permission.MODEL_SHARE):
+        await exchange.refuse(UNAUTHENTICATED)
+        return
+    if model and not principal.may_use(model):  # the key's own list of models counts too
+        await exchange.refuse(model_not_found(model))
+        return
     try:
-        share = await asyncio.to_thread(change, services.database, exchange.principal)
-        body = msgspec.json.encode(_document(share, exchange.principal, services.catalog))
+        share = await asyncio.to_thread(change, services.database, principal)
+        body = msgspec.json.encode(_document(share, principal, services.catalog))
     except (CorralError, sqlite3.Error, OSError) as error:
         code = error.code if isinstance(error, CorralError) else ""
         known = model_not_found(model) if code == "model_not_found" else _REFUSALS.get(code)
