@@ -17,6 +17,8 @@ from typing import Any, Final
 import typer
 
 from corral.cli.failure import typed_failure
+from corral.cli.terminal import print_error
+from corral.core.errors import CorralError
 from corral.core.home import Home
 
 ACTIONS: Final = {
@@ -56,6 +58,8 @@ READING: Final = frozenset({
 """Commands that are not: they change nothing of the installation, or are in other records (a
 server's start is the first record of a segment of its chain)."""
 _UNSPOKEN: Final = frozenset({"source", "prompt", "home", "as_json", "tenant", "for_tenant"})
+_COULD_NOT: Final = {"fsck": 2}
+"""Verbs whose exit code tells "could not check" from "found something"."""
 _TOKEN: Final = re.compile(r"(sk-corral-[a-z0-9]+)-\S*")
 """A whole API key, which some verbs take in place of its id: only its public part is kept."""
 _WORD: Final = re.compile(r"[\w.:*/@+-]{1,128}", re.ASCII)
@@ -82,7 +86,13 @@ def recorded(verb: str, command: Callable[..., Any]) -> Callable[..., Any]:
         from corral.audit.operator import begin_command, end_command
 
         tenant = str(options.get("tenant") or options.get("for_tenant") or "")
-        begun = begin_command(place, action, _word(tenant), spoken(options))
+        try:
+            begun = begin_command(place, action, _word(tenant), spoken(options))
+        except CorralError as error:
+            if verb not in _COULD_NOT:
+                raise
+            print_error(error, as_json=bool(options.get("as_json")))
+            raise typer.Exit(_COULD_NOT[verb]) from error
         code = "ok"
         try:
             return command(**options)

@@ -64,7 +64,9 @@ def server(model_home, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def keys(server: RunningServer) -> dict[str, str]:
-    return {name: server.add_tenant(name) for name in ("alice", "bolt", "chem")}
+    found = {name: server.add_tenant(name) for name in ("alice", "bolt", "chem")}
+    corral(server.home, "quota", "set", "--tenant", "alice", "requests_per_minute=100000")
+    return found
 
 
 def ask(server: RunningServer, key: str, text: str, **options: object) -> str:
