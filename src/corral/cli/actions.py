@@ -24,6 +24,7 @@ from corral.core.home import Home
 ACTIONS: Final = {
     "admit": "model:decide",
     "audit verify": "audit:verify",
+    "backup": "installation:backup",
     "fsck": "model:check",
     "grant add": "grant:change",
     "grant revoke": "grant:change",
@@ -51,12 +52,13 @@ ACTIONS: Final = {
 READING: Final = frozenset({
     "advisory check", "advisory list", "advisory show", "audit admissions", "audit export",
     "audit tail", "config show", "doctor", "explain", "grant list", "key list", "list", "lock",
-    "logs", "oidc list", "ps", "quota show", "run", "scan", "selftest", "service install",
-    "service show", "service uninstall", "service upgrade", "share list", "show", "sign",
-    "tenant list", "tenant show", "up", "usage", "verify", "version",
+    "logs", "oidc list", "ps", "quota show", "restore", "run", "scan", "selftest",
+    "service install", "service show", "service uninstall", "service upgrade", "share list",
+    "show", "sign", "tenant list", "tenant show", "up", "usage", "verify", "version",
 })  # fmt: skip
 """Commands that are not: they change nothing of the installation, or are in other records (a
-server's start is the first record of a segment of its chain)."""
+server's start is the first record of a segment of its chain; a restore writes its own into the
+chain that it puts back, as `installation:restore`)."""
 _UNSPOKEN: Final = frozenset({"source", "prompt", "home", "as_json", "tenant", "for_tenant"})
 _COULD_NOT: Final = {"fsck": 2}
 """Verbs whose exit code tells "could not check" from "found something"."""

@@ -54,6 +54,8 @@ VERBS: Final = {
     "selftest": "selftest:selftest",
     "advisory": "advisory:app",
     "config": "config:app",
+    "backup": "backup:backup",
+    "restore": "backup:restore",
     "service": "service:app",
     "version": "version:version",
 }

@@ -32,7 +32,7 @@ def completed(typed: str) -> list[str]:
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        ("corral re", ["release", "reload"]),
+        ("corral re", ["release", "reload", "restore"]),
         ("corral key ", ["create", "list", "rotate", "revoke"]),
         ("corral ps --qu", ["--quarantined"]),
         ("corral nonsen", []),
