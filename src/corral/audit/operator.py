@@ -4,7 +4,7 @@ Trust: operator side (`HOME/audit`, 0700; no jail sees it). A chain of its own, 
 must be able to write the other one: a gateway that is taken over can neither change nor add a
 command of the operator's. It is signed with the receipt key, which the gateway never has, and each
 command notes the newest seal of the gateway's chain, so that this cannot be rewritten before it
-unseen.
+unseen; only whole old files, said to be retired for their age, can go.
 
 Several commands at a time: a lock, and the chain is taken up anew by each.
 """
