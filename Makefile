@@ -5,10 +5,11 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 STAMP := .venv/.setup-stamp
 COVERAGE_MIN := 92
+SOAK_MINUTES := 30
 TRUSTED_BASE := src/corral/control/*,src/corral/core/*,src/corral/ipc/*,src/corral/sandbox/*,src/corral/launcher/*,src/corral/jail/*
 
 .DEFAULT_GOAL := help
-.PHONY: compare-scanners real-models help setup demo test nightly check bench fuzz docs evidence verdicts clean
+.PHONY: compare-scanners real-models help setup demo test nightly check bench soak fuzz docs evidence verdicts clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -51,6 +52,9 @@ check: setup ## format, lint, types, import contracts
 
 bench: setup ## measure against the bare engine; writes bench/results
 	@$(PY) bench/run.py
+
+soak: setup ## fifty tenants for half an hour: memory, descriptors, whose bytes go where
+	@PYTHONPATH=. $(PY) bench/soak.py --minutes $(SOAK_MINUTES)
 
 fuzz: setup ## feed broken bytes to every parser; FUZZ_SECONDS for each target
 	@$(PY) fuzz/run.py

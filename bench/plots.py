@@ -191,7 +191,26 @@ def _audit(document: dict[str, Any]) -> Figure:
     return figure
 
 
+def _soak(document: dict[str, Any]) -> Figure:
+    samples = document["samples"]
+    minutes = [one["at_s"] / 60 for one in samples]
+    figure, (memory, counts) = plt.subplots(2, 1, figsize=(9, 6.2), sharex=True)
+    for name in ("gateway", "launcher", "monitor"):
+        memory.plot(minutes, [one["memory_mib"][name][0] for one in samples], label=name)
+    memory.set(title="Anonymous memory of corral's own processes", ylabel="MiB", ylim=(0, None))
+    memory.legend(loc="center right")
+    counts.plot(minutes, [one["descriptors"]["gateway"] for one in samples], label="gateway's fds")
+    counts.plot(minutes, [one["descriptors"]["launcher"] for one in samples], label="launcher's")
+    counts.plot(minutes, [one["workers"] for one in samples], color=_BARE, label="workers")
+    for rest in document["rests"]:
+        counts.axvline(rest["at_s"] / 60, color=_GOAL, linestyle="dotted", linewidth=0.8)
+    counts.set(title="Open descriptors and workers (dotted: at rest)", xlabel="minutes")
+    counts.legend(loc="upper right")
+    return figure
+
+
 _DRAWERS: dict[str, Callable[[dict[str, Any]], Figure]] = {
+    "soak": _soak,
     "throughput": _throughput,
     "cold_start": _cold_start,
     "memory": _memory,
