@@ -10,6 +10,7 @@ warning for what was refused.
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime
 from typing import Final
@@ -28,8 +29,11 @@ _SD_ID: Final = "corral@32473"
 
 
 def json_line(record: Record) -> str:
-    """Return a record as one line of JSON: its form in the log, without the links of the chain."""
-    return msgspec.json.encode(plain(record)).decode()
+    """Return a record as one line of JSON: its form in the log, without the links of the chain.
+
+    Everything but ASCII is escaped: a terminal would obey a C1 control character.
+    """
+    return json.dumps(plain(record), separators=(",", ":"))
 
 
 def plain(record: Record) -> dict[str, object]:

@@ -52,7 +52,7 @@ class Record(
         status: of HTTP; 0 where none was sent.
         code: `ok`, `cancelled` or an error's code; of `open` and `stop`, why.
         count: of `more`: how many.
-        arguments: of the operator's command, without secrets.
+        arguments: of the operator's command, without secrets; names of a change over HTTP.
         uid: effective user of the operator's command.
         login_uid: user who logged in, as the kernel keeps it; -1 if nobody did.
         segment: number of the segment that `open` begins, or `retired` ends.

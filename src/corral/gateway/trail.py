@@ -40,6 +40,7 @@ class Trail:
         self._arguments: dict[str, str] = {}
         self._begun: asyncio.Future[bool] | None = None
         self._needs_end = False
+        self._told = False
 
     def by(self, principal: Principal) -> None:
         """Say whose request it is."""
@@ -57,7 +58,18 @@ class Trail:
 
     def on(self, names: dict[str, str]) -> None:
         """Say on what it is done, by the names of its address; other text than a word is `?`."""
-        self._arguments = {k: v if _WORD.fullmatch(v) else "?" for k, v in names.items()}
+        self._arguments = _words(names)
+
+    def tell(self, model: str, names: dict[str, str]) -> None:
+        """Say what only its body or its outcome told: the record of the end has it.
+
+        Args:
+            model: name of a model; other text than a word is `?`.
+            names: of tenants, by what they are in it; likewise.
+        """
+        self._model = _words({"model": model})["model"]
+        self._arguments = self._arguments | _words(names)
+        self._told = True
 
     def begin(self) -> None:
         """Queue the record of the beginning, as soon as all of it is known."""
@@ -91,14 +103,20 @@ class Trail:
 
     def _record(self, kind: Kind, count: int = 0) -> Record:
         began, more = kind != "end", kind == "more"
+        told = self._told and not more
         return Record(
             chain="gateway", seq=0, prev="", at_ms=time.time_ns() // 1_000_000, kind=kind,
             id="" if more else self._id, tenant=self._tenant, key="" if more else self._key,
             address=self._address if began and not more else "",
-            action="" if more else self._action, model=self._model if began and not more else "",
+            action="" if more else self._action,
+            model=self._model if told or (began and not more) else "",
             sha256=self._sha256 if began and not more else "",
             prompt=self._prompt if began and not more else "",
             status=0 if kind in {"begin", "more"} else self.status,
             code="refused" if more else "" if kind == "begin" else self._code, count=count,
-            arguments=self._arguments if kind == "begin" else {},
+            arguments=self._arguments if told or kind == "begin" else {},
         )  # fmt: skip
+
+
+def _words(names: dict[str, str]) -> dict[str, str]:
+    return {key: text if _WORD.fullmatch(text) else "?" for key, text in names.items()}

@@ -33,6 +33,13 @@ def test_json_has_the_record_and_its_time_in_words() -> None:
     assert "prev" not in document
 
 
+def test_json_has_no_character_that_a_terminal_obeys() -> None:
+    line = json_line(msgspec.structs.replace(BEGIN, model="\x9b31m\x1b]0;x\x07\u202e\u2028"))
+    assert line.isascii()
+    assert line.isprintable()
+    assert json.loads(line)["model"].startswith("\x9b31m")
+
+
 def test_syslog_of_what_was_done_and_of_what_was_refused() -> None:
     done, refused = syslog_line(BEGIN, "host.example"), syslog_line(DENIED, "host.example")
     assert done.startswith("<109>1 1970-01-01T00:00:00.000Z host.example corral - begin [")

@@ -136,6 +136,14 @@ def test_without_a_record_nothing_is_answered(
         assert http.post("/admin/v1/shares", json=offer).status_code < 300
     (begin,) = [r for r in records(served, 4) if (r.kind, r.action) == ("begin", "model:share")]
     assert begin.arguments == {"method": "POST"}
+    ends: list[Record] = []
+    while not ends:
+        assert time.monotonic() < deadline + 20
+        ends = [r for r in records(served, 5) if r.kind == "end" and r.id == begin.id]
+    (end,) = ends
+    assert (end.model, end.arguments) == (
+        "tiny", {"method": "POST", "from": "acme", "to": "default"}
+    )  # fmt: skip
 
 
 def test_a_client_that_goes_away_has_its_end(start: Callable[..., Served]) -> None:

@@ -105,6 +105,7 @@ class ShareOffer:
                 database, owner=principal.tenant, receiver=offer.to, model=offer.model
             )
 
+        exchange.trail.tell(offer.model, {"to": offer.to})
         await _change(exchange, self._services, change, status=201, model=offer.model)
 
 
@@ -183,6 +184,7 @@ async def _change(
         return
     try:
         share = await asyncio.to_thread(change, services.database, principal)
+        exchange.trail.tell(share.model, {"from": share.owner, "to": share.receiver})
         body = msgspec.json.encode(_document(share, principal, services.catalog))
     except (CorralError, sqlite3.Error, OSError) as error:
         code = error.code if isinstance(error, CorralError) else ""
