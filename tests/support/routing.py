@@ -42,6 +42,7 @@ async def routing(
     deadlines: Deadlines = PATIENT,
     policy: RestartPolicy = EAGER,
     ward: Ward | None = None,
+    place_wait_s: float = 0,
 ) -> AsyncIterator[tuple[Router, FakeLauncher]]:
     launcher = FakeLauncher(modes)
     routers: list[Router] = []
@@ -51,7 +52,10 @@ async def routing(
             routers[0].worker_ended(one)
 
     link = LauncherLink(launcher.client, on_event=event, on_closed=lambda: None)
-    router = Router(link, engine or Engine(), deadlines=deadlines, policy=policy, ward=ward)
+    router = Router(
+        link, engine or Engine(), deadlines=deadlines, policy=policy, ward=ward,
+        place_wait_s=place_wait_s,
+    )  # fmt: skip
     routers.append(router)
     try:
         yield router, launcher
@@ -67,10 +71,10 @@ async def ask(
     config: Config | None = None,
 ) -> Stream | Unavailable:  # fmt: skip
     wanted, settings = start(model, tenant, config), config or Config()
-    return await router.open(
-        wanted, TEXT, Sampling(max_tokens=tokens), None, prompt,
-        weigh=lambda: engine_footprint(Digest(wanted.digest), Model(), settings),
-    )  # fmt: skip
+    worker = router.worker(
+        wanted, TEXT, weigh=lambda: engine_footprint(Digest(wanted.digest), Model(), settings)
+    )
+    return await worker.open(Sampling(max_tokens=tokens), None, prompt)
 
 
 async def drain(stream: Stream | Unavailable) -> list[Item]:

@@ -39,11 +39,13 @@ class Occupant:
     Attributes:
         idle_s: how long nobody has needed it.
         busy: somebody needs it, or it starts or stops: it cannot be unloaded.
+        above: its tenant has more than the one who wants room will have.
     """
 
     footprint: Footprint
     idle_s: float
     busy: bool
+    above: bool = False
 
 
 def committed_bytes(footprints: Iterable[Footprint]) -> int:
@@ -61,8 +63,8 @@ def plan_room(
 ) -> tuple[int, ...] | None:
     """Return whom to unload, by place in `occupants` and in this order, so that `wanted` fits.
 
-    The least valuable goes first: the one whose idle time, times the memory that its end sets free,
-    is the highest.
+    Those of tenants that have more go first; of these the least valuable: the one whose idle time,
+    times the memory that its end sets free, is the highest.
 
     Returns:
         Empty if it fits as it is; None if it does not fit even without all idle ones.
@@ -79,6 +81,6 @@ def plan_room(
         if not idle:
             return None
         worth = {at: staying[at].idle_s * (now - taken(at)) for at in idle}
-        going.append(max(idle, key=lambda at: (worth[at], staying[at].idle_s)))
+        going.append(max(idle, key=lambda at: (staying[at].above, worth[at], staying[at].idle_s)))
         del staying[going[-1]]
     return tuple(going)

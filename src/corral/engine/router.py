@@ -2,7 +2,7 @@
 
 Trust: gateway [net]. Input: start requests that the pipeline built from an admitted entry.
 The key holds the tenant, so that no KV cache, prompt cache, slot or batch ever has two tenants'
-text. At most `max_workers` live at once; the longest idle one makes room, a busy one never does.
+text. Which of them may live is for `engine.places`.
 """
 
 from __future__ import annotations
@@ -16,31 +16,18 @@ from msgspec.structs import replace
 
 from corral.core.config import Engine
 from corral.core.errors import CorralError
-from corral.engine.capacity import Footprint, Occupant, plan_room
+from corral.engine.capacity import Footprint
 from corral.engine.launcher_link import LauncherLink
+from corral.engine.places import ROOMY, WAIT_S, Places, Room
 from corral.engine.supervisor import Supervisor
-from corral.engine.unavailable import RestartPolicy, Unavailable
+from corral.engine.unavailable import RestartPolicy
 from corral.engine.watchdog import WorkerFacts
-from corral.engine.wire import Message, Sampling
-from corral.engine.worker_link import Deadlines, Stream
+from corral.engine.worker_link import Deadlines
 from corral.ipc.messages import StartEngine, WorkerEnded, WorkerStatus
 from corral.telemetry.metrics import Metrics
 from corral.tenancy.ward import Ward
 
 _IDLE_LOOK_S: Final = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Room:
-    """What one tenant's workers may take together; 0 is no limit.
-
-    Attributes:
-        workers: number of them.
-        memory_bytes: their limits, added up.
-    """
-
-    workers: int = 0
-    memory_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +46,9 @@ class WorkerKey:
 class Router:
     """Every worker of this gateway.
 
+    Attributes:
+        places: shares out which workers may live.
+
     Args:
         launcher: where workers come from.
         config: how many there may be and when idle ones are unloaded.
@@ -66,6 +56,7 @@ class Router:
         policy: when a crashed worker is started again; None takes it from `config`.
         ward: pairs of tenant and model in quarantine; None makes one that forgets at its end.
         metrics: counts what becomes of workers; None makes counts that nobody reads.
+        place_wait_s: how long a start waits for a place.
     """
 
     def __init__(
@@ -77,6 +68,7 @@ class Router:
         policy: RestartPolicy | None = None,
         ward: Ward | None = None,
         metrics: Metrics | None = None,
+        place_wait_s: float = WAIT_S,
     ) -> None:
         self._launcher = launcher
         self._config = config
@@ -92,36 +84,25 @@ class Router:
         )
         self._ward = ward or Ward()
         self._metrics = metrics or Metrics()
-        self._rooms: dict[str, Room] = {}
         self._supervisors: dict[WorkerKey, Supervisor] = {}
-        self._room = asyncio.Lock()
+        self.places = Places(config, self._supervisors.values, self._metrics, wait_s=place_wait_s)
         self._loop = asyncio.get_running_loop()
         self._unloads: set[asyncio.Task[None]] = set()
         self._ticker = self._loop.call_later(_IDLE_LOOK_S, self._look_for_idle)
 
-    async def open(
-        self,
-        start: StartEngine,
-        template: str,
-        sampling: Sampling,
-        messages: tuple[Message, ...] | None,
-        prompt: str | None,
-        *,
-        room: Room = Room(),
+    def worker(
+        self, start: StartEngine, template: str, *, room: Room = ROOMY,
         weigh: Callable[[], Footprint] = Footprint,
-    ) -> Stream | Unavailable:
-        """Send one request to the worker of its tenant, starting it if need be.
+    ) -> Supervisor:  # fmt: skip
+        """Return who has, or will start, the worker of a tenant for these options.
 
         Args:
             start: what to start.
             template: chat template of the model's receipt.
-            sampling: as in `Generate`.
-            messages: as in `Generate`.
-            prompt: as in `Generate`.
             room: what its tenant's workers may take.
             weigh: tells what the worker takes of the machine's memory; called for a first request.
         """
-        self._rooms[start.tenant] = room
+        self.places.allow(start.tenant, room)
         key = WorkerKey(
             start.tenant, start.digest, start.context_tokens, start.parallel, start.threads,
             start.memory_bytes, template,
@@ -137,9 +118,9 @@ class Router:
                 policy=self._policy,
                 ward=self._ward,
                 metrics=self._metrics,
-                make_room=self._make_room,
+                places=self.places,
             )
-        return await supervisor.open(sampling, messages, prompt)
+        return supervisor
 
     def worker_ended(self, event: WorkerEnded) -> None:
         """Pass on the launcher's word that a worker has gone."""
@@ -192,67 +173,6 @@ class Router:
         self._ticker.cancel()
         await asyncio.gather(*(one.unload() for one in self._supervisors.values()), *self._unloads)
         self._ward.close()
-
-    async def _make_room(self, wanting: Supervisor) -> Unavailable | None:
-        """Take a place for `wanting`, unloading the longest idle worker if all are taken.
-
-        Returns:
-            Why there is none; None if it was taken.
-        """
-        async with self._room:
-            while self._over_room(wanting):
-                own = [one for one in self._of(wanting.tenant) if one.unloadable]
-                if not own:
-                    return Unavailable(
-                        "worker_quota_reached", "your other models take all that you may have", 2
-                    )
-                await min(own, key=lambda one: one.idle_since_s).unload()
-            while sum(one.live for one in self._supervisors.values()) >= self._config.max_workers:
-                idle = [one for one in self._supervisors.values() if one.unloadable]
-                if not idle:
-                    return Unavailable(
-                        "no_worker_free",
-                        "every engine worker is busy with another model or tenant",
-                        2,
-                    )
-                self._metrics.worker_unloads.add("room")
-                await min(idle, key=lambda one: one.idle_since_s).unload()
-            if not await self._free_memory(wanting):
-                return Unavailable(
-                    "insufficient_memory",
-                    "this machine has no memory for one more worker of this model now",
-                    5,
-                )
-            wanting.live = True
-            return None
-
-    async def _free_memory(self, wanting: Supervisor) -> bool:
-        """Unload idle workers until `wanting` fits; False, and none is unloaded, if it cannot."""
-        if not self._config.memory_total_bytes:
-            return True  # nobody said how much there is: each worker's own limit holds it
-        budget = self._config.memory_total_bytes - self._config.memory_reserve_bytes
-        while True:
-            live = [one for one in self._supervisors.values() if one.live and one is not wanting]
-            now = self._loop.time()
-            going = plan_room(
-                wanting.footprint,
-                [Occupant(o.footprint, now - o.idle_since_s, not o.unloadable) for o in live],
-                budget,
-            )
-            if not going:
-                return going is not None
-            self._metrics.worker_unloads.add("memory")
-            await live[going[0]].unload()  # and plan anew: others may have come and gone meanwhile
-
-    def _of(self, tenant: str) -> list[Supervisor]:
-        return [one for one in self._supervisors.values() if one.tenant == tenant and one.live]
-
-    def _over_room(self, wanting: Supervisor) -> bool:
-        room, live = self._rooms[wanting.tenant], self._of(wanting.tenant)
-        if room.workers and len(live) >= room.workers:
-            return True
-        memory_bytes = sum(one.memory_bytes for one in live) + wanting.memory_bytes
-        return 0 < room.memory_bytes < memory_bytes
 
     def _look_for_idle(self) -> None:
         self._ticker = self._loop.call_later(_IDLE_LOOK_S, self._look_for_idle)

@@ -18,13 +18,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
 from corral.core.errors import CorralError, IpcError
+from corral.engine.backoff import Backoff
 from corral.engine.capacity import Footprint
 from corral.engine.launcher_link import LauncherLink
+from corral.engine.places import Places
 from corral.engine.unavailable import RestartPolicy, Unavailable
 from corral.engine.watchdog import WorkerFacts
 from corral.engine.wire import SEAL_FAILED, End, Failed, Fatal, Message, Ready, Sampling
@@ -50,11 +51,15 @@ class Supervisor:
         policy: when it is started again.
         ward: who is not to be started for a while.
         metrics: counts what becomes of the worker.
-        make_room: asks the router for one of its places; says why if there is none.
+        places: shares out the places for workers.
 
     Attributes:
-        live: a place of the router is taken: a worker runs, starts or is being stopped.
+        live: a place is taken: a worker runs, starts or is being stopped.
         users: requests that hold or wait for a slot.
+        running: those of them that the worker has.
+        waits: no place is free for the worker yet.
+        yielding: the worker gets no further request: its place is wanted by another tenant.
+        ready_since_s: loop time at which the worker was ready.
         idle_since_s: loop time of the last request's end.
         footprint: what the worker takes of the machine's memory.
     """
@@ -70,11 +75,13 @@ class Supervisor:
         policy: RestartPolicy,
         ward: Ward,
         metrics: Metrics,
-        make_room: Callable[[Supervisor], Awaitable[Unavailable | None]],
+        places: Places,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.live = False
-        self.users = 0
+        self.users = self.running = 0
+        self.waits = self.yielding = False
+        self.ready_since_s = 0.0
         self.idle_since_s = self._loop.time()
         self._launcher = launcher
         self._start = start
@@ -85,18 +92,16 @@ class Supervisor:
         self._ward = ward
         self._metrics = metrics
         self._quarantined = False
-        self._make_room = make_room
+        self._places = places
         self._slots = asyncio.Semaphore(start.parallel)
         self._link: WorkerLink | None = None
         self._worker_id = 0
         self._confirmed = False
         self._starting: asyncio.Task[WorkerLink | Unavailable] | None = None
         self._stopping: asyncio.Task[None] | None = None
-        self._in_a_row = 0
+        self._backoff = Backoff(policy, self._loop.time)
         self._starts = self._crashes_in_all = 0
         self._crashes: deque[float] = deque(maxlen=policy.crashes_max)
-        self._blocked: Unavailable | None = None
-        self._blocked_until_s = 0.0
 
     @property
     def tenant(self) -> str:
@@ -119,7 +124,7 @@ class Supervisor:
             return "ready"
         if self._quarantined:
             return "quarantined"
-        return "backing_off" if self._blocked_until_s > self._loop.time() else "idle"
+        return "backing_off" if self._backoff.lasts else "idle"
 
     def facts(self) -> WorkerFacts:
         """Return what is known of the worker, but its memory, which the launcher knows."""
@@ -132,14 +137,34 @@ class Supervisor:
         )  # fmt: skip
 
     @property
+    def ready(self) -> bool:
+        """A worker runs and takes requests."""
+        return self._link is not None and self._link.usable and self._confirmed
+
+    @property
+    def stopping(self) -> bool:
+        """The worker is on its way out."""
+        return self._stopping is not None
+
+    @property
     def unloadable(self) -> bool:
-        """A worker runs and nobody needs it."""
-        return self._link is not None and self._link.usable and self.users == 0
+        """A worker runs and nobody needs it, or nobody of those it may still serve."""
+        unused = not self.users or (self.yielding and not self.running)
+        return self._link is not None and self._link.usable and unused
+
+    @property
+    def held_up(self) -> bool:
+        """Requests that it does not have yet wait for others to end."""
+        return self.waits or self.yielding
+
+    def give_way(self) -> None:
+        """Let the requests that run end, and no further one in; then the worker goes."""
+        self.yielding = True
 
     @property
     def forgettable(self) -> bool:
         """Nothing runs, nobody waits, and no crash is held against it but by the ward."""
-        if self.live or self.users or self._blocked_until_s > self._loop.time():
+        if self.live or self.users or self._backoff.lasts:
             return False
         return not self._crashes or self._loop.time() - self._crashes[-1] > self._policy.window_s
 
@@ -164,6 +189,7 @@ class Supervisor:
         if isinstance(link, Unavailable):
             self._release()
             return link
+        self.running += 1
         stream = link.submit(sampling, messages, prompt)
         stream.when_over(self._over)
         return stream
@@ -183,8 +209,7 @@ class Supervisor:
                 # The end of its pipes came first and was taken for a crash; it was none.
                 if self._crashes:
                     self._crashes.pop()
-                self._in_a_row = max(0, self._in_a_row - 1)
-                self._blocked = None
+                self._backoff.take_back()
                 if self._quarantined:
                     self._quarantined = False
                     self._ward.lift(self._start.tenant, self._start.digest)
@@ -193,6 +218,7 @@ class Supervisor:
         """Stop the worker; requests that run get `Broken`."""
         if self._link is not None:
             link, self._link = self._link, None
+            self.yielding = False
             link.close()
             self._stopping = asyncio.create_task(self._stop(self._worker_id))
         if self._stopping is not None:
@@ -210,14 +236,12 @@ class Supervisor:
             # Released, or its time is over: what came before is forgiven.
             self._quarantined = False
             self._crashes.clear()
-        left_s = self._blocked_until_s - self._loop.time()
-        if self._blocked is None or left_s <= 0:
-            return None
-        return Unavailable(self._blocked.code, self._blocked.message, left_s)
+        return self._backoff.refusal()
 
     def _over(self, outcome: End | Failed | Broken) -> None:
         if isinstance(outcome, End):
-            self._in_a_row = 0
+            self._backoff.forget()
+        self.running -= 1
         self._release()
 
     def _release(self) -> None:
@@ -227,17 +251,22 @@ class Supervisor:
     def _leave(self) -> None:
         self.users -= 1
         self.idle_since_s = self._loop.time()
+        if not self.users or self.yielding:
+            self._places.freed()
 
     async def _ready_link(self) -> WorkerLink | Unavailable:
-        if self._link is not None and self._link.usable and self._confirmed:
-            return self._link
-        refusal = self._refusal()
-        if refusal is not None:
-            return refusal
-        if self._starting is None:
-            self._starting = asyncio.create_task(self._start_worker())
-            self._starting.add_done_callback(self._started)
-        return await asyncio.shield(self._starting)
+        while True:  # a worker that was ready a moment ago may have to give way now
+            if self._link is not None and self.ready and not self.yielding:
+                return self._link
+            refusal = self._refusal()
+            if refusal is not None:
+                return refusal
+            if self._starting is None:
+                self._starting = asyncio.create_task(self._start_worker())
+                self._starting.add_done_callback(self._started)
+            outcome = await asyncio.shield(self._starting)
+            if isinstance(outcome, Unavailable):
+                return outcome
 
     def _started(self, task: asyncio.Task[WorkerLink | Unavailable]) -> None:
         self._starting = None
@@ -245,11 +274,15 @@ class Supervisor:
             self.live = self._link is not None
 
     async def _start_worker(self) -> WorkerLink | Unavailable:
+        while self.yielding and self.running:
+            await self._places.change()
+        if self.yielding:
+            await self.unload()
         if self._stopping is not None:
             await asyncio.shield(self._stopping)
-        no_room = await self._make_room(self)
-        if no_room is not None:
-            return no_room
+        no_place = await self._places.take(self)
+        if no_place is not None:
+            return no_place
         asked_s = self._loop.time()
         self._metrics.worker_starts += 1
         self._starts += 1
@@ -257,18 +290,18 @@ class Supervisor:
             started, pipes = await self._launcher.start(self._start)
         except CorralError as error:
             self.live = False
+            self._places.freed()
             if error.code in _TAKEN:  # nothing crashed: cores and devices are other workers' now
                 return Unavailable("no_worker_free", "every place for a worker is taken", 2)
             # No byte of the model was read: that is the host's fault, not a crash of the pair.
-            delay_s = self._back_off("worker_start_refused", "the engine worker cannot be started")
+            code = "worker_start_refused"
+            delay_s = self._backoff.begin(code, "the engine worker cannot be started")
             _log.warning(
-                "worker_start_refused",
+                code,
                 tenant=self._start.tenant, model=self._start.model, code=error.code,
                 retry_after_s=delay_s,
             )  # fmt: skip
-            return Unavailable(
-                "worker_start_refused", "the engine worker could not be started", delay_s
-            )
+            return Unavailable(code, "the engine worker could not be started", delay_s)
         self._worker_id, self._confirmed = started.worker_id, False
         link = WorkerLink(
             pipes,
@@ -283,6 +316,7 @@ class Supervisor:
             if refusal:
                 return self._not_loaded(link, started.worker_id, refusal)
             self._confirmed = True
+            self.ready_since_s = self._loop.time()
             self._metrics.worker_load.add(self._loop.time() - asked_s)
             _log.info(
                 "worker_ready",
@@ -322,6 +356,7 @@ class Supervisor:
         if self._link is None or worker_id != self._worker_id:
             return
         self._link = None
+        self.yielding = False
         self._crashed(code)
         self._stopping = asyncio.create_task(self._stop(worker_id))
 
@@ -331,7 +366,7 @@ class Supervisor:
         self._metrics.worker_crashes.add(code)
         self._crashes_in_all += 1
         recent = sum(1 for at in self._crashes if now - at <= self._policy.window_s)
-        delay_s = self._back_off(
+        delay_s = self._backoff.begin(
             "worker_restarting", "the engine worker ended and is started again soon"
         )
         _log.warning(
@@ -352,16 +387,6 @@ class Supervisor:
                 retry_after_s=self._policy.quarantine_s,
             )  # fmt: skip
 
-    def _back_off(self, code: str, message: str) -> float:
-        """Refuse requests for a while, twice as long each time in a row; return how long."""
-        delay_s = min(
-            self._policy.first_delay_s * 2.0 ** min(self._in_a_row, 30), self._policy.delay_max_s
-        )
-        self._in_a_row += 1
-        self._blocked = Unavailable(code, message, delay_s)
-        self._blocked_until_s = self._loop.time() + delay_s
-        return delay_s
-
     async def _stop(self, worker_id: int) -> None:
         try:
             await self._launcher.stop(worker_id)
@@ -370,3 +395,4 @@ class Supervisor:
         finally:
             self.live = False
             self._stopping = None
+            self._places.freed()

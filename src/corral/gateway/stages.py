@@ -21,7 +21,8 @@ from corral.core.config import Config
 from corral.core.errors import CorralError
 from corral.core.ids import TenantName
 from corral.engine.allowance import allowed_config, quota_config, tier_is_given
-from corral.engine.router import Room, Router
+from corral.engine.places import Room
+from corral.engine.router import Router
 from corral.engine.sizing import engine_footprint, engine_start
 from corral.engine.unavailable import Unavailable
 from corral.engine.wire import fits_line
@@ -280,14 +281,18 @@ class Sanitised(_Sealed):
         except CorralError:
             return OVER_CEILING
         quota = self.leased.quota
-        room = Room(quota.max_workers or 0, quota.worker_memory_bytes or 0)
+        room = Room(quota.max_workers or 0, quota.worker_memory_bytes or 0, quota.weight or 1)
         if room.memory_bytes and start.memory_bytes > room.memory_bytes:
             return OVER_CEILING
         template = entry.receipt.template.text
-        stream = await router.open(
-            start, template, ask.sampling, ask.messages, ask.prompt, room=room,
+        worker = router.worker(
+            start, template, room=room,
             weigh=lambda: engine_footprint(entry.digest, entry.receipt, self.leased.config),
         )  # fmt: skip
+        turn = self.leased.lease.turn
+        if turn is not None:
+            turn.lend_while(lambda: worker.held_up)
+        stream = await worker.open(ask.sampling, ask.messages, ask.prompt)
         if isinstance(stream, Unavailable):
             return unavailable(stream)
         return Routed(seal=_SEAL, sanitised=self, ask=ask, stream=stream)

@@ -18,8 +18,9 @@ Virtual Token Counter, algorithm 2 of Sheng et al., "Fairness in Serving Large L
 
 What is not in the paper: a worker has so many slots (a lane), and who waits for a full one lets
 others pass; batch requests go after interactive ones, until they have waited `BATCH_WAITS_S`; and
-a request of which nothing is heard for `STALL_S` (it hangs, or its model is being loaded) keeps
-its slot but not its place, so that a worker that hangs holds up no other tenant.
+a request of which nothing is heard for `STALL_S` (it hangs, or its model is being loaded), or whose
+worker has to wait for a place itself, keeps its slot but not its place, so that it holds up no
+other tenant.
 """
 
 from __future__ import annotations
@@ -90,8 +91,8 @@ class Turn:
     """One request's place. Give it back with `leave`; say with `settle` what it really cost."""
 
     __slots__ = (
-        "_began_s", "_charged", "_heard", "_heard_s", "_lane", "_queue", "_tenant", "_weight",
-        "_work", "lent",
+        "_began_s", "_charged", "_heard", "_heard_s", "_held_up", "_lane", "_queue", "_tenant",
+        "_weight", "_work", "lent",
     )  # fmt: skip
 
     def __init__(self, queue: FairQueue, waiting: _Waiting, now_s: float) -> None:
@@ -101,6 +102,7 @@ class Turn:
         self._lane = waiting.entry.lane
         self._weight = waiting.entry.weight
         self._work: Work | None = None
+        self._held_up: Callable[[], bool] = lambda: False
         self._charged: float = 0
         self._heard = 0
         self._began_s = self._heard_s = now_s
@@ -120,13 +122,18 @@ class Turn:
         """Count the tokens of this answer from now on."""
         self._work = work
 
+    def lend_while(self, held_up: Callable[[], bool]) -> None:
+        """Lend the place to others while this is so and no engine has the request."""
+        self._held_up = held_up
+
     def charge(self, now_s: float) -> None:
         """Count what has come since the last call."""
         heard = self._heard if self._work is None else max(self._heard, self._work.answer_tokens)
         if heard > self._heard:
             self._add(ANSWER_COST * (heard - self._heard))
             self._heard, self._heard_s = heard, now_s
-        self.lent = now_s - self._heard_s >= STALL_S
+        unheard = now_s - self._heard_s >= STALL_S
+        self.lent = unheard or (self._work is None and self._held_up())
 
     def leave(self) -> None:
         """Give the place back; a second time does nothing."""

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from corral.engine.router import Room, Router
+from corral.engine.places import Room
+from corral.engine.router import Router
 from corral.engine.unavailable import Unavailable
 from corral.engine.wire import Sampling
 from corral.engine.worker_link import Stream
@@ -15,9 +16,8 @@ from tests.support.served_template import TEXT
 
 
 async def ask(router: Router, model: str, room: Room, tenant: str = "acme") -> Stream | Unavailable:
-    return await router.open(
-        start(model, tenant), TEXT, Sampling(max_tokens=4), None, "forever", room=room
-    )
+    worker = router.worker(start(model, tenant), TEXT, room=room)
+    return await worker.open(Sampling(max_tokens=4), None, "forever")
 
 
 @pytest.mark.claim("LIM-07")
