@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,10 +47,13 @@ def private_memory(pid: int) -> PrivateMemory:
 
 
 def children(pid: int) -> list[int]:
-    """Return the live children of a process."""
+    """Return the live children of a process; none where it has gone meanwhile."""
     found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        found += [int(one) for one in (task / "children").read_text(encoding="utf-8").split()]
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for task in list(Path(f"/proc/{pid}/task").iterdir()):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                listed = (task / "children").read_text(encoding="utf-8")
+                found += [int(one) for one in listed.split()]
     return found
 
 

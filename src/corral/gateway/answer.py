@@ -13,6 +13,7 @@ from corral.engine.worker_link import Broken, Item
 from corral.gateway.ask import Shape
 from corral.gateway.errors import ApiError, failed
 from corral.gateway.exchange import Exchange
+from corral.gateway.keeping import Keeping
 from corral.gateway.logprobs import LogprobFilter
 from corral.gateway.shapes.sse import DONE, error_event
 from corral.gateway.stages import Routed
@@ -21,20 +22,20 @@ from corral.telemetry.metrics import Metrics
 
 
 async def send_answer(
-    routed: Routed, shape: Shape, exchange: Exchange, metrics: Metrics
+    routed: Routed, shape: Shape, exchange: Exchange, metrics: Metrics, keeping: Keeping | None
 ) -> ApiError | None:
-    """Send the answer of a routed request.
+    """Send the answer of a routed request; what is to be stored is, before its end is sent.
 
     Returns:
         None if it was sent whole, else why not; the caller has been told either way.
     """
     if routed.ask.stream:
-        return await _send_stream(routed, shape, exchange, metrics)
-    return await _send_whole(routed, shape, exchange)
+        return await _send_stream(routed, shape, exchange, metrics, keeping)
+    return await _send_whole(routed, shape, exchange, keeping)
 
 
 async def _send_stream(
-    routed: Routed, shape: Shape, exchange: Exchange, metrics: Metrics
+    routed: Routed, shape: Shape, exchange: Exchange, metrics: Metrics, keeping: Keeping | None
 ) -> ApiError | None:
     output = OutputFilter(routed.sanitised.tokens)
     chances = LogprobFilter(routed.sanitised.tokens)
@@ -55,13 +56,19 @@ async def _send_stream(
                 logprobs = chances.feed(item.logprobs) if item.logprobs else ()
                 if text or logprobs:
                     events.append(shape.delta(text, logprobs))
+                    if keeping is not None:
+                        keeping.heard(text, logprobs)
             elif isinstance(item, End):
                 text, logprobs = output.flush(), chances.flush()
                 if text or logprobs:
                     events.append(shape.delta(text, logprobs))
-                events += (shape.tail(item), DONE)
+                lost = None
+                if keeping is not None:
+                    keeping.heard(text, logprobs)
+                    lost = await keeping.keep(shape.whole(*keeping.answer(), item))
+                events += (error_event(lost.body()),) if lost else (shape.tail(item), DONE)
                 await exchange.write(b"".join(events), last=True)
-                return None
+                return lost
             else:
                 error = failed(item, routed.ask.text_param)
                 events.append(error_event(error.body()))
@@ -76,7 +83,9 @@ async def _send_stream(
         batch = await routed.stream.receive()
 
 
-async def _send_whole(routed: Routed, shape: Shape, exchange: Exchange) -> ApiError | None:
+async def _send_whole(
+    routed: Routed, shape: Shape, exchange: Exchange, keeping: Keeping | None
+) -> ApiError | None:
     output = OutputFilter(routed.sanitised.tokens)
     chances = LogprobFilter(routed.sanitised.tokens)
     texts: list[str] = []
@@ -90,7 +99,11 @@ async def _send_whole(routed: Routed, shape: Shape, exchange: Exchange) -> ApiEr
             elif isinstance(item, End):
                 texts.append(output.flush())
                 logprobs += chances.flush()
-                await exchange.answer(200, shape.whole("".join(texts), tuple(logprobs), item))
+                whole = shape.whole("".join(texts), tuple(logprobs), item)
+                if keeping is not None and (lost := await keeping.keep(whole)):
+                    await exchange.refuse(lost)
+                    return lost
+                await exchange.answer(200, whole)
                 return None
             else:
                 error = failed(item, routed.ask.text_param)

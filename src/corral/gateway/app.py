@@ -32,6 +32,7 @@ from corral.gateway.routes.health import Health, Ready
 from corral.gateway.routes.metrics import MetricsPage
 from corral.gateway.routes.models import ModelDetail, ModelList
 from corral.gateway.routes.shares import ShareAccept, ShareEnd, ShareList, ShareOffer
+from corral.gateway.routes.stored import StoredDelete, StoredList, StoredMessages, StoredOne
 from corral.gateway.routes.workers import Workers
 from corral.telemetry.log import get_logger
 from corral.telemetry.metrics import Metrics
@@ -69,6 +70,14 @@ class Address:
 ADDRESSES: Final = (
     Address("POST", "/v1/chat/completions", "chat", Permission.COMPLETION_CREATE,
             lambda services, _: Pipeline(CHAT, services)),
+    Address("GET", "/v1/chat/completions", "chat", Permission.COMPLETION_READ,
+            lambda services, _: StoredList(services)),
+    Address("GET", "/v1/chat/completions/{completion}", "stored", Permission.COMPLETION_READ,
+            lambda services, _: StoredOne(services)),
+    Address("DELETE", "/v1/chat/completions/{completion}", "stored", Permission.COMPLETION_DELETE,
+            lambda services, _: StoredDelete(services)),
+    Address("GET", "/v1/chat/completions/{completion}/messages", "stored_messages",
+            Permission.COMPLETION_READ, lambda services, _: StoredMessages(services)),
     Address("POST", "/v1/completions", "completions", Permission.COMPLETION_CREATE,
             lambda services, _: Pipeline(COMPLETION, services)),
     Address("GET", "/v1/models", "models", Permission.MODEL_LIST,

@@ -5,7 +5,7 @@ Trust: gateway [net]. Input: made by a dialect's parser from a checked schema.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,6 +21,7 @@ class Ask:
         stream: send the answer as it comes.
         include_usage: end a stream with token counts.
         obfuscate: pad each event of a stream.
+        store: keep the completion, with this metadata; None keeps nothing.
     """
 
     model: str
@@ -31,6 +32,7 @@ class Ask:
     stream: bool = False
     include_usage: bool = False
     obfuscate: bool = True
+    store: Mapping[str, str] | None = None
 
     @property
     def text_param(self) -> str:

@@ -29,6 +29,7 @@ from corral.engine.router import Router
 from corral.gateway.app import build_app
 from corral.gateway.host_report import HostReport, parse_host_report
 from corral.gateway.http_guard import Front, allowed_hosts
+from corral.gateway.keeping import Storage
 from corral.gateway.pipeline import Services
 from corral.gateway.room import Caps, Room
 from corral.gateway.server import GatewayServer
@@ -108,6 +109,7 @@ class Gateway:
         rotation = Rotation(**asdict(config.audit))
         audit = AuditLog(self._database.parent, self._database, audit_key, rotation)
         catalog = Catalog(self._database, public_key, note=note_fault)
+        data_keys = DataKeys(self._database, master_key)
         metrics, clients = Metrics(), config.clients
         self._router = Router(link, config.engine, ward=Ward(self._database), metrics=metrics)
         services = Services(
@@ -120,7 +122,8 @@ class Gateway:
             ledger=ledger,
             uploads=Uploads(config.limits.body_bytes),
             audit=audit,
-            data_keys=DataKeys(self._database, master_key),
+            data_keys=data_keys,
+            storage=Storage(self._database, data_keys),
             router=self._router,
             fair=FairQueue(fair_capacity(config.engine)),
             metrics=metrics,
@@ -153,6 +156,7 @@ class Gateway:
             await server.serve(sockets=[self._listener])
         finally:
             await self._router.close()
+            services.storage.close()
             services.limits.close()
             ledger.close()
             audit.close()

@@ -6,10 +6,12 @@
     4 lease          rates, budgets, concurrency, the tenant's own queue tenancy.limits
                      a place among the requests of all tenants           tenancy.fair_queue
     5 sanitise in    valid text, no control-token text                   guard
+      storage        only where asked for and switched on: is there room? gateway.keeping
       audit          its beginning is on the disk, else refused          gateway.trail
     6 route          this tenant's own worker, started on demand         engine.router
     7 sanitise out   control-token text replaced across chunk borders    guard.output
     8 shape          OpenAI's JSON; events padded                        gateway.shapes
+      storage        encrypted, beside the event loop, before the end    gateway.keeping
     9 settle         usage recorded, place given back, always            tenancy.ledger
 
 Trust: gateway [net]. Input: hostile requests and hostile workers. Each step takes the type that
@@ -46,11 +48,12 @@ from corral.gateway.errors import (
 )
 from corral.gateway.exchange import Exchange, StalledClientError
 from corral.gateway.host_report import HostReport
+from corral.gateway.keeping import Keeping, Storage, begin_keeping
 from corral.gateway.meter import Meter
 from corral.gateway.prompt_digest import begin_trail
 from corral.gateway.shapes.sse import error_event
 from corral.gateway.side_pace import SidePace
-from corral.gateway.stages import Authorised, Leased, parse
+from corral.gateway.stages import Authorised, Leased, Sanitised, parse
 from corral.gateway.standing import Permit, Standing
 from corral.gateway.uploads import Uploads
 from corral.telemetry.metrics import Metrics
@@ -81,6 +84,7 @@ class Services:
     ledger: Ledger
     audit: AuditLog
     data_keys: DataKeys
+    storage: Storage
     router: Router
     fair: FairQueue
     uploads: Uploads
@@ -169,16 +173,12 @@ class Pipeline:
         stream: Stream | None = None
         try:
             # 5 sanitise in
-            sanitised = leased.sanitise()
-            if isinstance(sanitised, ApiError):
-                meter.status = sanitised.code
-                await exchange.refuse(sanitised)
+            prepared = await self._prepare(exchange, leased)
+            if isinstance(prepared, ApiError):
+                meter.status = prepared.code
+                await exchange.refuse(prepared)
                 return
-            begun = begin_trail(exchange.trail, authorised, services.data_keys)
-            if not begun or not await exchange.trail.durable():
-                meter.status = AUDIT_UNAVAILABLE.code
-                await exchange.refuse(AUDIT_UNAVAILABLE)
-                return
+            sanitised, keeping = prepared
             # 6 route
             asked_s = time.monotonic()
             routed = await sanitised.route(services.router)
@@ -192,7 +192,7 @@ class Pipeline:
             # 7 sanitise out, 8 shape
             fingerprint = f"fp_{authorised.entry.digest[:12]}"
             error = await send_answer(
-                routed, self._dialect.shape(routed.ask, fingerprint), exchange, metrics
+                routed, self._dialect.shape(routed.ask, fingerprint), exchange, metrics, keeping
             )
             meter.status = error.code if error else "ok"
         except StalledClientError:
@@ -208,6 +208,25 @@ class Pipeline:
             if stream is not None:
                 stream.abandon()
             meter.settle(stream)
+
+    async def _prepare(
+        self, exchange: Exchange, leased: Leased
+    ) -> tuple[Sanitised, Keeping | None] | ApiError:
+        """Return what may be sent on, its beginning on record, and where its answer is kept."""
+        services = self._services
+        sanitised = leased.sanitise()
+        if isinstance(sanitised, ApiError):
+            return sanitised
+        keeping: Keeping | None = None
+        if leased.ask.store is not None:
+            kept = await begin_keeping(services.storage, leased)
+            if isinstance(kept, ApiError):
+                return kept
+            keeping = kept
+        begun = begin_trail(exchange.trail, leased.authorised, services.data_keys)
+        if not begun or not await exchange.trail.durable():
+            return AUDIT_UNAVAILABLE
+        return sanitised, keeping
 
     async def _lease(self, exchange: Exchange, authorised: Authorised) -> Leased | ApiError:
         services = self._services

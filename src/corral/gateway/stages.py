@@ -242,6 +242,11 @@ class Leased(_Sealed):
     quota: Quota
     config: Config
 
+    @property
+    def ask(self) -> Ask:
+        """What is asked."""
+        return self.authorised.authenticated.parsed.ask
+
     def sanitise(self) -> Sanitised | ApiError:
         """Stage 5: every text is fit for a model and forges none of its control tokens."""
         tokens = control_tokens(self.authorised.entry.receipt.control_tokens)

@@ -1,6 +1,7 @@
 """Every table, as SQLAlchemy Core; times are Unix seconds in UTC unless a name says otherwise.
 
-Trust: gateway [net] and operator side. Never stores prompt text, completion text or an API key.
+Trust: gateway [net] and operator side. Never stores an API key, and prompt and completion text only
+encrypted (`tenancy.stored`).
 
 `revision` holds one number that triggers raise at each change of a tenant, key, grant, share,
 model or quarantine: `state.change` reads it, so that readers in memory notice a change whoever made
@@ -191,6 +192,18 @@ tenant_keys: Final = Table(
     Column("wrapped", LargeBinary, nullable=False),
     Column("created_at", Integer, nullable=False),
     CheckConstraint("length(wrapped) = 60", name="wrapped_length"),
+    sqlite_strict=True,
+)
+
+stored_completions: Final = Table(
+    "stored_completions",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("created_ms", Integer, nullable=False),
+    Column("answer", LargeBinary, nullable=False),
+    Column("messages", LargeBinary, nullable=False),
+    Index("ix_stored_completions_tenant_created_ms", "tenant", "created_ms"),
     sqlite_strict=True,
 )
 

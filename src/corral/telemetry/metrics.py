@@ -12,7 +12,8 @@ from corral.telemetry.tally import Codes, Spread, Tally
 
 ROUTES: Final = (
     "chat", "completions", "models", "model", "shares", "share", "share_accept", "host",
-    "queue", "workers", "healthz", "readyz", "metrics", "front", "other",
+    "queue", "workers", "stored", "stored_messages", "healthz", "readyz", "metrics", "front",
+    "other",
 )  # fmt: skip
 """Where a request was answered; `front` refuses before there is a route."""
 REJECTED: Final = (

@@ -30,6 +30,7 @@ DATA_KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
 _CONTEXT: Final = b"corral tenant key v1\n"
 _AUDIT: Final = b"corral audit prompt v1\n"
+_STORED: Final = b"corral stored completion v1\n"
 _READ: Final = "SELECT wrapped FROM tenant_keys WHERE tenant = ?"
 _ADD: Final = (
     "INSERT INTO tenant_keys (tenant, wrapped, created_at) VALUES (?, ?, ?)"
@@ -74,7 +75,7 @@ class DataKeys:
         self._master = master
         self._watch = ChangeWatch(database)
         self._keys: dict[str, bytes] = {}
-        self._audit_keys: dict[str, bytes] = {}
+        self._derived: dict[tuple[str, bytes], bytes] = {}
 
     def audit_key(self, tenant: TenantName) -> bytes:
         """Return the key under which a tenant's prompts are digested.
@@ -83,10 +84,15 @@ class DataKeys:
             CorralError: codes `tenant_key_unreadable`, `database_unsafe`, `database_unavailable`.
             sqlite3.Error, OSError: the database cannot be used.
         """
-        data_key = self.data_key(tenant)
-        if tenant not in self._audit_keys:
-            self._audit_keys[tenant] = derive_key(data_key, _AUDIT)
-        return self._audit_keys[tenant]
+        return self._key(tenant, _AUDIT)
+
+    def storage_key(self, tenant: TenantName) -> bytes:
+        """Return the key under which a tenant's stored completions are encrypted.
+
+        Raises:
+            CorralError, sqlite3.Error, OSError: as `audit_key`.
+        """
+        return self._key(tenant, _STORED)
 
     def data_key(self, tenant: TenantName) -> bytes:
         """Return a tenant's key; one that has none yet, or was wiped, gets a new one.
@@ -96,7 +102,7 @@ class DataKeys:
         """
         if self._watch.changed():
             self._keys.clear()
-            self._audit_keys.clear()
+            self._derived.clear()
         if tenant not in self._keys:
             self._keys[tenant] = self._read(tenant)
         return self._keys[tenant]
@@ -105,7 +111,13 @@ class DataKeys:
         """Close the database and forget the keys."""
         self._watch.close()
         self._keys.clear()
-        self._audit_keys.clear()
+        self._derived.clear()
+
+    def _key(self, tenant: TenantName, purpose: bytes) -> bytes:
+        data_key = self.data_key(tenant)
+        if (tenant, purpose) not in self._derived:
+            self._derived[tenant, purpose] = derive_key(data_key, purpose)
+        return self._derived[tenant, purpose]
 
     def _read(self, tenant: TenantName) -> bytes:
         # A reader waits for nobody; a writer, which only a tenant without a key needs, may.

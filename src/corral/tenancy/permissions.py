@@ -31,6 +31,8 @@ class Permission(StrEnum):
     """Everything that can be allowed."""
 
     COMPLETION_CREATE = "completion:create"
+    COMPLETION_READ = "completion:read"
+    COMPLETION_DELETE = "completion:delete"
     MODEL_LIST = "model:list"
     MODEL_SHARE = "model:share"
     KEY_CREATE = "key:create"
@@ -71,6 +73,8 @@ _NOT_BY_OIDC: Final[tuple[CredentialKind, ...]] = ("api-key", "mtls")
 
 RULES: Final[Mapping[str, Rule]] = MappingProxyType({
     Permission.COMPLETION_CREATE: _rule("operator", "tenant-admin", "user"),
+    Permission.COMPLETION_READ: _rule("operator", "tenant-admin", "user"),
+    Permission.COMPLETION_DELETE: _rule("operator", "tenant-admin", "user"),
     Permission.MODEL_LIST: _rule("operator", "tenant-admin", "user"),
     Permission.MODEL_SHARE: _rule("operator", "tenant-admin"),
     Permission.KEY_CREATE: _rule("operator", "tenant-admin"),

@@ -17,6 +17,8 @@ from corral.core.config import Limits
 from corral.core.errors import CorralError
 
 _LARGEST: Final = 1 << 50
+STORED_DAYS: Final = 30
+_STORED_BYTES: Final = 64 << 20
 
 
 class Scope(NamedTuple):
@@ -43,6 +45,9 @@ class Quota:
         context_tokens: of each request of the tenant, or of the tenant with this model.
         max_workers: engines of the tenant at the same time.
         worker_memory_bytes: limits of those engines, added up.
+        stored_completions: that may be stored (`store: true`); 0 means none, and is the default.
+        stored_bytes: of all of them together.
+        stored_days: after which each is deleted.
         weight: share of engine time beside other tenants that want more than there is.
     """
 
@@ -55,6 +60,9 @@ class Quota:
     context_tokens: int | None = None
     max_workers: int | None = None
     worker_memory_bytes: int | None = None
+    stored_completions: int | None = None
+    stored_bytes: int | None = None
+    stored_days: int | None = None
     weight: int | None = None
 
 
@@ -76,6 +84,9 @@ KINDS: Final = {
     "context_tokens": _Kind(128, 1 << 20, "tenant model"),
     "max_workers": _Kind(0, 64, "tenant"),
     "worker_memory_bytes": _Kind(0, _LARGEST, "tenant"),
+    "stored_completions": _Kind(0, 100_000, "tenant"),
+    "stored_bytes": _Kind(0, _LARGEST, "tenant"),
+    "stored_days": _Kind(1, 3650, "tenant"),
     "weight": _Kind(1, 1000, "tenant"),
 }
 
@@ -117,6 +128,9 @@ def default_quota(limits: Limits) -> Quota:
         tokens_per_month=limits.tokens_per_month,
         max_workers=limits.max_workers,
         worker_memory_bytes=limits.worker_memory_bytes,
+        stored_completions=0,
+        stored_bytes=_STORED_BYTES,
+        stored_days=STORED_DAYS,
         weight=1,
     )
 

@@ -26,6 +26,7 @@ from corral.state.tables import (
     quotas,
     shares,
     spent,
+    stored_completions,
     tenant_keys,
     tenants,
     usage,
@@ -174,7 +175,7 @@ def remove_tenant(engine: Engine, name: str, *, sure: bool = False) -> Holdings:
             .where(shares.c.ended_at.is_(None))
             .values(ended_at=now)
         )
-        for held in (quarantines, quotas, spent, tenant_keys):
+        for held in (quarantines, quotas, spent, stored_completions, tenant_keys):
             connection.execute(delete(held).where(held.c.tenant == name))
         connection.execute(update(tenants).where(tenants.c.name == name).values(removed_at=now))
         return had

@@ -4,7 +4,7 @@ Trust: operator side. Input: the operator's command.
 
     1 freeze       the gateway refuses the tenant's keys from now on
     2 stop         its engines are killed, and with them what they remember (the caller does that)
-    3 erase        its data key, and the hashes of its API keys, in one transaction
+    3 erase        its data key, what was stored under it, the hashes of its API keys: at once
     4 scrub        the write-ahead log is emptied; pages where the old bytes still are get rewritten
     5 look         the wrapped key is searched in the files of the database
 
@@ -31,6 +31,7 @@ _FREEZE: Final = (
 )
 _KEY: Final = "SELECT wrapped FROM tenant_keys WHERE tenant = ?"
 _DESTROY: Final = "DELETE FROM tenant_keys WHERE tenant = ?"
+_STORED: Final = "DELETE FROM stored_completions WHERE tenant = ?"
 _REVOKE: Final = (
     "UPDATE keys SET revoked_at = coalesce(revoked_at, unixepoch()), hash = zeroblob(32),"
     " old_hash = NULL, old_until = NULL WHERE tenant = ?"
@@ -62,6 +63,7 @@ def erase_tenant(database: Path, tenant: TenantName) -> None:
         connection.execute("BEGIN IMMEDIATE")
         row = connection.execute(_KEY, (tenant,)).fetchone()
         connection.execute(_DESTROY, (tenant,))
+        connection.execute(_STORED, (tenant,))
         connection.execute(_REVOKE, (tenant,))
         connection.execute("COMMIT")
         emptied = _empty_log(connection)

@@ -42,9 +42,13 @@ def test_each_address_takes_its_permission_and_no_other(served: Served) -> None:
         with_it = key(served, {permission})
         without = key(served, set(Permission) - {permission})
         for address in (one for one in ADDRESSES if one.permission is permission):
-            path = address.path.replace("{model}", "tiny").replace("{share}", "7")
+            path = (
+                address.path.replace("{model}", "tiny")
+                .replace("{share}", "7")
+                .replace("{completion}", "x")
+            )
             body = BODIES.get(path) if address.method == "POST" else None
-            let_in = {200, 404, 503}  # 404: there is no share of that number
+            let_in = {200, 404, 503}  # 404: there is none of that number or id
             for headers, status in ((without, {403}), ({}, {401}), (with_it, let_in)):
                 with served.http(headers=headers) as http:
                     answer = http.request(address.method, path, json=body)

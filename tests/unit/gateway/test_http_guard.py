@@ -68,7 +68,7 @@ def status(answer: bytes) -> int:
               path="/v1/completions"), 413),
         (b"\x16\x03\x01 rubbish\r\n\r\n", 400),
         (head("Host: localhost", path="/nothing"), 404),
-        (head("Host: localhost", path="/v1/chat/completions"), 405),
+        (head("Host: localhost", path="/v1/completions"), 405),
         (head("Host: localhost", method="DELETE"), 405),
     ],
 )  # fmt: skip

@@ -145,7 +145,7 @@ def test_a_text_field_that_asks_for_nothing_changes_nothing(fields: dict[str, ob
     [
         ("tools", []), ("tools", [{"type": "function"}]), ("tool_choice", "auto"),
         ("tool_choice", {"type": "function"}), ("functions", []), ("function_call", "auto"),
-        ("logit_bias", {"1": 5}), ("store", True), ("parallel_tool_calls", True),
+        ("logit_bias", {"1": 5}), ("parallel_tool_calls", True),
         ("parallel_tool_calls", False), ("service_tier", "flex"), ("modalities", ["audio"]),
         ("modalities", ["text", "audio"]), ("modalities", []), ("prediction", {"type": "content"}),
         ("audio", {"voice": "x"}), ("reasoning_effort", "low"), ("verbosity", "low"),

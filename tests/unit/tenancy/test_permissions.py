@@ -11,6 +11,8 @@ from corral.tenancy.principal import Principal
 O, A, U, R = "operator", "tenant-admin", "user", "auditor"  # noqa: E741 - a table reads better
 EXPECTED: dict[str, set[str]] = {
     "completion:create": {O, A, U},
+    "completion:read": {O, A, U},
+    "completion:delete": {O, A, U},
     "model:list": {O, A, U},
     "model:share": {O, A},
     "key:create": {O, A},

@@ -21,7 +21,6 @@ from corral.gateway.schemas.fields import (
     decode,
     sampling,
     stream_options,
-    unsupported,
 )
 
 
@@ -88,8 +87,6 @@ def parse_chat(body: bytes, *, max_tokens: int) -> Ask | ApiError:
     request = decode(_decoder, body)
     if isinstance(request, ApiError):
         return request
-    if request.store:
-        return unsupported("store")
     if request.top_logprobs is not None and not request.logprobs:
         return bad_request(
             "invalid_parameter", "top_logprobs needs logprobs to be true", "top_logprobs"
@@ -114,6 +111,7 @@ def parse_chat(body: bytes, *, max_tokens: int) -> Ask | ApiError:
         stream=bool(request.stream),
         include_usage=include_usage,
         obfuscate=obfuscate,
+        store=(request.metadata or {}) if request.store else None,
     )
 
 
