@@ -17,8 +17,8 @@ from pathlib import Path
 
 from corral.admission.block_sharing import shares_blocks
 from corral.admission.expectation import Expectation
-from corral.admission.fetch.client import fetch_source
-from corral.admission.fetch.wire import MODEL, PART
+from corral.admission.fetch.client import ask_source, fetch_source
+from corral.admission.fetch.wire import MODEL, PART, Told
 from corral.admission.growing_copy import GrowingCopy
 from corral.admission.landing import Landing, landed_since
 from corral.admission.manifest_proof import KeptManifest, read_manifest
@@ -43,6 +43,7 @@ class Brought:
         fetched_at: Unix seconds.
         manifest: of a registry; the caller looks whether it names the blob.
         shared: another pull fetched it.
+        validator: by which its server knows the version again, as the job says; empty if by none.
     """
 
     provenance: Provenance
@@ -50,6 +51,13 @@ class Brought:
     blob: SealedBlob
     manifest: KeptManifest | None = None
     shared: bool = False
+    validator: str = ""
+
+
+def is_resumable(error: BaseException) -> bool:
+    """Return whether the next pull may go on where this one was."""
+    broken = isinstance(error, CorralError) and error.code == "network_error"
+    return broken or isinstance(error, KeyboardInterrupt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +109,8 @@ class Bringer:
         name, resumable = source_folder(source), False
         try:
             return self._fetch(source, expect, self.home.quarantine / name)
-        except CorralError as error:
-            resumable = error.code == "network_error"
-            raise
-        except KeyboardInterrupt:
-            resumable = True
+        except BaseException as error:
+            resumable = is_resumable(error)
             raise
         finally:
             if not (resumable and partial_bytes(self.home, name)):
@@ -140,7 +145,27 @@ class Bringer:
             manifest.digest if manifest else "",
             arrived.layers,
         )
-        return Brought(provenance, int(time.time()), blob, manifest)
+        return Brought(provenance, int(time.time()), blob, manifest, validator=arrived.validator)
+
+    def ask(self, source: RemoteSource, expect: Expectation) -> tuple[Told, KeptManifest | None]:
+        """Return what the servers say of a source now, and a registry's manifest.
+
+        Raises:
+            CorralError: codes of `ask_source`, `read_manifest`.
+        """
+        folder = f"ask-{os.urandom(8).hex()}"
+        try:
+            told = ask_source(
+                source,
+                folder=folder,
+                config=self.config.fetch,
+                expect=expect,
+                launcher=self.launcher,
+            )
+            registry = isinstance(source, RegistrySource)
+            return told, read_manifest(self.home.quarantine / folder) if registry else None
+        finally:
+            remove_folder(self.home, folder)
 
     def _copy(self, fd: int) -> SealedBlob:
         try:

@@ -26,7 +26,7 @@ from corral.admission.policy.forecast import foresee
 from corral.admission.policy.standing import read_standing
 from corral.admission.progress import Progress, no_progress
 from corral.admission.pull import passed, prepare_pull
-from corral.admission.quarantine import partial_bytes, remove_folder
+from corral.admission.quarantine import kept_bytes, partial_bytes, remove_folder, set_folder
 from corral.admission.readmission import stored_admission
 from corral.admission.registry_source import RegistrySource
 from corral.admission.sealing import (
@@ -151,10 +151,11 @@ def plan_pull(
     wanted = [replace(expect, sha256=one, parts=()) for one in expect.parts or ()] or (
         [expect] if len(places) == 1 else [replace(expect, sha256=None)] * len(places)
     )
+    kept = "" if isinstance(place, LocalSource) else set_folder(place)
     files = tuple(
         _hashed(one, config, progress)
         if isinstance(one, LocalSource)
-        else _told(one, home, config, demanded, launcher)
+        else _told(one, kept, home, config, demanded, launcher)
         for one, demanded in zip(places, wanted, strict=True)
     )
     # 3
@@ -224,6 +225,7 @@ def _hashed(source: LocalSource, config: Config, progress: Progress) -> PlannedF
 
 def _told(
     source: RemoteSource,
+    kept: str,
     home: Home,
     config: Config,
     expect: Expectation,
@@ -248,7 +250,7 @@ def _told(
         wheel_sha256=told.wheel_sha256,
         manifest_sha256=manifest.digest if manifest else "",
         revision=told.revision,
-        partial_bytes=partial_bytes(home, source_folder(source)),
+        partial_bytes=partial_bytes(home, source_folder(source)) + kept_bytes(home, kept, source),
     )
 
 

@@ -4,6 +4,7 @@ Trust: operator side. Input: contents written by fetch jails are hostile; they a
 following links.
 
     quarantine/fetch-<hash of source>/   a fetch jail's folder: model, wheel, *.part
+    quarantine/set-<hash of source>/     parts of a model that have come while others have not
     quarantine/blobs/<digest>            sealed copies on their way through scan and trial
     quarantine/scan-<random>/            what a scan is shown, for as long as it runs
     quarantine/ask-<random>/             a fetch jail's folder that only asks what there is
@@ -19,6 +20,7 @@ from typing import Final
 
 from corral.admission.lock import store_lock, try_pull_lock
 from corral.admission.scan_folder import SCAN_PREFIX, is_abandoned, remove_abandoned
+from corral.admission.source import RemoteSource, source_folder
 from corral.admission.store import sweep_blobs
 from corral.admission.trust_marks import write_trust_marks
 from corral.core.home import Home
@@ -31,6 +33,18 @@ _ASK_SECONDS: Final = 3600
 def blobs_folder(home: Home) -> Path:
     """Return the folder of sealed copies."""
     return home.quarantine / "blobs"
+
+
+def set_folder(first: RemoteSource) -> str:
+    """Return the folder of the parts of a model (`admission.kept_parts`), by its first part."""
+    return "set-" + source_folder(first).removeprefix("fetch-")
+
+
+def kept_bytes(home: Home, name: str, part: RemoteSource) -> int:
+    """Return the length of a part that an interrupted pull has kept in its folder, or 0."""
+    with suppress(OSError):
+        return (home.quarantine / name / source_folder(part)).lstat().st_size
+    return 0
 
 
 def remove_folder(home: Home, name: str) -> None:
@@ -129,7 +143,11 @@ def _is_stale(folder: Path, now_s: float) -> bool:
         return is_abandoned(folder)
     if folder.name.startswith("ask-"):
         return now_s - folder.stat().st_mtime > _ASK_SECONDS
-    if folder.name.startswith("fetch-"):
-        ages_s = [now_s - p.lstat().st_mtime for p in folder.iterdir() if p.suffix == ".part"]
+    if folder.name.startswith(("fetch-", "set-")):
+        ages_s = [
+            now_s - path.lstat().st_mtime
+            for path in folder.iterdir()
+            if path.suffix == (".part" if folder.name.startswith("fetch-") else ".json")
+        ]
         return not ages_s or min(ages_s) > _PART_SECONDS
     return True

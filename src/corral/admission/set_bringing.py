@@ -1,7 +1,7 @@
 """Bring all parts of a model into quarantine, and make the one file of them that is admitted.
 
 Trust: operator side. Input: the operator's source; parts of anybody's, which only a jail looks
-into. Whatever fails leaves nothing.
+into. Whatever fails leaves nothing, except what a broken connection had brought.
 
     1 bring    each part, hashed by us; one that is not the demanded one ends it at once; of a
                registry all by one manifest, whatever its tag means by then
@@ -14,9 +14,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from corral.admission.bringing import Bringer, Brought
+from corral.admission.bringing import Bringer, Brought, is_resumable
 from corral.admission.expectation import Expectation
 from corral.admission.joining import join_parts
+from corral.admission.kept_parts import KeptParts
 from corral.admission.part import PartOfModel
 from corral.admission.quarantine import blobs_folder
 from corral.admission.registry_source import RegistrySource
@@ -43,24 +44,28 @@ def bring_set(bringer: Bringer, places: Sequence[Source], expect: Expectation) -
             `scan_rejected`, `too_large`.
     """
     max_bytes = bringer.config.fetch.max_bytes
+    kept, resumable = KeptParts(bringer, places), False
     brought: list[Brought] = []
     try:
         # 1
         for number, place in enumerate(places):
             demanded = expect.parts[number] if expect.parts else None
-            one = bringer.bring(
-                _of_one_manifest(place, brought), replace(expect, sha256=demanded, parts=())
-            )
+            asked = _of_one_manifest(place, brought)
+            one = kept.bring(place, asked, replace(expect, sha256=demanded, parts=()))
             brought.append(one)
             _check(one.blob.digest, demanded)
             if one.manifest is not None:
                 one.manifest.check_names(one.blob.digest)
-            if sum(b.blob.size_bytes for b in brought) > max_bytes:
-                raise too_large(max_bytes)
+            _check_size(brought, max_bytes)
         return _joined(bringer, places, brought)
+    except BaseException as error:
+        resumable = is_resumable(error)
+        raise
     finally:
-        for one in brought:
-            one.blob.path.unlink(missing_ok=True)
+        if not resumable:
+            for one in brought:
+                one.blob.path.unlink(missing_ok=True)
+            kept.remove()
 
 
 def _joined(bringer: Bringer, places: Sequence[Source], brought: Sequence[Brought]) -> Brought:
@@ -99,6 +104,11 @@ def _of_one_manifest(place: Source, brought: Sequence[Brought]) -> Source:
     if manifest is None or not isinstance(place, RegistrySource):
         return place
     return replace(place, manifest=manifest.digest)
+
+
+def _check_size(brought: Sequence[Brought], max_bytes: int) -> None:
+    if sum(one.blob.size_bytes for one in brought) > max_bytes:
+        raise too_large(max_bytes)
 
 
 def _check(found: Digest, demanded: Digest | None) -> None:

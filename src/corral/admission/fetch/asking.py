@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from corral.admission.fetch.download import linked_sha256
+from corral.admission.fetch.download import linked_sha256, validator_of
 from corral.admission.fetch.hub import hub_url
 from corral.admission.fetch.pypi import find_wheel
 from corral.admission.fetch.registry import Registry, resolve_layer
@@ -58,7 +58,13 @@ def _of_file(web: Web, url: str) -> Told:
     size, final_url, answer = _look(web, url)
     commits = (headers.get("x-repo-commit", "") for headers in answer.trail)
     revision = next(filter(_COMMIT.fullmatch, commits), "")
-    return Told(size, linked_sha256(answer.trail), final_url, revision=revision)
+    return Told(
+        size,
+        linked_sha256(answer.trail),
+        final_url,
+        revision=revision,
+        validator=validator_of(answer.headers),
+    )
 
 
 def _look(web: Web, url: str) -> tuple[int, str, Answer]:

@@ -73,12 +73,14 @@ class Landed:
 
     Attributes:
         final_url: where the last redirect led, without its query, which may be a credential.
+        validator: strong ETag, or a date; empty if the server gives none.
     """
 
     size_bytes: int
     sha256: str
     final_url: str
     revision: str
+    validator: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,7 @@ def _land(wanted: Download, partial: Partial, begun: _Begun, digest: str, size: 
             remedy="find out why the file changed before you trust the new digest",
         )
     partial.complete()
-    return Landed(size, digest, shown_url(begun.url), begun.revision)
+    return Landed(size, digest, shown_url(begun.url), begun.revision, begun.validator)
 
 
 class _LanesFailed(Exception):  # noqa: N818  not an error: one stream goes on
@@ -185,20 +187,19 @@ def _begin(wanted: Download, answer: Answer, start: int, saved: Saved | None, la
         missing_bytes=max(0, total - start),
         copy_bytes=total if wanted.copied else 0,
     )
-    etag = answer.headers.get("etag", "")
-    strong = etag.startswith('"')
+    etag = strong_etag(answer.headers)
     ranges = answer.status == 206 or answer.headers.get("accept-ranges", "").lower() == "bytes"
     got = None
     size = wanted.segment_bytes
     # Less than two segments are not worth a second connection.
-    if lanes > 1 and strong and ranges and total - start >= 2 * size:
+    if lanes > 1 and etag and ranges and total - start >= 2 * size:
         got = segments_of(start, total, size)
         if start and saved and len(saved.got) == len(got) and saved.segment_bytes == size:
             got = saved.got
     revision = next((t["x-repo-commit"] for t in answer.trail if "x-repo-commit" in t), "")
     return _Begun(
         start, total, wanted.sha256 or linked_sha256(answer.trail),
-        etag if strong else answer.headers.get("last-modified", ""), answer.url,
+        validator_of(answer.headers), answer.url,
         revision if re.fullmatch(r"[0-9a-f]{0,64}", revision) else "", got,
     )  # fmt: skip
 
@@ -276,6 +277,17 @@ def _resumed_total(answer: Answer, start: int) -> int:
     if said is None or said[0] != start or not start:
         raise CorralError("http_error", "the server sent another part of the file than asked")
     return said[2]
+
+
+def strong_etag(headers: Mapping[str, str]) -> str:
+    """Return the strong ETag (RFC 9110 section 8.8.3), or nothing."""
+    etag = headers.get("etag", "")
+    return etag if etag.startswith('"') else ""
+
+
+def validator_of(headers: Mapping[str, str]) -> str:
+    """Return by what a version of a file is known again: strong ETag, or a date, or nothing."""
+    return (strong_etag(headers) or headers.get("last-modified", ""))[:1024]
 
 
 def linked_sha256(trail: tuple[Mapping[str, str], ...]) -> str:

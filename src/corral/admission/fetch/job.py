@@ -103,7 +103,13 @@ def _fetch_url(web: Web, request: FetchRequest, url: str, target: Path) -> Arriv
         copied=request.copied,
     )
     landed = download(web, wanted, _Meter())
-    return Arrived(landed.size_bytes, landed.sha256, landed.final_url, revision=landed.revision)
+    return Arrived(
+        landed.size_bytes,
+        landed.sha256,
+        landed.final_url,
+        revision=landed.revision,
+        validator=landed.validator,
+    )
 
 
 def _fetch_layer(web: Web, request: FetchRequest, source: RegistrySource, target: Path) -> Arrived:

@@ -35,6 +35,7 @@ Wanted = Literal["model", "signatures"]
 _Hex = Annotated[str, Meta(pattern=r"\A(?:[0-9a-f]{64})?\Z")]
 _Text = Annotated[str, Meta(max_length=400)]
 _Bytes = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+_Validator = Annotated[str, Meta(max_length=1024)]
 
 
 class FetchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,6 +91,8 @@ class Arrived(
 
     Attributes:
         layers: what a registry's manifest has besides the model.
+        validator: strong ETag, or a date, of the version that was fetched; empty if the server
+            gives none.
     """
 
     size_bytes: _Bytes
@@ -98,6 +101,7 @@ class Arrived(
     wheel_sha256: _Hex = ""
     revision: Annotated[str, Meta(pattern=r"\A[0-9a-f]{0,64}\Z")] = ""
     layers: Annotated[tuple[LayerClaim, ...], Meta(max_length=LAYERS)] = ()
+    validator: _Validator = ""
 
 
 class Told(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="ev", tag="told"):
@@ -106,6 +110,7 @@ class Told(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="e
     Attributes:
         size_bytes: of the download: the file, or the wheel around it; -1 if nobody says.
         sha256: of the file; empty if nobody says.
+        validator: as in `Arrived`.
     """
 
     size_bytes: Annotated[int, Meta(ge=-1, le=(1 << 63) - 1)]
@@ -113,6 +118,7 @@ class Told(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="e
     final_url: Annotated[str, Meta(max_length=4096)]
     wheel_sha256: _Hex = ""
     revision: Annotated[str, Meta(pattern=r"\A[0-9a-f]{0,64}\Z")] = ""
+    validator: _Validator = ""
 
 
 class Refused(
