@@ -44,6 +44,7 @@ PATCHED = {
         "gateway.exchange._SLOW_S": "a time",
         "gateway.http_guard._RATE_S": "a time",
         "gateway.main.Room": "a wall that is missing",
+        "gateway.uploads._KEPT_BYTES": "a size",
     },
     "unit/gateway/test_pipeline.py": {"gateway.exchange.WRITE_IDLE_S": "a time"},
     "unit/jail/test_entry_unsafe.py": {

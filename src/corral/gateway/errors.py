@@ -91,6 +91,10 @@ TOO_MANY_UPLOADS: Final = ApiError(
     503, "too_many_uploads", "the server is reading as many requests as it may", _SERVER,
     retry_after_s=1,
 )  # fmt: skip
+TOO_MUCH_KEPT: Final = ApiError(
+    503, "too_much_waiting", "the requests that wait or run, or yours of them, are too large "
+    "together", _SERVER, retry_after_s=2,
+)  # fmt: skip
 REVOKED: Final = ApiError(
     401, "invalid_api_key", "the API key is not valid any more", "authentication_error"
 )

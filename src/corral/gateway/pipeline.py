@@ -43,6 +43,7 @@ from corral.gateway.errors import (
     TIMED_OUT,
     TOO_LARGE,
     TOO_MANY_UPLOADS,
+    TOO_MUCH_KEPT,
     ApiError,
     bad_priority,
 )
@@ -115,11 +116,11 @@ class Pipeline:
         services = self._services
         rate = services.config.clients.download_bytes_per_s
         exchange = Exchange(scope, receive, send, least_rate=rate)
-        principal = exchange.principal
-        if services.uploads.full(principal.tenant):
+        tenant, uploads = exchange.principal.tenant, services.uploads
+        if uploads.reading.lacks(tenant):
             await exchange.refuse(TOO_MANY_UPLOADS, close=True)
             return
-        with services.uploads.place(principal.tenant):
+        with uploads.reading.take(tenant):
             body = await exchange.body(services.config.limits.body_bytes)
         if body is None:
             if exchange.gone:
@@ -127,7 +128,11 @@ class Pipeline:
             else:
                 await exchange.refuse(TOO_LARGE)
             return
-        with services.standing.follow(exchange.bearer_token()) as permit:
+        if uploads.kept.lacks(tenant, len(body)):
+            await exchange.refuse(TOO_MUCH_KEPT)
+            return
+        token = exchange.bearer_token()
+        with uploads.kept.take(tenant, len(body)), services.standing.follow(token) as permit:
             await self._work(exchange, body, permit)
 
     async def _work(self, exchange: Exchange, body: bytes, permit: Permit) -> None:

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from corral.core.ids import TenantName
 from corral.gateway.exchange import Exchange, StalledClientError
 from corral.gateway.room import Room, Visit
-from corral.gateway.uploads import Uploads
+from corral.gateway.uploads import Stock, Uploads
 from tests.support.server import wait_until
 from tests.unit.gateway.conftest import Served
 from tests.unit.gateway.test_http_guard import exchange, head, status
@@ -162,19 +164,58 @@ def test_a_stream_that_is_read_too_slowly_ends(
 
 @pytest.mark.claim("SLOW-02")
 def test_tenants_that_take_all_they_can_leave_places_for_bodies() -> None:
-    uploads = Uploads(16 << 20)
-    assert uploads.places == 16
+    uploads = Uploads(16 << 20).reading
+    assert uploads.total == 16
     taken = []
     with ExitStack() as stack:
         for name in (TenantName(one) for one in ("acme", "bolt", "chem")):
             count = 0
-            while not uploads.full(name):
-                stack.enter_context(uploads.place(name))
+            while not uploads.lacks(name):
+                stack.enter_context(uploads.take(name))
                 count += 1
             taken.append(count)
         assert taken == [5, 4, 2], "each may have half as many as are free"
-        assert not uploads.full(TenantName("fourth"))
-    assert not uploads.full(TenantName("acme"))
+        assert not uploads.lacks(TenantName("fourth"))
+    assert not uploads.lacks(TenantName("acme"))
+
+
+@pytest.mark.claim("SLOW-05")
+@pytest.mark.parametrize("bounded", [True, False], ids=["bounded", "wide"])
+def test_large_requests_of_one_tenant_do_not_fill_the_house(
+    monkeypatch: pytest.MonkeyPatch, start: Start, bounded: bool
+) -> None:
+    if bounded:  # eight bodies instead of 64 MiB
+        monkeypatch.setattr("corral.gateway.uploads._KEPT_BYTES", 0)
+    served = start(limits__body_bytes=4096)
+    large = {"messages": [{"role": "user", "content": "forever".ljust(3800)}], "stream": True}
+    with ExitStack() as stack:
+        http = stack.enter_context(served.http(timeout=60))
+
+        def ask(tenant: str, model: str = "slow") -> int:
+            asked = {**large, "model": model, "max_tokens": 400}
+            headers = served.bearer(tenant)
+            stream = http.stream("POST", "/v1/chat/completions", json=asked, headers=headers)
+            return stack.enter_context(stream).status_code
+
+        assert [ask("default") for _ in range(4)] == [200, 200, 200, 503 if bounded else 200]
+        assert ask("acme", "tiny") == 200
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(1, 100)), max_size=40),
+)
+def test_something_is_always_left_for_the_next_tenant(asks: list[tuple[str, int]]) -> None:
+    """Whoever has taken whatever: six tenants with all that they can get leave one more body."""
+    stock = Stock(100 << 6, 100)
+    held = 0
+    with ExitStack() as stack:
+        for name, amount in asks:
+            if not stock.lacks(TenantName(name), amount):
+                stack.enter_context(stock.take(TenantName(name), amount))
+                held += amount
+        assert held <= stock.total
+        assert not stock.lacks(TenantName("next"), 100)
+    assert not stock.lacks(TenantName("next"), stock.total // 2)
 
 
 DEEP = [
