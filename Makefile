@@ -9,7 +9,7 @@ SOAK_MINUTES := 30
 TRUSTED_BASE := src/corral/control/*,src/corral/core/*,src/corral/ipc/*,src/corral/sandbox/*,src/corral/launcher/*,src/corral/jail/*
 
 .DEFAULT_GOAL := help
-.PHONY: compare-scanners real-models help setup demo test nightly check bench soak fuzz docs evidence verdicts clean
+.PHONY: compare-js-reader compare-scanners real-models help setup demo test nightly check bench soak fuzz docs evidence verdicts clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -58,6 +58,9 @@ soak: setup ## fifty tenants for half an hour: memory, descriptors, whose bytes 
 
 fuzz: setup ## feed broken bytes to every parser; FUZZ_SECONDS for each target
 	@$(PY) fuzz/run.py
+
+compare-js-reader: setup ## read thousands of accepted GGUF files by Hugging Face's JavaScript parser too; SEED=n
+	@PYTHONPATH=. $(PY) scripts/compare_js_reader.py $(SEED)
 
 compare-scanners: setup ## run other scanners on the GGUF cases; writes docs/scanner-comparison.md
 	@PYTHONPATH=. $(PY) scripts/compare_scanners.py
