@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+import msgspec
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -26,12 +27,14 @@ from corral.gateway.errors import (
 )
 from corral.gateway.exchange import OUTCOME, Exchange, StalledClientError
 from corral.gateway.gate import Gate
+from corral.gateway.openapi import PAGE_HEADERS, describe, page
 from corral.gateway.pipeline import Pipeline, Services
 from corral.gateway.routes.admin import Admin, host, queue
 from corral.gateway.routes.health import Health, Ready
 from corral.gateway.routes.metrics import MetricsPage
 from corral.gateway.routes.models import ModelDetail, ModelList
 from corral.gateway.routes.shares import ShareAccept, ShareEnd, ShareList, ShareOffer
+from corral.gateway.routes.static import Static
 from corral.gateway.routes.stored import StoredDelete, StoredList, StoredMessages, StoredOne
 from corral.gateway.routes.workers import Workers
 from corral.telemetry.log import get_logger
@@ -66,8 +69,13 @@ class Address:
     permission: Permission | Strangers
     make: Callable[[Services, Callable[[], bool]], ASGIApp]
 
+    @property
+    def needs(self) -> Permission | None:
+        """Return the permission, or None if anybody is let in."""
+        return None if isinstance(self.permission, Strangers) else self.permission
 
-ADDRESSES: Final = (
+
+ADDRESSES: Final[tuple[Address, ...]] = (
     Address("POST", "/v1/chat/completions", "chat", Permission.COMPLETION_CREATE,
             lambda services, _: Pipeline(CHAT, services)),
     Address("GET", "/v1/chat/completions", "chat", Permission.COMPLETION_READ,
@@ -98,6 +106,11 @@ ADDRESSES: Final = (
             lambda services, _: Admin(services, queue)),
     Address("GET", "/admin/v1/workers", "workers", Permission.HOST_READ,
             lambda services, _: Workers(services)),
+    Address("GET", "/admin/v1/openapi.json", "openapi", STRANGERS,
+            lambda _, __: Static(msgspec.json.encode(describe(ADDRESSES)), b"application/json")),
+    Address("GET", "/admin/v1/docs", "openapi", STRANGERS,
+            lambda _, __: Static(page(describe(ADDRESSES)), b"text/html; charset=utf-8",
+                                 PAGE_HEADERS)),
     Address("GET", "/metrics", "metrics", Permission.METRICS_READ,
             lambda services, _: MetricsPage(services)),
     Address("GET", "/healthz", "healthz", STRANGERS,

@@ -12,8 +12,8 @@ from corral.telemetry.tally import Codes, Spread, Tally
 
 ROUTES: Final = (
     "chat", "completions", "models", "model", "shares", "share", "share_accept", "host",
-    "queue", "workers", "stored", "stored_messages", "healthz", "readyz", "metrics", "front",
-    "other",
+    "queue", "workers", "openapi", "stored", "stored_messages", "healthz", "readyz", "metrics",
+    "front", "other",
 )  # fmt: skip
 """Where a request was answered; `front` refuses before there is a route."""
 REJECTED: Final = (

@@ -96,3 +96,14 @@ def test_the_operator_sees_how_each_worker_does(start: Start) -> None:
     assert (midway["worker_id"], midway["silent_s"], midway["rss_bytes"]) == (0, None, None)
     assert (midway["starts"], midway["crashes"]) == (2, 2)
     assert get(served, "/admin/v1/workers", "acme")[0] == 403
+
+
+def test_the_description_is_for_anybody(served: Served) -> None:
+    with served.http() as http:
+        document = http.get("/admin/v1/openapi.json")
+        page = http.get("/admin/v1/docs")
+        refused = http.post("/admin/v1/docs")
+    assert document.json()["openapi"] == "3.1.0"
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert page.headers["content-security-policy"].startswith("default-src 'none'; ")
+    assert refused.status_code == 405
