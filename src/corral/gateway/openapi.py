@@ -34,6 +34,21 @@ _PROBLEMS: Final = {
 }
 
 
+class Problem(msgspec.Struct):
+    """What is in an error, see `gateway.errors`."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class Error(msgspec.Struct):
+    """Body of a refusal."""
+
+    error: Problem
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """What is not in the route table.
@@ -103,8 +118,8 @@ def describe(addresses: Iterable[Described]) -> dict[str, Any]:
         KeyError: an address is not in `OPERATIONS`.
     """
     bodies = [one.body for one in OPERATIONS.values() if one.body is not None]
-    schemas, components = msgspec.json.schema_components(bodies, ref_template=_REF)
-    body_of = dict(zip(bodies, schemas, strict=True))
+    schemas, components = msgspec.json.schema_components([*bodies, Error], ref_template=_REF)
+    body_of = dict(zip(bodies, schemas, strict=False))
     paths: dict[str, dict[str, Any]] = {}
     for address in addresses:
         entry = OPERATIONS[address.method, address.path]
@@ -121,7 +136,7 @@ def describe(addresses: Iterable[Described]) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
-            "schemas": {**components, "Error": _ERROR},
+            "schemas": components,
         },
     }
 
@@ -167,24 +182,6 @@ PAGE_HEADERS: Final = (
     (b"referrer-policy", b"no-referrer"),
 )
 """The page may use its own style and nothing else."""
-
-_ERROR: Final = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["message", "type", "param", "code"],
-            "properties": {
-                "message": {"type": "string"},
-                "type": {"type": "string"},
-                "param": {"type": ["string", "null"]},
-                "code": {"type": "string"},
-            },
-        }
-    },
-}
-
 
 def _operation(
     address: Described, entry: Operation, body_of: Mapping[type, dict[str, Any]]
