@@ -85,6 +85,11 @@ class Described(Protocol):
 OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     ("POST", "/v1/chat/completions"):
         Operation("Answer a chat, whole or as a stream of events.", ChatRequest),
+    ("GET", "/v1/chat/completions"): Operation("List the tenant's stored chats."),
+    ("GET", "/v1/chat/completions/{completion}"): Operation("Show a stored chat's answer."),
+    ("DELETE", "/v1/chat/completions/{completion}"): Operation("Delete a stored chat."),
+    ("GET", "/v1/chat/completions/{completion}/messages"):
+        Operation("List the messages of a stored chat."),
     ("POST", "/v1/completions"):
         Operation("Continue a text, whole or as a stream of events.", CompletionRequest),
     ("GET", "/v1/models"): Operation("List the admitted models that the credential may use."),
@@ -182,6 +187,7 @@ PAGE_HEADERS: Final = (
     (b"referrer-policy", b"no-referrer"),
 )
 """The page may use its own style and nothing else."""
+
 
 def _operation(
     address: Described, entry: Operation, body_of: Mapping[type, dict[str, Any]]
