@@ -25,6 +25,9 @@ ACTIONS: Final = {
     "admit": "model:decide",
     "audit verify": "audit:verify",
     "backup": "installation:backup",
+    "cert map": "certificate:map",
+    "cert revoke": "certificate:revoke",
+    "cert trust": "certificate:trust",
     "fsck": "model:check",
     "grant add": "grant:change",
     "grant revoke": "grant:change",
@@ -51,8 +54,8 @@ ACTIONS: Final = {
 """Commands that are recorded, and as what."""
 READING: Final = frozenset({
     "advisory check", "advisory list", "advisory show", "audit admissions", "audit export",
-    "audit tail", "config show", "doctor", "explain", "grant list", "key list", "list", "lock",
-    "logs", "oidc list", "ps", "quota show", "restore", "run", "scan", "selftest",
+    "audit tail", "cert list", "config show", "doctor", "explain", "grant list", "key list",
+    "list", "lock", "logs", "oidc list", "ps", "quota show", "restore", "run", "scan", "selftest",
     "service install", "service show", "service uninstall", "service upgrade", "share list",
     "show", "sign", "tenant list", "tenant show", "up", "usage", "verify", "version",
 })  # fmt: skip

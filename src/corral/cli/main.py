@@ -47,6 +47,7 @@ VERBS: Final = {
     "tenant": "tenant:app",
     "grant": "grant:app",
     "oidc": "oidc:app",
+    "cert": "cert:app",
     "share": "share:app",
     "quota": "quota:app",
     "usage": "usage:usage",

@@ -23,7 +23,12 @@ Tenant = Annotated[
 ]
 Key = Annotated[
     str,
-    typer.Option("--key", metavar="KEY", help="Of this key: id or prefix.", show_default=False),
+    typer.Option(
+        "--key",
+        metavar="KEY",
+        help="Of this key: id or prefix; cert-3, oidc-….",
+        show_default=False,
+    ),
 ]
 Model = Annotated[
     str,
@@ -40,6 +45,7 @@ def show(tenant: Tenant = "", home: HomeOption = None, as_json: JsonOption = Fal
     Example: corral quota show --tenant acme
     """
     from corral.state.database import open_database
+    from corral.tenancy.holder import holder_name
     from corral.tenancy.quota_table import list_quotas
 
     place = open_home(home)
@@ -53,7 +59,9 @@ def show(tenant: Tenant = "", home: HomeOption = None, as_json: JsonOption = Fal
         ("TENANT", "KEY", "MODEL", "LIMIT", ">VALUE", "FROM"),
         (
             (
-                one.scope.tenant, one.scope.key_id or "-", one.scope.model or "-", one.name,
+                one.scope.tenant,
+                holder_name(one.scope.key_id) if one.scope.key_id else "-",
+                one.scope.model or "-", one.name,
                 one.value if one.value or one.name == "queued_requests" else "none",
                 "[limits]" if one.is_default else "set",
             )

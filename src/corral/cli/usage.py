@@ -84,6 +84,8 @@ def _print_csv(groups: Sequence[str], totals: Sequence[UsageTotal]) -> None:
 
 
 def _print_table(groups: Sequence[str], totals: Sequence[UsageTotal]) -> None:
+    from corral.tenancy.holder import holder_name
+
     print_table(
         (
             *(name.upper() for name in groups), ">REQUESTS", ">FAILED", ">PROMPT", ">COMPLETION",
@@ -91,8 +93,10 @@ def _print_table(groups: Sequence[str], totals: Sequence[UsageTotal]) -> None:
         ),
         (
             (
-                *(getattr(t, name) for name in groups), t.requests, t.failed, t.prompt_tokens,
-                t.completion_tokens, t.cached_tokens, f"{t.engine_s:.1f}", "absent",
+                *(holder_name(t.key or 0) if name == "key" else getattr(t, name)
+                  for name in groups),
+                t.requests, t.failed, t.prompt_tokens, t.completion_tokens,
+                t.cached_tokens, f"{t.engine_s:.1f}", "absent",
             )
             for t in totals
         ),

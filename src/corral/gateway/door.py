@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import ssl
 from collections.abc import Callable
 from typing import Final
 
 from corral.gateway.room import Room, Visit
+from corral.gateway.tls import ServerTls
 
 _HANDSHAKE_S: Final = 10
 _FAREWELL_S: Final = 5
@@ -28,7 +28,7 @@ class Door:
 
     Args:
         sock: listens, or is about to; not closed by the door.
-        tls: context of the handshake.
+        tls: gives the context of each handshake.
         room: gives places.
         protocol: makes a connection's protocol, which gives the place back at its end.
         turned_away: told the reason of each connection that got no place.
@@ -38,7 +38,7 @@ class Door:
         self,
         sock: socket.socket,
         *,
-        tls: ssl.SSLContext,
+        tls: ServerTls,
         room: Room,
         protocol: Callable[[Visit], asyncio.Protocol],
         turned_away: Callable[[str], None],
@@ -90,7 +90,7 @@ class Door:
         sock.setblocking(False)
         try:
             await self._loop.connect_accepted_socket(
-                lambda: protocol, sock, ssl=self._tls,
+                lambda: protocol, sock, ssl=self._tls.context,
                 ssl_handshake_timeout=_HANDSHAKE_S, ssl_shutdown_timeout=_FAREWELL_S,
             )  # fmt: skip
         except (OSError, asyncio.CancelledError):

@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from corral.core.ids import TenantName
 from corral.gateway.errors import ApiError
 from corral.gateway.trail import Trail
+from corral.tenancy.certificate import Credential
 from corral.tenancy.principal import Principal
 
 TRAIL: Final = "corral.trail"
@@ -120,6 +121,13 @@ class Exchange:
         if scheme.lower() != b"bearer" or not token.isascii():
             return ""
         return str(token.strip(), "ascii")
+
+    @property
+    def credential(self) -> Credential:
+        """What says whose request it is: its token, and the certificate of its connection."""
+        there = any(name == b"authorization" for name, _ in self._scope["headers"])
+        visit = self._scope.get(VISIT)
+        return Credential(self.bearer_token() if there else None, visit and visit.certificate)
 
     def header(self, name: bytes) -> bytes:
         """Return the first header of a name; empty if there is none."""

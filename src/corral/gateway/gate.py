@@ -35,9 +35,11 @@ class Gate:
         """Pass one request on, or refuse it."""
         exchange = Exchange(scope, receive, send)
         unread = scope["method"] != "GET"
-        principal = self._services.keyring.authenticate(exchange.bearer_token())
+        principal = self._services.keyring.identify(exchange.credential)
         if principal is None:
-            await exchange.refuse(UNAUTHENTICATED, close=unread)
+            # A certificate that is no good stays so: its connection is of no use.
+            shown = exchange.credential.certificate is not None
+            await exchange.refuse(UNAUTHENTICATED, close=unread or shown)
             return
         exchange.trail.by(principal)
         if not principal.may(self._permission):

@@ -26,6 +26,7 @@ from corral.core.limits import KIB
 from corral.gateway.errors import TOO_LARGE, ApiError, bad_request
 from corral.gateway.exchange import VISIT
 from corral.gateway.room import Visit
+from corral.gateway.tls import shown_certificate
 from corral.telemetry.metrics import Metrics
 
 _FAREWELL_S: Final = 0.2
@@ -101,6 +102,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """Take a connection, which has its place already."""
         super().connection_made(transport)
         self._front.metrics.connections += 1
+        self._visit.certificate = shown_certificate(transport.get_extra_info("ssl_object"))
         self._visit.end = self._give_up
         self._visit.busy = lambda: self._unanswered() is not None
         self._arm(self._front.head_s)

@@ -95,10 +95,11 @@ class Gateway:
         config = parse_config(json.loads(await link.open_secret("config")))
         pepper = await link.open_secret("pepper")
         public_key = await link.open_secret("receipt_public_key")
-        self._tls = ServerTls(await link.open_secret("tls_cert"), await link.open_secret("tls_key"))
+        cert, key = await link.open_secret("tls_cert"), await link.open_secret("tls_key")
         audit_key = parse_audit_key(await link.open_secret("audit.key"))
         master_key = check_master_key(await link.open_secret("master.key"))
         keyring = Keyring(self._database, pepper)
+        self._tls = ServerTls(cert, key, keyring.client_trust)
         if config.identity.oidc:
             from corral.tenancy.oidc import OidcTokens  # not at every start: it loads a library
             from corral.tenancy.oidc_provider import parse_providers
@@ -147,7 +148,7 @@ class Gateway:
                 )
             ),
             idle_s=clients.idle_timeout_s,
-            tls=self._tls.context,
+            tls=self._tls,
             on_ready=lambda: self._spawn(self._report_life()),
         )
         if self._drain_s is not None:

@@ -131,8 +131,8 @@ class Pipeline:
         if uploads.kept.lacks(tenant, len(body)):
             await exchange.refuse(TOO_MUCH_KEPT)
             return
-        token = exchange.bearer_token()
-        with uploads.kept.take(tenant, len(body)), services.standing.follow(token) as permit:
+        shown = exchange.credential
+        with uploads.kept.take(tenant, len(body)), services.standing.follow(shown) as permit:
             await self._work(exchange, body, permit)
 
     async def _work(self, exchange: Exchange, body: bytes, permit: Permit) -> None:
@@ -256,7 +256,7 @@ class Pipeline:
         if isinstance(parsed, ApiError):
             return parsed
         # 2 authenticate
-        authenticated = parsed.authenticate(exchange.bearer_token(), services.keyring)
+        authenticated = parsed.authenticate(exchange.credential, services.keyring)
         if isinstance(authenticated, ApiError):
             return authenticated
         # 3 authorise

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from corral.core.ids import TenantName
+from corral.tenancy.certificate import ClientCertificate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +35,14 @@ class Visit:
         end: ends the connection without an answer, for a reason of `telemetry.metrics.REJECTED`.
         busy: says whether a request runs on it.
         tenant: whose live key was seen on it; None for a stranger.
+        certificate: what its client showed in the handshake.
     """
 
     def __init__(self, room: Room, address: str) -> None:
         self.end: Callable[[str], None] = lambda _: None
         self.busy: Callable[[], bool] = lambda: False
         self.tenant: TenantName | None = None
+        self.certificate: ClientCertificate | None = None
         self.address = address
         self._room = room
 

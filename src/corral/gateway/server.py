@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import ssl
 from collections.abc import Callable, Iterator
 from typing import cast
 
@@ -18,6 +17,7 @@ from starlette.types import ASGIApp
 from corral.gateway.door import Door
 from corral.gateway.http_guard import Front, GuardedProtocol
 from corral.gateway.room import Room, Visit
+from corral.gateway.tls import ServerTls
 
 
 class GatewayServer(uvicorn.Server):
@@ -28,7 +28,7 @@ class GatewayServer(uvicorn.Server):
         front: bounds of the HTTP protocol.
         room: gives connections their places.
         idle_s: how long a connection may wait between two requests.
-        tls: context of the listener.
+        tls: of the listener.
         on_ready: called once connections are taken.
     """
 
@@ -39,7 +39,7 @@ class GatewayServer(uvicorn.Server):
         front: Front,
         room: Room,
         idle_s: int,
-        tls: ssl.SSLContext,
+        tls: ServerTls,
         on_ready: Callable[[], None],
     ) -> None:
         config = uvicorn.Config(

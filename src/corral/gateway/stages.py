@@ -47,6 +47,7 @@ from corral.gateway.errors import (
 )
 from corral.guard.special_tokens import ControlTokens, control_tokens
 from corral.guard.text import check_text
+from corral.tenancy.certificate import Credential
 from corral.tenancy.fair_queue import Entry, FairQueue
 from corral.tenancy.keyring import Keyring
 from corral.tenancy.ledger import Ledger
@@ -75,9 +76,9 @@ class Parsed(_Sealed):
     ask: Ask
     dialect: Dialect
 
-    def authenticate(self, token: str, keyring: Keyring) -> Authenticated | ApiError:
-        """Stage 2: the bearer token is a live key of a tenant."""
-        principal = keyring.authenticate(token)
+    def authenticate(self, credential: Credential, keyring: Keyring) -> Authenticated | ApiError:
+        """Stage 2: token and certificate are of one tenant that lives."""
+        principal = keyring.identify(credential)
         if principal is None:
             return UNAUTHENTICATED
         return Authenticated(seal=_SEAL, parsed=self, principal=principal)

@@ -1,6 +1,6 @@
 """Whether the keys of running requests still hold: a revoke ends what it would not have begun.
 
-Trust: gateway [net]. Input: tokens that were live when their request began. Every 0.7 s the
+Trust: gateway [net]. Input: credentials that were live when their request began. Every 0.7 s the
 database is asked once whether any key, grant or model changed; only if so is each running request
 looked at, by the checks that it began with. A look wakes the gateway up on a core that an engine
 computes on, so they are few; a single chunk costs nothing.
@@ -26,6 +26,7 @@ from typing import Final, Protocol
 from corral.admission.catalog import Catalog
 from corral.core.errors import CorralError
 from corral.gateway.errors import CATALOG_UNAVAILABLE, REVOKED, ApiError, model_not_found
+from corral.tenancy.certificate import Credential
 from corral.tenancy.keyring import Keyring
 from corral.tenancy.principal import Principal
 
@@ -45,12 +46,12 @@ class Permit:
         lost: done with the reason when the right is gone.
     """
 
-    __slots__ = ("_expires_at", "_held", "_refusals", "_token", "lost", "model")
+    __slots__ = ("_credential", "_expires_at", "_held", "_refusals", "lost", "model")
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, credential: Credential) -> None:
         self.model: str | None = None
         self.lost: asyncio.Future[ApiError] = asyncio.get_running_loop().create_future()
-        self._token = token
+        self._credential = credential
         self._refusals = 0
         self._held: tuple[int | None, str | None] = (None, None)
         self._expires_at: int | None = None
@@ -69,7 +70,7 @@ class Permit:
     def look(self, keyring: Keyring, catalog: Catalog) -> None:
         """Ask the keyring and the catalog once more."""
         version = keyring.version()  # first: a change between the two is found by the next look
-        principal = keyring.authenticate(self._token)
+        principal = keyring.identify(self._credential)
         reason: ApiError | None = None
         if principal is None:
             reason = REVOKED
@@ -122,9 +123,9 @@ class Standing:
         self._timer: asyncio.TimerHandle | None = None
 
     @contextmanager
-    def follow(self, token: str) -> Iterator[Permit]:
+    def follow(self, credential: Credential) -> Iterator[Permit]:
         """Look after one request as long as the block runs."""
-        permit = Permit(token)
+        permit = Permit(credential)
         self._permits.add(permit)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_LOOK_S, self._look)

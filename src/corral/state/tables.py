@@ -22,6 +22,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    text,
 )
 
 metadata: Final = MetaData(
@@ -149,6 +150,41 @@ issuer_keys: Final = Table(
     Column("jwks", Text, nullable=False),
     Column("fetched_at", Integer, nullable=False),
     sqlite_strict=True,
+)
+
+client_trust: Final = Table(
+    "client_trust",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("pem", Text, nullable=False),
+    Column("required", Integer, nullable=False),
+    CheckConstraint("id = 1", name="single_row"),
+    sqlite_strict=True,
+)
+
+client_certificates: Final = Table(
+    "client_certificates",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("sha256", Text),
+    Column("uri", Text),
+    Column("tenant", Text, ForeignKey("tenants.name")),  # NULL: only revoked
+    Column("role", Text, nullable=False),
+    Column("created_at", Integer, nullable=False),
+    Column("revoked_at", Integer),
+    CheckConstraint("(sha256 IS NULL) <> (uri IS NULL)", name="one_name"),
+    CheckConstraint("tenant IS NOT NULL OR revoked_at IS NOT NULL", name="mapped_or_revoked"),
+    Index(
+        "ix_client_certificates_sha256",
+        "sha256",
+        unique=True,
+        sqlite_where=text("revoked_at IS NULL"),
+    ),
+    Index(
+        "ix_client_certificates_uri", "uri", unique=True, sqlite_where=text("revoked_at IS NULL")
+    ),
+    sqlite_strict=True,
+    sqlite_autoincrement=True,  # usage and limits name rows by id
 )
 
 quotas: Final = Table(

@@ -25,6 +25,15 @@ from corral.core.ids import TenantName
 from corral.state.change import ChangeWatch
 from corral.state.connection import open_reader
 from corral.telemetry.log import get_logger
+from corral.tenancy.certificate import (
+    FINGERPRINT_SHOWN,
+    CertificateTable,
+    ClientCertificate,
+    ClientTrust,
+    Credential,
+    load_certificates,
+)
+from corral.tenancy.holder import CERTIFICATES
 from corral.tenancy.permissions import ROLES
 from corral.tenancy.principal import Principal
 from corral.tenancy.shares import RIGHTS
@@ -70,6 +79,7 @@ class _Snapshot:
     grants: dict[str, frozenset[str]] = field(default_factory=dict)
     barred: frozenset[str] = frozenset()
     issuers: dict[str, IssuerKeys] = field(default_factory=dict)
+    certificates: CertificateTable = field(default_factory=CertificateTable)
 
 
 _NOTHING: Final = _Snapshot()
@@ -106,8 +116,30 @@ class Keyring:
             self._current()
             return None if self._failing else self._version
 
+    def identify(self, credential: Credential) -> Principal | None:
+        """Return whose request it is, or None: a certificate and a token must name one tenant."""
+        token, certificate = credential
+        trust = self.client_trust()
+        if certificate is None:
+            return None if trust and trust.required else self.authenticate(token or "")
+        shown = self._shown(certificate)
+        if token is None or shown is None:
+            return shown
+        held = self.authenticate(token)
+        if held is None or held.tenant != shown.tenant:
+            return None
+        return held.bounded_by(shown)
+
+    def client_trust(self) -> ClientTrust | None:
+        """Return who may sign client certificates; None if none are taken, or nothing is known."""
+        with self._lock:
+            return self._current().certificates.trust
+
     def authenticate(self, token: str) -> Principal | None:
-        """Return who holds `token`, or None: unknown, malformed, revoked, expired, frozen."""
+        """Return who holds `token`, or None: unknown, malformed, revoked, expired, frozen.
+
+        Not for requests: those may have a certificate too (`identify`).
+        """
         prefix = parse_token(token)
         if prefix is None:
             return self._others(token)
@@ -124,6 +156,23 @@ class Keyring:
         if ends_at is not None and time.time() >= ends_at:
             return None
         return principal
+
+    def _shown(self, certificate: ClientCertificate) -> Principal | None:
+        with self._lock:
+            current = self._current()
+        found = current.certificates.find(certificate, time.time())
+        models = current.grants.get(found.tenant) if found else None
+        if found is None or models is None:  # unknown, or its tenant is frozen or removed
+            return None
+        return Principal(
+            key_id=CERTIFICATES + found.row,
+            key_prefix=f"mtls-{certificate.sha256[:FINGERPRINT_SHOWN]}",
+            tenant=TenantName(found.tenant),
+            role=found.role,
+            models=models,
+            expires_at=certificate.ends_at,
+            credential="mtls",
+        )
 
     def grants_of(self, tenant: str) -> frozenset[str] | None:
         """Return the models granted to a tenant; None if it is frozen, removed or unknown."""
@@ -177,6 +226,7 @@ def _load(database: Path) -> _Snapshot:
             grants=grants,
             barred=frozenset(name for name, live in tenants.items() if not live),
             issuers={row[0]: IssuerKeys(*row[1:]) for row in connection.execute(_ISSUER_KEYS)},
+            certificates=load_certificates(connection),
         )
     finally:
         connection.close()

@@ -20,6 +20,7 @@ from corral.core.errors import CorralError
 from corral.core.ids import TenantName
 from corral.state.connection import open_writer
 from corral.telemetry.log import get_logger
+from corral.tenancy.holder import CERTIFICATES
 
 _log = get_logger(__name__)
 
@@ -111,7 +112,8 @@ class Ledger:
 
     def touch(self, key_id: int) -> None:
         """Note that a key was used by a request without usage; may be forgotten under load."""
-        if not self._closed and self._queue.qsize() < self._queue_rows // 2:
+        known = key_id < CERTIFICATES
+        if known and not self._closed and self._queue.qsize() < self._queue_rows // 2:
             try:
                 self._queue.put_nowait(_Used(key_id, int(time.time())))
             except queue.Full:
@@ -158,7 +160,8 @@ class Ledger:
                 return rows, used, True
             if isinstance(item, UsageRecord):
                 rows.append(item)
-                used[item.key_id] = item.ts_ms // 1000
+                if item.key_id < CERTIFICATES:  # what is not of `keys` has no "last used" there
+                    used[item.key_id] = item.ts_ms // 1000
             else:
                 used[item.key_id] = item.ts_s
             left_s = deadline_s - time.monotonic()

@@ -6,7 +6,7 @@ made from anything a request says.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from corral.core.ids import TenantName
@@ -21,8 +21,8 @@ class Principal:
     """An authenticated credential with its tenant's grants.
 
     Attributes:
-        key_id: for usage records.
-        key_prefix: public part of the key, fit for logs.
+        key_id: for usage records and limits (`tenancy.holder`).
+        key_prefix: public part of the credential, fit for logs.
         tenant: whose worker, limits and usage apply.
         role: what it may do; it gives no right to any model.
         models: model names granted to the tenant, or `EVERY_MODEL`.
@@ -47,6 +47,12 @@ class Principal:
         if self.scopes is not None and permission not in self.scopes:
             return False
         return permitted(self.role, self.credential, permission)
+
+    def bounded_by(self, other: Principal) -> Principal:
+        """Return who brings this credential and another of its tenant: it may what both may."""
+        both = frozenset(str(one) for one in Permission if self.may(one) and other.may(one))
+        ends = [one.expires_at for one in (self, other) if one.expires_at is not None]
+        return replace(self, scopes=both, expires_at=min(ends, default=None))
 
     def may_use(self, model: str) -> bool:
         """Return whether it was granted `model`; says nothing about its existence."""

@@ -16,6 +16,7 @@ from corral.core.errors import CorralError
 from corral.core.ids import parse_model_name, parse_tenant_name
 from corral.state.database import reading, writing
 from corral.state.tables import keys, quotas, tenants
+from corral.tenancy.holder import parse_holder
 from corral.tenancy.quota import Scope, check_quota, default_quota
 
 
@@ -39,7 +40,8 @@ def find_scope(engine: Engine, *, tenant: str = "", key: str = "", model: str = 
     Args:
         engine: from `state.database.open_database`.
         tenant: its name; not needed with `key`.
-        key: id or prefix of a key.
+        key: id or prefix of a key; with a tenant also `cert-3` or `oidc-…`, as `corral usage` has
+            them.
         model: name of a model, admitted or not yet.
 
     Raises:
@@ -56,6 +58,12 @@ def find_scope(engine: Engine, *, tenant: str = "", key: str = "", model: str = 
             if connection.execute(select(tenants).where(tenants.c.name == name)).first() is None:
                 raise CorralError("no_such_tenant", "there is no such tenant")
             return Scope(name, model=parse_model_name(model) if model else "")
+        holder = parse_holder(key)
+        if holder is not None:
+            name = parse_tenant_name(tenant)
+            if connection.execute(select(tenants).where(tenants.c.name == name)).first() is None:
+                raise CorralError("no_such_tenant", "there is no such tenant")
+            return Scope(name, key_id=holder)
         named = keys.c.id == int(key) if key.isdecimal() else keys.c.prefix == key
         row = connection.execute(select(keys.c.id, keys.c.tenant).where(named)).first()
     if row is None or (tenant and row.tenant != tenant):

@@ -20,6 +20,7 @@ from corral.core.errors import CorralError
 from corral.core.ids import TenantName, parse_tenant_name
 from corral.state.database import reading, writing
 from corral.state.tables import (
+    client_certificates,
     grants,
     keys,
     quarantines,
@@ -140,7 +141,7 @@ def freeze_tenant(engine: Engine, name: str, *, frozen: bool = True) -> None:
 
 
 def remove_tenant(engine: Engine, name: str, *, sure: bool = False) -> Holdings:
-    """Remove a tenant: keys are revoked, grants, shares, quotas, data key gone; its usage stays.
+    """Remove a tenant: keys are revoked, what else it had is gone; its usage stays.
 
     Args:
         engine: from `state.database.open_database`.
@@ -174,6 +175,11 @@ def remove_tenant(engine: Engine, name: str, *, sure: bool = False) -> Holdings:
             .where(or_(shares.c.owner == name, shares.c.receiver == name))
             .where(shares.c.ended_at.is_(None))
             .values(ended_at=now)
+        )
+        connection.execute(
+            delete(client_certificates).where(
+                client_certificates.c.tenant == name, client_certificates.c.revoked_at.is_(None)
+            )
         )
         for held in (quarantines, quotas, spent, stored_completions, tenant_keys):
             connection.execute(delete(held).where(held.c.tenant == name))

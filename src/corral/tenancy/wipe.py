@@ -4,7 +4,8 @@ Trust: operator side. Input: the operator's command.
 
     1 freeze       the gateway refuses the tenant's keys from now on
     2 stop         its engines are killed, and with them what they remember (the caller does that)
-    3 erase        its data key, what was stored under it, the hashes of its API keys: at once
+    3 erase        its data key, what was stored under it, the hashes of its API keys, the rows of
+                   its certificates: at once
     4 scrub        the write-ahead log is emptied; pages where the old bytes still are get rewritten
     5 look         the wrapped key is searched in the files of the database
 
@@ -36,6 +37,7 @@ _REVOKE: Final = (
     "UPDATE keys SET revoked_at = coalesce(revoked_at, unixepoch()), hash = zeroblob(32),"
     " old_hash = NULL, old_until = NULL WHERE tenant = ?"
 )
+_UNMAP: Final = "DELETE FROM client_certificates WHERE tenant = ? AND revoked_at IS NULL"
 _PIECE_BYTES: Final = 1 << 20
 
 
@@ -65,6 +67,7 @@ def erase_tenant(database: Path, tenant: TenantName) -> None:
         connection.execute(_DESTROY, (tenant,))
         connection.execute(_STORED, (tenant,))
         connection.execute(_REVOKE, (tenant,))
+        connection.execute(_UNMAP, (tenant,))
         connection.execute("COMMIT")
         emptied = _empty_log(connection)
         wrapped = bytes(row[0]) if row else b""

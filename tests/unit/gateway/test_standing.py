@@ -21,6 +21,7 @@ from corral.admission.policy.verdict import Allowance
 from corral.core.home import Home
 from corral.gateway.standing import Permit, Standing
 from corral.state.database import open_database
+from corral.tenancy.certificate import Credential
 from corral.tenancy.grants import grant_model, revoke_grant
 from corral.tenancy.keyring import Keyring
 from corral.tenancy.keys import create_key, revoke_key
@@ -217,7 +218,7 @@ def test_time_alone_ends_a_request(home: Home, monkeypatch: pytest.MonkeyPatch) 
     keyring = Keyring(home.database, pepper)
 
     async def follow() -> tuple[bool, str]:
-        with Standing(keyring, catalog(home), NoWorkers()).follow(token) as permit:
+        with Standing(keyring, catalog(home), NoWorkers()).follow(Credential(token)) as permit:
             await asyncio.sleep(1.2)  # over the first look
             early = permit.lost.done()
             monkeypatch.setattr("time.time", soon.timestamp)
@@ -240,7 +241,7 @@ def test_one_failed_look_ends_nothing_and_two_end_everything(home: Home) -> None
     away = home.database.with_suffix(".away")
 
     async def look() -> list[str | None]:
-        permit, models = Permit(token), catalog(home)
+        permit, models = Permit(Credential(token)), catalog(home)
         found = []
         for there in (True, False, True, False, False):
             if there is not home.database.exists():
@@ -261,7 +262,7 @@ def test_a_look_holds_until_a_key_a_grant_or_the_model_changes(home: Home) -> No
     keyring = Keyring(home.database, pepper)
 
     async def looks() -> list[bool]:
-        permit = Permit(token)
+        permit = Permit(Credential(token))
         found = [permit.holds(keyring.version())]  # nobody has looked yet
         permit.look(keyring, catalog(home))
         found.append(permit.holds(keyring.version()))
@@ -290,7 +291,7 @@ def test_nobody_is_looked_after_when_nobody_asks(home: Home) -> None:
         timers = []
         plain = loop.call_later
         loop.call_later = lambda *args, **more: (timers.append(1), plain(*args, **more))[1]  # type: ignore[assignment, method-assign]
-        with Standing(keyring, catalog(home), NoWorkers()).follow("x"):
+        with Standing(keyring, catalog(home), NoWorkers()).follow(Credential("x")):
             began = len(timers)
         await asyncio.sleep(1)
         return began, sum(timers)

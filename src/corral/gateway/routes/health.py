@@ -49,5 +49,5 @@ class Health:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one probe."""
         exchange = Exchange(scope, receive, send)
-        known = self._keyring.authenticate(exchange.bearer_token()) is not None
+        known = self._keyring.identify(exchange.credential) is not None
         await exchange.answer(200, msgspec.json.encode(self._full if known else self._short))

@@ -175,7 +175,7 @@ async def _change(
     model: str = "",
 ) -> None:
     # Again, as the pipeline does it: the body may have come long after the key was taken away.
-    principal = services.keyring.authenticate(exchange.bearer_token())
+    principal = services.keyring.identify(exchange.credential)
     if principal is None or not principal.may(Permission.MODEL_SHARE):
         await exchange.refuse(UNAUTHENTICATED)
         return
