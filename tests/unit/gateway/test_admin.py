@@ -82,7 +82,7 @@ def test_the_operator_sees_how_each_worker_does(start: Start) -> None:
         with pytest.raises(openai.APIError):
             default.completions.create(model="midway", prompt="x")
         time.sleep(0.3)  # its back-off
-    stuck = default.with_options(timeout=0.5)
+    stuck = default.with_options(timeout=1.5)  # its worker has to start first
     with pytest.raises(openai.APITimeoutError):
         stuck.completions.create(model="silent", prompt="x")
     status, body = get(served, "/admin/v1/workers", "admin")
