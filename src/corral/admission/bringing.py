@@ -17,9 +17,10 @@ from pathlib import Path
 
 from corral.admission.block_sharing import shares_blocks
 from corral.admission.expectation import Expectation
-from corral.admission.fetch.client import ask_source, fetch_source
+from corral.admission.fetch.client import fetch_source
 from corral.admission.fetch.wire import MODEL, PART, Told
 from corral.admission.growing_copy import GrowingCopy
+from corral.admission.inquiry import inquire
 from corral.admission.landing import Landing, landed_since
 from corral.admission.manifest_proof import KeptManifest, read_manifest
 from corral.admission.progress import Progress
@@ -151,21 +152,15 @@ class Bringer:
         """Return what the servers say of a source now, and a registry's manifest.
 
         Raises:
-            CorralError: codes of `ask_source`, `read_manifest`.
+            CorralError: codes of `inquire`.
         """
-        folder = f"ask-{os.urandom(8).hex()}"
-        try:
-            told = ask_source(
-                source,
-                folder=folder,
-                config=self.config.fetch,
-                expect=expect,
-                launcher=self.launcher,
-            )
-            registry = isinstance(source, RegistrySource)
-            return told, read_manifest(self.home.quarantine / folder) if registry else None
-        finally:
-            remove_folder(self.home, folder)
+        return inquire(
+            source,
+            home=self.home,
+            config=self.config.fetch,
+            expect=expect,
+            launcher=self.launcher,
+        )
 
     def _copy(self, fd: int) -> SealedBlob:
         try:

@@ -19,16 +19,14 @@ from urllib.parse import urlsplit
 
 from corral.admission.catalog_changes import check_name
 from corral.admission.expectation import Expectation
-from corral.admission.fetch.client import ask_source
+from corral.admission.inquiry import inquire
 from corral.admission.lock import pull_lock
-from corral.admission.manifest_proof import read_manifest
 from corral.admission.policy.forecast import foresee
 from corral.admission.policy.standing import read_standing
 from corral.admission.progress import Progress, no_progress
 from corral.admission.pull import passed, prepare_pull
-from corral.admission.quarantine import kept_bytes, partial_bytes, remove_folder, set_folder
+from corral.admission.quarantine import kept_bytes, partial_bytes, set_folder
 from corral.admission.readmission import stored_admission
-from corral.admission.registry_source import RegistrySource
 from corral.admission.sealing import (
     RESERVE_BYTES,
     hash_file,
@@ -133,7 +131,7 @@ def plan_pull(
     """Return what `pull_model` would do with the same arguments.
 
     Raises:
-        CorralError: what a pull meets before it fetches: codes of `prepare_pull`, `ask_source`,
+        CorralError: what a pull meets before it fetches: codes of `prepare_pull`, `inquire`,
             `open_local_file`, `verify_demand`, `load_advisories`, `read_standing`.
     """
     place, model, expect = prepare_pull(source, name, expect)
@@ -231,17 +229,11 @@ def _told(
     expect: Expectation,
     launcher: LauncherClient,
 ) -> PlannedFile:
-    folder = f"ask-{os.urandom(8).hex()}"
-    try:
-        told = ask_source(
-            source, folder=folder, config=config.fetch, expect=expect, launcher=launcher
-        )
-        registry = isinstance(source, RegistrySource)
-        manifest = read_manifest(home.quarantine / folder) if registry else None
-        if manifest is not None:
-            manifest.check_names(Digest(told.sha256))
-    finally:
-        remove_folder(home, folder)
+    told, manifest = inquire(
+        source, home=home, config=config.fetch, expect=expect, launcher=launcher
+    )
+    if manifest is not None:
+        manifest.check_names(Digest(told.sha256))
     return PlannedFile(
         source=str(source),
         url=told.final_url,
