@@ -38,7 +38,6 @@ from soak_watch import OWN, Sample, Watch
 from trend import blocks, slope, slope_interval
 
 from corral.core.home import Home
-from corral.state.database import open_database
 from corral.tenancy.grants import grant_model
 from corral.tenancy.keys import create_key
 from corral.tenancy.tenants import add_tenant
@@ -265,14 +264,14 @@ async def _run(
 
 
 def _with_keys(home: Home, count: int) -> dict[str, str]:
-    engine = open_database(home.database)
     keys: dict[str, str] = {}
     for number in range(count):
         name = f"soak-{number:02d}"
-        add_tenant(engine, name)
-        grant_model(engine, name, "*")
-        keys[name], _ = create_key(engine, load_pepper(home.pepper), tenant=name, name="soak")
-    engine.dispose()
+        add_tenant(home.database, name)
+        grant_model(home.database, name, "*")
+        keys[name], _ = create_key(
+            home.database, load_pepper(home.pepper), tenant=name, name="soak"
+        )
     return keys
 
 

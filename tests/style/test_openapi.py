@@ -11,7 +11,8 @@ import pytest
 from openapi_spec_validator import validate
 
 from corral.gateway.app import ADDRESSES
-from corral.gateway.openapi import OPERATIONS, PAGE_HEADERS, describe, page
+from corral.gateway.openapi import PAGE_HEADERS, describe, page
+from corral.gateway.operations import OPERATIONS
 from corral.gateway.schemas.chat import ChatRequest
 
 DOCUMENT = describe(ADDRESSES)

@@ -21,7 +21,6 @@ import openai
 from corral.core.config import DEGRADABLE, Config
 from corral.core.home import Home
 from corral.doctor.survey import survey_host
-from corral.state.database import open_database
 from corral.tenancy.grants import grant_model
 from corral.tenancy.keys import create_key
 from corral.tenancy.tenants import add_tenant
@@ -108,11 +107,9 @@ class RunningServer:
         By what the verbs call: three commands would take as long as most tests.
         """
         home = Home(self.home)
-        engine = open_database(home.database)
-        add_tenant(engine, name)
-        grant_model(engine, name, "*")
-        key, _ = create_key(engine, load_pepper(home.pepper), tenant=name, name="test")
-        engine.dispose()
+        add_tenant(home.database, name)
+        grant_model(home.database, name, "*")
+        key, _ = create_key(home.database, load_pepper(home.pepper), tenant=name, name="test")
         return key
 
     def workers(self) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Audit records for other systems: JSON lines, and syslog messages of RFC 5424.
 
-Trust: operator side; no I/O. Input: records of a file that somebody may have changed: every value
-is escaped, and what a syslog field cannot hold becomes `?`.
+Trust: gateway [net] and operator side; no I/O. Input: records of a file that somebody may have
+changed: every value is escaped, and what a syslog field cannot hold becomes `?`.
 
 A syslog message has all it says as structured data (`[corral@32473 …]`: RFC 5612 sets 32473 aside
 for who has no registered number), facility 13 (log audit), and severity notice for what was done,

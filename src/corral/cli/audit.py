@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from corral.cli.failure import typed_failure
-from corral.cli.options import HomeOption, JsonOption, open_home
+from corral.cli.options import HomeOption, JsonOption, open_state
 from corral.cli.terminal import (
     plain_line,
     print_entries,
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from corral.admission.journal import Entry
     from corral.audit.record import Record
     from corral.audit.verify import ChainReport
-    from corral.core.home import Home
 
 app = typer.Typer(no_args_is_help=True, help="Audit: who did what, and that nothing was changed.")
 
@@ -56,9 +55,10 @@ def tail(
     from collections import deque
 
     from corral.audit.export import json_line
-    from corral.audit.reading import Wanted, follow_records, read_records
+    from corral.audit.reading import follow_records, read_records
+    from corral.audit.selection import Wanted
 
-    place, wanted = _home(home), Wanted(tenant=tenant or "")
+    place, wanted = open_state(home), Wanted(tenant=tenant or "")
     records: Iterator[Record] = iter(deque(read_records(place, wanted), _TAIL))
     for source in (records, follow_records(place, wanted) if follow else ()):
         for record in source:
@@ -91,9 +91,10 @@ def export(
     import sys
 
     from corral.audit.export import json_line, syslog_line
-    from corral.audit.reading import Wanted, read_records
+    from corral.audit.reading import read_records
+    from corral.audit.selection import Wanted
 
-    place = _home(home)
+    place = open_state(home)
     wanted = Wanted(since_ms=_since_ms(since) if since else 0, tenant=tenant or "")
     host = socket.gethostname()
     for record in read_records(place, wanted):
@@ -117,7 +118,7 @@ def admissions(
 
     from corral.admission.audit import list_admissions
 
-    found = [e for e in list_admissions(_home(home)) if model in {None, e.name}]
+    found = [e for e in list_admissions(open_state(home)) if model in {None, e.name}]
     if as_json:
         print_json([{**msgspec.to_builtins(e), "time": _time(e.at)} for e in found])
         return
@@ -153,7 +154,7 @@ def verify(home: HomeOption = None, as_json: JsonOption = False) -> None:
     from corral.audit.whole import verify_log
 
     try:
-        place = _home(home)
+        place = open_state(home)
         chains = verify_log(place)
         audit = verify_admissions(place)
     except (CorralError, OSError) as error:
@@ -235,14 +236,6 @@ def _since_ms(text: str) -> int:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return int(moment.timestamp() * 1000)
-
-
-def _home(chosen: str | None) -> Home:
-    from corral.state.schema import ensure_current
-
-    place = open_home(chosen)
-    ensure_current(place.database)  # an empty file, or one of an older version, is made whole
-    return place
 
 
 def _time(unix_s: int) -> str:

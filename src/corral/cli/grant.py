@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from corral.cli.options import HomeOption, JsonOption, TenantArgument, open_home
+from corral.cli.options import HomeOption, JsonOption, TenantArgument, open_state
 from corral.cli.terminal import print_json, print_note, print_table
 
 app = typer.Typer(no_args_is_help=True, help="Grants: which tenant may use which model.")
@@ -30,10 +30,9 @@ def add(
 
     Example: corral grant add acme smollm2-135m-instruct
     """
-    from corral.state.database import open_database
     from corral.tenancy.grants import grant_model
 
-    grant_model(open_database(open_home(home).database), tenant, model)
+    grant_model(open_state(home).database, tenant, model)
     if as_json:
         print_json({"tenant": tenant, "model": model, "granted": True})
     else:
@@ -52,10 +51,9 @@ def list_(
 
     Example: corral grant list --tenant acme
     """
-    from corral.state.database import open_database
     from corral.tenancy.grants import list_grants
 
-    grants = list_grants(open_database(open_home(home).database), tenant=tenant)
+    grants = list_grants(open_state(home).database, tenant=tenant)
     if as_json:
         print_json(
             [
@@ -82,10 +80,9 @@ def revoke(
 
     Example: corral grant revoke acme '*'
     """
-    from corral.state.database import open_database
     from corral.tenancy.grants import revoke_grant
 
-    revoke_grant(open_database(open_home(home).database), tenant, model)
+    revoke_grant(open_state(home).database, tenant, model)
     if as_json:
         print_json({"tenant": tenant, "model": model, "granted": False})
     else:

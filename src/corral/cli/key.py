@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from corral.cli.options import HomeOption, JsonOption, open_home
+from corral.cli.options import HomeOption, JsonOption, open_state
 from corral.cli.terminal import print_json, print_note, print_table, screen
 from corral.core.errors import CorralError
 
@@ -75,15 +75,14 @@ def create(
 
     Example: corral key create acme --name ci --model demo --expires 90d
     """
-    from corral.state.database import open_database
     from corral.tenancy.keys import create_key
     from corral.tenancy.token import load_pepper
 
     if tenant and for_tenant and tenant != for_tenant:
         raise typer.BadParameter("names another tenant than TENANT", param_hint="--tenant")
-    place = open_home(home)
+    place = open_state(home)
     token, record = create_key(
-        open_database(place.database),
+        place.database,
         load_pepper(place.pepper),
         tenant=tenant or for_tenant or "default",
         name=name,
@@ -107,10 +106,9 @@ def list_(
 
     Example: corral key list --tenant acme
     """
-    from corral.state.database import open_database
     from corral.tenancy.keys import list_keys
 
-    records = list_keys(open_database(open_home(home).database), tenant=tenant)
+    records = list_keys(open_state(home).database, tenant=tenant)
     if as_json:
         print_json([key_document(record) for record in records])
         return
@@ -143,14 +141,11 @@ def rotate(
 
     Example: corral key rotate 7 --overlap 3600
     """
-    from corral.state.database import open_database
     from corral.tenancy.keys import rotate_key
     from corral.tenancy.token import load_pepper
 
-    place = open_home(home)
-    token, record = rotate_key(
-        open_database(place.database), load_pepper(place.pepper), key, overlap_s=overlap
-    )
+    place = open_state(home)
+    token, record = rotate_key(place.database, load_pepper(place.pepper), key, overlap_s=overlap)
     _show_token(token, record, as_json=as_json)
 
 
@@ -164,10 +159,9 @@ def revoke(
 
     Example: corral key revoke 7
     """
-    from corral.state.database import open_database
     from corral.tenancy.keys import revoke_key
 
-    record = revoke_key(open_database(open_home(home).database), key)
+    record = revoke_key(open_state(home).database, key)
     if as_json:
         print_json(key_document(record))
     else:

@@ -12,6 +12,7 @@ import typer
 from corral.core.config import Config, load_config, override_config
 from corral.core.errors import CorralError
 from corral.core.home import Home
+from corral.state.schema import ensure_current
 
 HomeOption = Annotated[
     str | None,
@@ -85,4 +86,16 @@ def open_home(chosen: str | None) -> Home:
             "there is no corral installation in this state folder",
             remedy="make one with: corral up (or name another folder with --home)",
         )
+    return home
+
+
+def open_state(chosen: str | None) -> Home:
+    """Return the state folder of an installation whose database has the newest schema.
+
+    Raises:
+        CorralError: codes `not_initialised`, `database_unsafe`, `database_unavailable`,
+            `database_newer`.
+    """
+    home = open_home(chosen)
+    ensure_current(home.database)
     return home

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from corral.cli.options import HomeOption, JsonOption, effective_config, open_home
+from corral.cli.options import HomeOption, JsonOption, effective_config, open_state
 from corral.cli.terminal import print_json, print_note, print_table
 from corral.core.errors import CorralError
 
@@ -44,14 +44,11 @@ def show(tenant: Tenant = "", home: HomeOption = None, as_json: JsonOption = Fal
 
     Example: corral quota show --tenant acme
     """
-    from corral.state.database import open_database
     from corral.tenancy.holder import holder_name
     from corral.tenancy.quota_table import list_quotas
 
-    place = open_home(home)
-    found = list_quotas(
-        open_database(place.database), effective_config(place).limits, tenant=tenant
-    )
+    place = open_state(home)
+    found = list_quotas(place.database, effective_config(place).limits, tenant=tenant)
     if as_json:
         print_json([_document(one) for one in found])
         return
@@ -90,14 +87,12 @@ def set_(
 
     Example: corral quota set --tenant acme tokens_per_minute=20000 weight=2
     """
-    from corral.state.database import open_database
-    from corral.tenancy.quota_table import find_scope, set_quotas
+    from corral.tenancy.quota_table import change_quotas, find_scope
 
     values = dict(_parse(one) for one in limits)
-    place = open_home(home)
-    engine = open_database(place.database)
-    scope = find_scope(engine, tenant=tenant, key=key, model=model)
-    set_quotas(engine, scope, values)
+    place = open_state(home)
+    scope = find_scope(place.database, tenant=tenant, key=key, model=model)
+    change_quotas(place.database, scope, {**values})
     if as_json:
         print_json({**scope._asdict(), "set": values})
         return
@@ -128,12 +123,14 @@ def clear(
 
     Example: corral quota clear --tenant acme tokens_per_minute
     """
-    from corral.state.database import open_database
-    from corral.tenancy.quota_table import clear_quotas, find_scope
+    from corral.tenancy.quota_table import change_quotas, clear_quotas, find_scope
 
-    engine = open_database(open_home(home).database)
-    scope = find_scope(engine, tenant=tenant, key=key, model=model)
-    count = clear_quotas(engine, scope, names or [])
+    database = open_state(home).database
+    scope = find_scope(database, tenant=tenant, key=key, model=model)
+    if names:
+        count = change_quotas(database, scope, dict.fromkeys(names))
+    else:
+        count = clear_quotas(database, scope)
     if as_json:
         print_json({**scope._asdict(), "cleared": count})
     else:

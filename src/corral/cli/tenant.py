@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from corral.cli.options import HomeOption, JsonOption, TenantArgument, open_home
+from corral.cli.options import HomeOption, JsonOption, TenantArgument, open_state
 from corral.cli.terminal import print_json, print_note, print_table
 from corral.core.errors import CorralError
 
@@ -32,10 +32,9 @@ def add(
 
     Example: corral tenant add acme
     """
-    from corral.state.database import open_database
     from corral.tenancy.tenants import add_tenant
 
-    added = add_tenant(open_database(open_home(home).database), tenant, reuse=reuse)
+    added = add_tenant(open_state(home).database, tenant, reuse=reuse)
     if as_json:
         print_json({"name": added.name, "created_at": added.created_at.isoformat()})
     else:
@@ -50,10 +49,9 @@ def list_(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
     Example: corral tenant list
     """
-    from corral.state.database import open_database
     from corral.tenancy.tenants import list_tenants
 
-    tenants = list_tenants(open_database(open_home(home).database))
+    tenants = list_tenants(open_state(home).database)
     if as_json:
         print_json(
             [
@@ -82,10 +80,9 @@ def show(tenant: TenantArgument, home: HomeOption = None, as_json: JsonOption = 
 
     Example: corral tenant show acme
     """
-    from corral.state.database import open_database
     from corral.tenancy.tenants import show_tenant
 
-    one, has = show_tenant(open_database(open_home(home).database), tenant)
+    one, has = show_tenant(open_state(home).database, tenant)
     if as_json:
         print_json(
             {
@@ -151,10 +148,9 @@ def remove(
 
     Example: corral tenant remove acme --yes
     """
-    from corral.state.database import open_database
     from corral.tenancy.tenants import remove_tenant
 
-    had = remove_tenant(open_database(open_home(home).database), tenant, sure=yes)
+    had = remove_tenant(open_state(home).database, tenant, sure=yes)
     if as_json:
         print_json({"name": tenant, "removed": True, "revoked_keys": had.live_keys})
     else:
@@ -178,7 +174,7 @@ def wipe(
     from corral.cli.server import connected
     from corral.tenancy.wipe import erase_tenant, freeze_for_wipe
 
-    place = open_home(home)
+    place = open_state(home)
     if not yes:
         raise CorralError(
             "not_confirmed", "a wipe cannot be undone", remedy="if that is meant, add --yes"
@@ -204,10 +200,9 @@ def wipe(
 
 
 def _set_frozen(tenant: str, home: str | None, *, frozen: bool, as_json: bool) -> None:
-    from corral.state.database import open_database
     from corral.tenancy.tenants import freeze_tenant
 
-    freeze_tenant(open_database(open_home(home).database), tenant, frozen=frozen)
+    freeze_tenant(open_state(home).database, tenant, frozen=frozen)
     if as_json:
         print_json({"name": tenant, "frozen": frozen})
     else:

@@ -235,10 +235,9 @@ def check_exposure(home: Home, config: Config) -> None:
     """
     if ipaddress.ip_address(config.listen.host).is_loopback:
         return
-    from corral.state.database import open_database
     from corral.tenancy.keys import list_keys
 
-    if not any(key.status() == "active" for key in list_keys(open_database(home.database))):
+    if not any(key.status() == "active" for key in list_keys(home.database)):
         raise CorralError(
             "no_keys",
             f"{config.listen.host} can be reached by others, and there is no usable API key",

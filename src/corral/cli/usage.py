@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from corral.cli.key import parse_span
-from corral.cli.options import HomeOption, JsonOption, open_home
+from corral.cli.options import HomeOption, JsonOption, open_state
 from corral.cli.terminal import print_json, print_note, print_table
 
 if TYPE_CHECKING:
@@ -54,19 +54,18 @@ def usage(
 
     Example: corral usage --last 30d --by tenant,day --csv
     """  # fmt: skip
-    from corral.state.database import open_database
     from corral.tenancy.usage import parse_groups, sum_usage
 
     groups = parse_groups(by)
     since = None if last is None else datetime.now(UTC) - parse_span(last)
-    engine = open_database(open_home(home).database)
+    database = open_state(home).database
     if plot is not None:
         from corral.cli.usage_plot import draw_usage
 
-        days = sum_usage(engine, by=("tenant", "day"), tenant=tenant, since=since)
+        days = sum_usage(database, by=("tenant", "day"), tenant=tenant, since=since)
         draw_usage(days, plot)
         print_note(f"drawn: {plot}")
-    totals = sum_usage(engine, by=groups, tenant=tenant, since=since)
+    totals = sum_usage(database, by=groups, tenant=tenant, since=since)
     if as_json:
         print_json([total.document(groups) for total in totals])
     elif as_csv:

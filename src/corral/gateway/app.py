@@ -6,10 +6,10 @@ is answered in OpenAI's error shape without insides.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 from starlette.routing import Route, Router
@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from corral.audit.pace import RefusalPace
 from corral.gateway.audited import Audited
+from corral.gateway.call import Call, Change, Lookup, Nothing
 from corral.gateway.dialect import CHAT, COMPLETION
 from corral.gateway.errors import (
     INTERNAL,
@@ -30,18 +31,44 @@ from corral.gateway.gate import Gate
 from corral.gateway.openapi import PAGE_HEADERS, describe, page
 from corral.gateway.pipeline import Pipeline, Services
 from corral.gateway.routes.admin import Admin, host, queue
+from corral.gateway.routes.audit import AuditQuery, audit_page
+from corral.gateway.routes.grants import GrantQuery, grant_add, grant_list, grant_revoke
 from corral.gateway.routes.health import Health, Ready
+from corral.gateway.routes.keys import (
+    KeyQuery,
+    NewKey,
+    Overlap,
+    key_create,
+    key_list,
+    key_revoke,
+    key_rotate,
+)
 from corral.gateway.routes.metrics import MetricsPage
 from corral.gateway.routes.models import ModelDetail, ModelList
+from corral.gateway.routes.quotas import QuotaChange, QuotaQuery, quota_change, quota_list
 from corral.gateway.routes.shares import ShareAccept, ShareEnd, ShareList, ShareOffer
 from corral.gateway.routes.static import Static
 from corral.gateway.routes.stored import StoredDelete, StoredList, StoredMessages, StoredOne
+from corral.gateway.routes.tenants import (
+    Confirmation,
+    NewTenant,
+    Removal,
+    tenant_add,
+    tenant_freeze,
+    tenant_list,
+    tenant_remove,
+    tenant_sheet,
+    tenant_thaw,
+    tenant_wipe,
+)
+from corral.gateway.routes.usage import UsageQuery, usage_list
 from corral.gateway.routes.workers import Workers
 from corral.telemetry.log import get_logger
 from corral.telemetry.metrics import Metrics
 from corral.tenancy.permissions import Permission
 
 _log: Final = get_logger("gateway.app")
+_Asked = TypeVar("_Asked", bound=msgspec.Struct)
 
 
 class Strangers(Enum):
@@ -75,6 +102,23 @@ class Address:
         return None if isinstance(self.permission, Strangers) else self.permission
 
 
+def _lookup(
+    path: str, name: str, permission: Permission, kind: type[_Asked],
+    find: Callable[[Call[_Asked]], object],
+) -> Address:  # fmt: skip
+    return Address("GET", path, name, permission, lambda services, _: Lookup(services, kind, find))
+
+
+def _change(
+    method: str, path: str, name: str, permission: Permission, kind: type[_Asked],
+    make: Callable[[Call[_Asked]], Awaitable[object]], *, status: int = 200,
+) -> Address:  # fmt: skip
+    return Address(
+        method, path, name, permission,
+        lambda services, _: Change(services, permission, kind, make, status=status),
+    )  # fmt: skip
+
+
 ADDRESSES: Final[tuple[Address, ...]] = (
     Address("POST", "/v1/chat/completions", "chat", Permission.COMPLETION_CREATE,
             lambda services, _: Pipeline(CHAT, services)),
@@ -100,6 +144,33 @@ ADDRESSES: Final[tuple[Address, ...]] = (
             lambda services, _: ShareAccept(services)),
     Address("DELETE", "/admin/v1/shares/{share}", "share", Permission.MODEL_SHARE,
             lambda services, _: ShareEnd(services)),
+    _lookup("/admin/v1/tenants", "tenants", Permission.TENANT_LIST, Nothing, tenant_list),
+    _change("POST", "/admin/v1/tenants", "tenants", Permission.TENANT_ADD, NewTenant, tenant_add,
+            status=201),
+    _lookup("/admin/v1/tenants/{tenant}", "tenant", Permission.TENANT_SHOW, Nothing, tenant_sheet),
+    _change("DELETE", "/admin/v1/tenants/{tenant}", "tenant", Permission.TENANT_REMOVE, Removal,
+            tenant_remove),
+    _change("POST", "/admin/v1/tenants/{tenant}/freeze", "tenant_freeze", Permission.TENANT_FREEZE,
+            Nothing, tenant_freeze),
+    _change("POST", "/admin/v1/tenants/{tenant}/thaw", "tenant_thaw", Permission.TENANT_THAW,
+            Nothing, tenant_thaw),
+    _change("POST", "/admin/v1/tenants/{tenant}/wipe", "tenant_wipe", Permission.TENANT_WIPE,
+            Confirmation, tenant_wipe),
+    _change("PUT", "/admin/v1/tenants/{tenant}/grants/{model}", "grant", Permission.GRANT_CHANGE,
+            Nothing, grant_add),
+    _change("DELETE", "/admin/v1/tenants/{tenant}/grants/{model}", "grant",
+            Permission.GRANT_CHANGE, Nothing, grant_revoke),
+    _lookup("/admin/v1/grants", "grants", Permission.GRANT_LIST, GrantQuery, grant_list),
+    _lookup("/admin/v1/keys", "keys", Permission.KEY_LIST, KeyQuery, key_list),
+    _change("POST", "/admin/v1/keys", "keys", Permission.KEY_CREATE, NewKey, key_create,
+            status=201),
+    _change("DELETE", "/admin/v1/keys/{key}", "key", Permission.KEY_REVOKE, Nothing, key_revoke),
+    _change("POST", "/admin/v1/keys/{key}/rotate", "key_rotate", Permission.KEY_ROTATE, Overlap,
+            key_rotate),
+    _lookup("/admin/v1/quotas", "quotas", Permission.QUOTA_SHOW, QuotaQuery, quota_list),
+    _change("POST", "/admin/v1/quotas", "quotas", Permission.QUOTA_SET, QuotaChange, quota_change),
+    _lookup("/admin/v1/usage", "usage", Permission.USAGE_READ, UsageQuery, usage_list),
+    _lookup("/admin/v1/audit", "audit", Permission.AUDIT_READ, AuditQuery, audit_page),
     Address("GET", "/admin/v1/host", "host", Permission.HOST_READ,
             lambda services, _: Admin(services, host)),
     Address("GET", "/admin/v1/queue", "queue", Permission.HOST_READ,

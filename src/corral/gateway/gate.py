@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from corral.gateway.call import Change
 from corral.gateway.errors import (
     AUDIT_UNAVAILABLE,
     PERMISSION_DENIED,
@@ -28,8 +29,9 @@ class Gate:
         self._endpoint = endpoint
         self._permission = permission
         self._services = services
-        # A pipeline has its own limits, and begins its own record when it knows the model.
-        self._aside = not isinstance(endpoint, Pipeline)
+        self._aside = not isinstance(endpoint, Pipeline)  # which has its own limits
+        # These begin their own record, when they know what it is about.
+        self._begins = not isinstance(endpoint, Pipeline | Change)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on, or refuse it."""
@@ -48,7 +50,7 @@ class Gate:
             await exchange.refuse(TOO_MANY_CONNECTIONS, close=True)
         elif self._aside and (over := self._services.side_pace.refusal(principal.tenant)):
             await exchange.refuse(over, close=unread)
-        elif unread and self._aside and not await self._begun(exchange, scope):
+        elif unread and self._begins and not await self._begun(exchange, scope):
             await exchange.refuse(AUDIT_UNAVAILABLE, close=unread)
         else:
             exchange.principal = principal

@@ -116,6 +116,7 @@ class Gateway:
         services = Services(
             config=config,
             database=self._database,
+            pepper=pepper,
             keyring=keyring,
             standing=Standing(keyring, catalog, self._router),
             catalog=catalog,

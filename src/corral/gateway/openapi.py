@@ -13,14 +13,11 @@ import hashlib
 import html
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import msgspec
 
-from corral.gateway.routes.shares import Acceptance, Offer
-from corral.gateway.schemas.chat import ChatRequest
-from corral.gateway.schemas.completion import CompletionRequest
+from corral.gateway.operations import OPERATIONS, Operation
 
 _REF: Final = "#/components/schemas/{name}"
 _NAME: Final = re.compile(r"{([a-z_]+)}")
@@ -49,23 +46,6 @@ class Error(msgspec.Struct):
     error: Problem
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """What is not in the route table.
-
-    Attributes:
-        summary: one sentence.
-        body: type of the request's body; None if it takes none.
-        status: of a success.
-        media: type of a success's body.
-    """
-
-    summary: str
-    body: type | None = None
-    status: int = 200
-    media: str = "application/json"
-
-
 class Described(Protocol):
     """What is needed of an entry of the route table; `permission` None: anybody may."""
 
@@ -82,37 +62,6 @@ class Described(Protocol):
         """Permission that a credential must have; None for none."""
 
 
-OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
-    ("POST", "/v1/chat/completions"):
-        Operation("Answer a chat, whole or as a stream of events.", ChatRequest),
-    ("GET", "/v1/chat/completions"): Operation("List the tenant's stored chats."),
-    ("GET", "/v1/chat/completions/{completion}"): Operation("Show a stored chat's answer."),
-    ("DELETE", "/v1/chat/completions/{completion}"): Operation("Delete a stored chat."),
-    ("GET", "/v1/chat/completions/{completion}/messages"):
-        Operation("List the messages of a stored chat."),
-    ("POST", "/v1/completions"):
-        Operation("Continue a text, whole or as a stream of events.", CompletionRequest),
-    ("GET", "/v1/models"): Operation("List the admitted models that the credential may use."),
-    ("GET", "/v1/models/{model}"): Operation("Show one of them."),
-    ("GET", "/admin/v1/shares"):
-        Operation("List the tenant's open shares, offered by it and to it."),
-    ("POST", "/admin/v1/shares"): Operation("Offer a model to another tenant.", Offer, 201),
-    ("POST", "/admin/v1/shares/{share}/accept"):
-        Operation("Accept an offer of the artifact that was looked at.", Acceptance),
-    ("DELETE", "/admin/v1/shares/{share}"): Operation("Take back, decline or leave a share."),
-    ("GET", "/admin/v1/host"): Operation("Show what the host enforces, as of the start."),
-    ("GET", "/admin/v1/queue"): Operation("Show who runs and who waits, among all tenants."),
-    ("GET", "/admin/v1/workers"): Operation("Show every engine worker."),
-    ("GET", "/admin/v1/openapi.json"): Operation("This document."),
-    ("GET", "/admin/v1/docs"):
-        Operation("This document as a page to read.", media="text/html; charset=utf-8"),
-    ("GET", "/metrics"): Operation("The server's counts, for Prometheus.", media="text/plain"),
-    ("GET", "/healthz"): Operation("Say that the process answers."),
-    ("GET", "/readyz"): Operation("Say whether requests are taken."),
-}  # fmt: skip
-"""Every address; tests/style/test_openapi.py compares it with the route table."""
-
-
 def describe(addresses: Iterable[Described]) -> dict[str, Any]:
     """Return the OpenAPI document.
 
@@ -122,14 +71,20 @@ def describe(addresses: Iterable[Described]) -> dict[str, Any]:
     Raises:
         KeyError: an address is not in `OPERATIONS`.
     """
-    bodies = [one.body for one in OPERATIONS.values() if one.body is not None]
-    schemas, components = msgspec.json.schema_components([*bodies, Error], ref_template=_REF)
-    body_of = dict(zip(bodies, schemas, strict=False))
+    types = [
+        kind for one in OPERATIONS.values() for kind in (one.body, one.reply, one.query) if kind
+    ]
+    schemas, components = msgspec.json.schema_components([*types, Error], ref_template=_REF)
+    schema_of = dict(zip(types, schemas, strict=False))
+    queries = {
+        kind: components.pop(kind.__name__) for kind in {one.query for one in OPERATIONS.values()}
+        if kind is not None
+    }  # fmt: skip
     paths: dict[str, dict[str, Any]] = {}
     for address in addresses:
         entry = OPERATIONS[address.method, address.path]
         paths.setdefault(address.path, {})[address.method.lower()] = _operation(
-            address, entry, body_of
+            address, entry, schema_of, queries
         )
     return {
         "openapi": "3.1.0",
@@ -190,7 +145,10 @@ PAGE_HEADERS: Final = (
 
 
 def _operation(
-    address: Described, entry: Operation, body_of: Mapping[type, dict[str, Any]]
+    address: Described,
+    entry: Operation,
+    schema_of: Mapping[type, dict[str, Any]],
+    queries: Mapping[type, dict[str, Any]],
 ) -> dict[str, Any]:
     found: dict[str, Any] = {
         "summary": entry.summary,
@@ -198,21 +156,26 @@ def _operation(
         "responses": {
             str(entry.status): {
                 "description": "Done.",
-                "content": {entry.media: {}},
+                "content": {entry.media: {"schema": schema_of[entry.reply]} if entry.reply else {}},
             },
         },
         "security": [],
     }
-    names = _NAME.findall(address.path)
-    if names:
-        found["parameters"] = [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-            for name in names
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in _NAME.findall(address.path)
+    ]
+    if entry.query is not None:
+        parameters += [
+            {"name": name, "in": "query", "schema": schema}
+            for name, schema in queries[entry.query]["properties"].items()
         ]
+    if parameters:
+        found["parameters"] = parameters
     if entry.body is not None:
         found["requestBody"] = {
             "required": True,
-            "content": {"application/json": {"schema": body_of[entry.body]}},
+            "content": {"application/json": {"schema": schema_of[entry.body]}},
         }
     if address.needs is not None:
         found["security"] = [{"bearer": []}]

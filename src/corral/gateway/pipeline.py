@@ -73,11 +73,13 @@ class Services:
     """What the pipeline works with; made once by the composition root.
 
     Attributes:
-        database: for what is rare and not worth a copy in memory: shares.
+        database: for what is rare and not worth a copy in memory: shares, the admin API.
+        pepper: new keys are stored as hashes under it.
     """
 
     config: Config
     database: Path
+    pepper: bytes = field(repr=False)
     keyring: Keyring
     standing: Standing
     catalog: Catalog

@@ -19,7 +19,8 @@ from corral.audit.pace import RefusalPace
 from corral.audit.record import Kind, Record
 from corral.tenancy.principal import Principal
 
-_WORD: Final = re.compile(r"[\w.:-]{1,128}", re.ASCII)
+_WORD: Final = re.compile(r"[\w.:,-]{1,128}|\*", re.ASCII)
+"""Names, numbers, permissions, lists of them; `*` is every model."""
 
 
 class Trail:
@@ -57,7 +58,7 @@ class Trail:
         self._model, self._sha256, self._prompt = model, sha256, prompt
 
     def on(self, names: dict[str, str]) -> None:
-        """Say on what it is done, by the names of its address; other text than a word is `?`."""
+        """Say on what it is done, and what; other text than a word is `?`."""
         self._arguments = _words(names)
 
     def tell(self, model: str, names: dict[str, str]) -> None:

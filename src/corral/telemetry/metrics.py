@@ -13,7 +13,8 @@ from corral.telemetry.tally import Codes, Spread, Tally
 ROUTES: Final = (
     "chat", "completions", "models", "model", "shares", "share", "share_accept", "host",
     "queue", "workers", "openapi", "stored", "stored_messages", "healthz", "readyz", "metrics",
-    "front", "other",
+    "tenants", "tenant", "tenant_freeze", "tenant_thaw", "tenant_wipe", "grants", "grant", "keys",
+    "key", "key_rotate", "quotas", "usage", "audit", "front", "other",
 )  # fmt: skip
 """Where a request was answered; `front` refuses before there is a route."""
 REJECTED: Final = (

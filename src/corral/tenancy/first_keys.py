@@ -11,17 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy.dialects.sqlite import insert
-
 from corral.core.ids import TenantName
-from corral.state.database import open_database, writing
-from corral.state.tables import tenants
+from corral.state.transaction import transaction
 from corral.tenancy.grants import insert_grant
 from corral.tenancy.keys import insert_key
 from corral.tenancy.principal import EVERY_MODEL
 
 DEFAULT_TENANT: Final = TenantName("default")
 ADMIN_TENANT: Final = TenantName("admin")
+_ADD: Final = "INSERT INTO tenants (name, created_at) VALUES (?, ?) ON CONFLICT DO NOTHING"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +46,9 @@ def make_first_keys(
         deliver: gets the keys before they are valid; if it raises, there are none.
     """
     now = int(time.time())
-    with writing(open_database(database)) as connection:
+    with transaction(database) as connection:
         for tenant in (DEFAULT_TENANT, ADMIN_TENANT):
-            connection.execute(
-                insert(tenants).values(name=tenant, created_at=now).on_conflict_do_nothing()
-            )
+            connection.execute(_ADD, (tenant, now))
         insert_grant(connection, DEFAULT_TENANT, EVERY_MODEL)
         api_key, _ = insert_key(
             connection, pepper, tenant=DEFAULT_TENANT, name="first key", role="user"

@@ -1,22 +1,31 @@
 """Grants: which tenant may use which model.
 
-Trust: operator side. No grant, no model. Input: the operator's names, checked.
+Trust: gateway [net] and operator side. No grant, no model. Input: names of an operator, checked.
 """
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-
-from sqlalchemy import Connection, Engine, delete, select
-from sqlalchemy.dialects.sqlite import insert
+from pathlib import Path
+from typing import Final
 
 from corral.core.errors import CorralError
 from corral.core.ids import TenantName, parse_model_name, parse_tenant_name
-from corral.state.database import reading, writing
-from corral.state.tables import grants, tenants
+from corral.state.transaction import snapshot, transaction
 from corral.tenancy.principal import EVERY_MODEL
+from corral.tenancy.tenants import find_tenant
+
+_ADD: Final = (
+    "INSERT INTO grants (tenant, model, created_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+)
+_LIST: Final = """
+SELECT tenant, model, created_at FROM grants WHERE ?1 IS NULL OR tenant = ?1
+ORDER BY tenant, model
+"""
+_REVOKE: Final = "DELETE FROM grants WHERE tenant = ? AND model = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +37,7 @@ class Grant:
     created_at: datetime
 
 
-def grant_model(engine: Engine, tenant: str, model_or_star: str) -> None:
+def grant_model(database: Path, tenant: str, model_or_star: str) -> None:
     """Let a tenant use a model (admitted or not yet) or, with `*`, every one; again is fine.
 
     Raises:
@@ -36,55 +45,41 @@ def grant_model(engine: Engine, tenant: str, model_or_star: str) -> None:
             `database_unavailable`.
     """
     owner, model = parse_tenant_name(tenant), _parse_model(model_or_star)
-    known = select(tenants.c.name).where(tenants.c.name == owner, tenants.c.removed_at.is_(None))
-    with writing(engine) as connection:
-        if connection.execute(known).first() is None:
-            raise CorralError(
-                "no_such_tenant", f"there is no tenant {owner}", remedy=f"corral tenant add {owner}"
-            )
+    with transaction(database) as connection:
+        find_tenant(connection, owner)
         insert_grant(connection, owner, model)
 
 
-def insert_grant(connection: Connection, tenant: TenantName, model: str) -> None:
-    """Do `grant_model` inside the caller's write transaction; both names are checked already."""
-    connection.execute(
-        insert(grants)
-        .values(tenant=tenant, model=model, created_at=int(time.time()))
-        .on_conflict_do_nothing()
-    )
+def insert_grant(connection: sqlite3.Connection, tenant: TenantName, model: str) -> None:
+    """Do `grant_model` inside the caller's transaction; both names are checked already."""
+    connection.execute(_ADD, (tenant, model, int(time.time())))
 
 
-def list_grants(engine: Engine, *, tenant: str | None = None) -> tuple[Grant, ...]:
+def list_grants(database: Path, *, tenant: str | None = None) -> tuple[Grant, ...]:
     """Return every grant, by tenant and model.
 
     Raises:
         CorralError: code `database_unavailable`.
     """
-    query = select(grants).order_by(grants.c.tenant, grants.c.model)
-    if tenant is not None:
-        query = query.where(grants.c.tenant == tenant)
-    with reading(engine) as connection:
+    with snapshot(database) as connection:
         return tuple(
             Grant(
-                tenant=TenantName(row.tenant),
-                model=row.model,
-                created_at=datetime.fromtimestamp(row.created_at, UTC),
+                tenant=TenantName(row["tenant"]),
+                model=row["model"],
+                created_at=datetime.fromtimestamp(row["created_at"], UTC),
             )
-            for row in connection.execute(query)
+            for row in connection.execute(_LIST, (tenant,))
         )
 
 
-def revoke_grant(engine: Engine, tenant: str, model_or_star: str) -> None:
+def revoke_grant(database: Path, tenant: str, model_or_star: str) -> None:
     """Take a grant back; it ends at once for new requests.
 
     Raises:
         CorralError: codes `no_such_grant`, `database_unavailable`.
     """
-    with writing(engine) as connection:
-        gone = connection.execute(
-            delete(grants).where(grants.c.tenant == tenant, grants.c.model == model_or_star)
-        )
-        if gone.rowcount == 0:
+    with transaction(database) as connection:
+        if not connection.execute(_REVOKE, (tenant, model_or_star)).rowcount:
             raise CorralError(
                 "no_such_grant", "there is no such grant", remedy="see them: corral grant list"
             )

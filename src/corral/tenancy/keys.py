@@ -1,30 +1,49 @@
 """API keys: create, list, rotate, revoke.
 
-Trust: operator side. The token leaves `create_key` or `rotate_key` once and is nowhere else.
-Input: the operator's names and dates, checked.
+Trust: gateway [net] and operator side. The token leaves `create_key` or `rotate_key` once and is
+nowhere else. Input: names and dates of whoever may make keys, checked; whether they may make this
+one is the caller's to ask (`tenancy.delegation`).
 """
 
 from __future__ import annotations
 
+import sqlite3
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
-
-from sqlalchemy import Connection, Engine, Row, insert, or_, select, update
+from pathlib import Path
+from typing import Final, Literal
 
 from corral.core.errors import CorralError
 from corral.core.ids import TenantName, parse_model_name, parse_tenant_name
-from corral.state.database import reading, writing
-from corral.state.tables import keys, tenants
+from corral.state.transaction import snapshot, transaction
 from corral.tenancy.permissions import ROLES, Role, permissions_of
+from corral.tenancy.tenants import find_tenant
 from corral.tenancy.token import check_pepper, hash_token, new_token, token_of
 
 _NAME_CHARACTERS: Final = 64
 OVERLAP_S_MAX: Final = 30 * 86400
 
 KeyStatus = Literal["active", "expired", "revoked"]
+
+_INSERT: Final = """
+INSERT INTO keys (prefix, hash, tenant, name, role, created_at, expires_at, scopes, models)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *
+"""
+_TAKEN: Final = "SELECT 1 FROM keys WHERE prefix = ?"
+_LIST: Final = "SELECT * FROM keys WHERE ?1 IS NULL OR tenant = ?1 ORDER BY id"
+_FIND: Final = """
+SELECT * FROM keys WHERE (prefix = ?1 OR id = ?2) AND (?3 IS NULL OR tenant = ?3)
+"""
+_ROTATE: Final = """
+UPDATE keys SET hash = ?1, old_hash = iif(?2 IS NULL, NULL, hash), old_until = ?2
+WHERE id = ?3 RETURNING *
+"""
+_REVOKE: Final = """
+UPDATE keys SET revoked_at = ?, old_hash = NULL, old_until = NULL
+WHERE id = ? AND revoked_at IS NULL
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +80,7 @@ class KeyRecord:
 
 
 def create_key(
-    engine: Engine,
+    database: Path,
     pepper: bytes,
     *,
     tenant: str,
@@ -74,7 +93,7 @@ def create_key(
     """Make a key; return (token, record). The token cannot be shown again.
 
     Args:
-        engine: from `state.database.open_database`.
+        database: the installation's.
         pepper: from `tenancy.token.load_pepper`.
         tenant: an existing tenant.
         name: label of 1 to 64 printable characters.
@@ -87,7 +106,7 @@ def create_key(
         CorralError: codes `no_such_tenant`, `bad_tenant_name`, `bad_key_name`, `bad_role`,
             `bad_expiry`, `bad_scope`, `bad_model_name`, `bad_pepper`, `database_unavailable`.
     """
-    with writing(engine) as connection:
+    with transaction(database) as connection:
         return insert_key(
             connection, pepper, tenant=tenant, name=name, role=role, expires_at=expires_at,
             scopes=scopes, models=models,
@@ -95,7 +114,7 @@ def create_key(
 
 
 def insert_key(
-    connection: Connection,
+    connection: sqlite3.Connection,
     pepper: bytes,
     *,
     tenant: str,
@@ -105,7 +124,7 @@ def insert_key(
     scopes: Collection[str] | None = None,
     models: Collection[str] | None = None,
 ) -> tuple[str, KeyRecord]:
-    """Do `create_key` inside the caller's write transaction."""
+    """Do `create_key` inside the caller's transaction."""
     check_pepper(pepper)
     owner = parse_tenant_name(tenant)
     now = int(time.time())
@@ -116,141 +135,131 @@ def insert_key(
         )
     if role not in ROLES:
         raise CorralError("bad_role", f"a key's role is one of: {', '.join(ROLES)}")
-    known = select(tenants.c.name).where(tenants.c.name == owner, tenants.c.removed_at.is_(None))
-    if connection.execute(known).first() is None:
-        raise CorralError(
-            "no_such_tenant", f"there is no tenant {owner}", remedy=f"corral tenant add {owner}"
-        )
+    find_tenant(connection, owner)
+    allowed = _check_scopes(scopes, role)
+    only = None if models is None else _joined(map(parse_model_name, models))
     token, prefix = new_token()
-    while connection.execute(select(keys.c.id).where(keys.c.prefix == prefix)).first():
+    while connection.execute(_TAKEN, (prefix,)).fetchone():
         token, prefix = new_token()
-    row = connection.execute(
-        insert(keys)
-        .values(
-            prefix=prefix,
-            hash=hash_token(pepper, token),
-            tenant=owner,
-            name=name,
-            role=role,
-            created_at=now,
-            expires_at=expiry,
-            scopes=_check_scopes(scopes, role),
-            models=None if models is None else _joined(map(parse_model_name, models)),
-        )
-        .returning(*_COLUMNS)
-    ).one()
-    return token, _record(row)
+    values = (prefix, hash_token(pepper, token), owner, name, role, now, expiry, allowed, only)
+    return token, _record(connection.execute(_INSERT, values).fetchone())
 
 
-def list_keys(engine: Engine, *, tenant: str | None = None) -> tuple[KeyRecord, ...]:
+def list_keys(database: Path, *, tenant: str | None = None) -> tuple[KeyRecord, ...]:
     """Return every key, also revoked and expired ones, oldest first.
 
     Args:
-        engine: from `state.database.open_database`.
+        database: the installation's.
         tenant: only this tenant's keys.
 
     Raises:
         CorralError: code `database_unavailable`.
     """
-    query = select(*_COLUMNS).order_by(keys.c.id)
-    if tenant is not None:
-        query = query.where(keys.c.tenant == tenant)
-    with reading(engine) as connection:
-        return tuple(_record(row) for row in connection.execute(query))
+    with snapshot(database) as connection:
+        return tuple(map(_record, connection.execute(_LIST, (tenant,))))
 
 
 def rotate_key(
-    engine: Engine, pepper: bytes, prefix_or_id: str | int, *, overlap_s: int = 0
+    database: Path,
+    pepper: bytes,
+    prefix_or_id: str | int,
+    *,
+    overlap_s: int = 0,
+    tenant: str | None = None,
+    allow: Callable[[KeyRecord], None] | None = None,
 ) -> tuple[str, KeyRecord]:
     """Give a key another secret; return (token, record). Id, prefix, rights and expiry stay.
 
     Args:
-        engine: from `state.database.open_database`.
+        database: the installation's.
         pepper: from `tenancy.token.load_pepper`.
         prefix_or_id: as for `revoke_key`.
         overlap_s: for how many seconds the secret until now stays good as well; one that an
             earlier rotation left is dead at once.
+        tenant: as for `revoke_key`.
+        allow: as for `revoke_key`.
 
     Raises:
         CorralError: codes `no_such_key`, `key_not_active`, `bad_overlap`, `bad_pepper`,
-            `database_unavailable`.
+            `database_unavailable`, and what `allow` raises.
     """
     check_pepper(pepper)
     if not 0 <= overlap_s <= OVERLAP_S_MAX:
         raise CorralError("bad_overlap", f"an overlap is 0 to {OVERLAP_S_MAX} seconds")
-    with writing(engine) as connection:
-        row = _find(connection, prefix_or_id)
-        if _record(row).status() != "active":
+    with transaction(database) as connection:
+        found = _find(connection, prefix_or_id, tenant, allow)
+        if found.status() != "active":
             raise CorralError(
                 "key_not_active", "a key that was revoked or has expired gets no new secret",
                 remedy="make another: corral key create",
             )  # fmt: skip
-        token = token_of(row.prefix)
-        connection.execute(
-            update(keys)
-            .where(keys.c.id == row.id)
-            .values(
-                hash=hash_token(pepper, token),
-                old_hash=keys.c.hash if overlap_s else None,
-                old_until=int(time.time()) + overlap_s if overlap_s else None,
-            )
-        )
-        return token, _record(_find(connection, row.id))
+        token = token_of(found.prefix)
+        until = int(time.time()) + overlap_s if overlap_s else None
+        values = (hash_token(pepper, token), until, found.id)
+        return token, _record(connection.execute(_ROTATE, values).fetchone())
 
 
-def revoke_key(engine: Engine, prefix_or_id: str | int) -> KeyRecord:
+def revoke_key(
+    database: Path,
+    prefix_or_id: str | int,
+    *,
+    tenant: str | None = None,
+    allow: Callable[[KeyRecord], None] | None = None,
+) -> KeyRecord:
     """Revoke a key, every secret of it, at once and for good; a second time changes nothing.
 
     Args:
-        engine: from `state.database.open_database`.
+        database: the installation's.
         prefix_or_id: id, prefix, `sk-corral-<prefix>` or the whole token.
+        tenant: only if it is this tenant's: another's is like one that never was.
+        allow: raises if whoever asks may not do that to this key; in the same transaction.
 
     Raises:
-        CorralError: codes `no_such_key`, `database_unavailable`.
+        CorralError: codes `no_such_key`, `database_unavailable`, and what `allow` raises.
     """
-    with writing(engine) as connection:
-        row = _find(connection, prefix_or_id)
-        connection.execute(
-            update(keys)
-            .where(keys.c.id == row.id, keys.c.revoked_at.is_(None))
-            .values(revoked_at=int(time.time()), old_hash=None, old_until=None)
-        )
-        return _record(_find(connection, row.id))
+    with transaction(database) as connection:
+        found = _find(connection, prefix_or_id, tenant, allow)
+        connection.execute(_REVOKE, (int(time.time()), found.id))
+        return _find(connection, found.id)
 
 
-_COLUMNS: Final = tuple(column for column in keys.c if column.name not in {"hash", "old_hash"})
-
-
-def _find(connection: Connection, prefix_or_id: str | int) -> Row[Any]:
+def _find(
+    connection: sqlite3.Connection,
+    prefix_or_id: str | int,
+    tenant: str | None = None,
+    allow: Callable[[KeyRecord], None] | None = None,
+) -> KeyRecord:
     text = str(prefix_or_id).strip()
     prefix = text.removeprefix("sk-corral-").split("-", 1)[0]
     # A prefix starts with a letter, so that it is never taken for an id.
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 18 else None
-    row = connection.execute(
-        select(*_COLUMNS).where(or_(keys.c.prefix == prefix, keys.c.id == number))
-    ).first()
+    row = connection.execute(_FIND, (prefix, number, tenant)).fetchone()
     if row is None:
         # The text is not repeated: it may be a whole token.
         raise CorralError(
             "no_such_key", "there is no such key", remedy="see the ids: corral key list"
         )
-    return row
+    found = _record(row)
+    if allow is not None:
+        allow(found)
+    return found
 
 
-def _record(row: Row[Any]) -> KeyRecord:
+def _record(row: sqlite3.Row) -> KeyRecord:
+    scopes, models = row["scopes"], row["models"]
     return KeyRecord(
-        id=row.id,
-        prefix=row.prefix,
-        tenant=TenantName(row.tenant),
-        name=row.name,
-        role=row.role,
-        created_at=datetime.fromtimestamp(row.created_at, UTC),
-        expires_at=_moment(row.expires_at),
-        revoked_at=_moment(row.revoked_at),
-        last_used_at=_moment(row.last_used_at),
-        scopes=None if row.scopes is None else tuple(row.scopes.split()),
-        models=None if row.models is None else tuple(row.models.split()),
-        old_until=_moment(row.old_until),
+        id=row["id"],
+        prefix=row["prefix"],
+        tenant=TenantName(row["tenant"]),
+        name=row["name"],
+        role=row["role"],
+        created_at=datetime.fromtimestamp(row["created_at"], UTC),
+        expires_at=_moment(row["expires_at"]),
+        revoked_at=_moment(row["revoked_at"]),
+        last_used_at=_moment(row["last_used_at"]),
+        scopes=None if scopes is None else tuple(scopes.split()),
+        models=None if models is None else tuple(models.split()),
+        old_until=_moment(row["old_until"]),
     )
 
 

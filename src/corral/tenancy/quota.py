@@ -98,8 +98,8 @@ def scope_kind(scope: Scope) -> str:
     return "model" if scope.model else "tenant"
 
 
-def check_quota(scope: Scope, name: str, value: int) -> None:
-    """Return if this limit may be set for this scope.
+def check_quota(scope: Scope, name: str, value: int | None) -> None:
+    """Return if this limit may be set for this scope; None stands for whatever it was set to.
 
     Raises:
         CorralError: codes `no_such_quota`, `quota_scope`, `quota_value`.
@@ -113,7 +113,7 @@ def check_quota(scope: Scope, name: str, value: int) -> None:
         raise CorralError(
             "quota_scope", f"{name} is a limit of a {' or a '.join(kind.scopes.split())} only"
         )
-    if not kind.low <= value <= kind.high:
+    if value is not None and not kind.low <= value <= kind.high:
         raise CorralError("quota_value", f"{name} is from {kind.low} to {kind.high}")
 
 

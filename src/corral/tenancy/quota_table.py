@@ -1,23 +1,32 @@
 """The operator's limits: set, clear and show them.
 
-Trust: operator side. Input: the operator's names and numbers, checked. A running gateway reads what
-changed at the next request (`tenancy.allotments`).
+Trust: gateway [net] and operator side. Input: an operator's names and numbers, checked. A running
+gateway reads what changed at the next request (`tenancy.allotments`).
 """
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import asdict, dataclass
-
-from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, select
-from sqlalchemy.dialects.sqlite import insert
+from pathlib import Path
+from typing import Final
 
 from corral.core.config import Limits
 from corral.core.errors import CorralError
 from corral.core.ids import parse_model_name, parse_tenant_name
-from corral.state.database import reading, writing
-from corral.state.tables import keys, quotas, tenants
+from corral.state.transaction import snapshot, transaction
 from corral.tenancy.holder import parse_holder
 from corral.tenancy.quota import Scope, check_quota, default_quota
+from corral.tenancy.tenants import find_tenant
+
+_SET: Final = """
+INSERT INTO quotas (tenant, key_id, model, name, value) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (tenant, key_id, model, name) DO UPDATE SET value = excluded.value
+"""
+_OF_SCOPE: Final = "DELETE FROM quotas WHERE tenant = ? AND key_id = ? AND model = ?"
+_LIST: Final = "SELECT tenant, key_id, model, name, value FROM quotas"
+_KEY: Final = "SELECT id, tenant FROM keys WHERE id = ? OR prefix = ?"
+_NAMES: Final = "SELECT name FROM tenants WHERE removed_at IS NULL ORDER BY name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +43,11 @@ class SetQuota:
     is_default: bool = False
 
 
-def find_scope(engine: Engine, *, tenant: str = "", key: str = "", model: str = "") -> Scope:
+def find_scope(database: Path, *, tenant: str = "", key: str = "", model: str = "") -> Scope:
     """Return the scope that an operator names: a tenant, a key, or a tenant's use of a model.
 
     Args:
-        engine: from `state.database.open_database`.
+        database: the installation's.
         tenant: its name; not needed with `key`.
         key: id or prefix of a key; with a tenant also `cert-3` or `oidc-…`, as `corral usage` has
             them.
@@ -52,74 +61,68 @@ def find_scope(engine: Engine, *, tenant: str = "", key: str = "", model: str = 
         raise CorralError("quota_scope", "a limit is of a key or of a model, not of both")
     if not key and not tenant:
         raise CorralError("quota_scope", "say whose limit: --tenant NAME or --key KEY")
-    with reading(engine) as connection:
-        if not key:
-            name = parse_tenant_name(tenant)
-            if connection.execute(select(tenants).where(tenants.c.name == name)).first() is None:
-                raise CorralError("no_such_tenant", "there is no such tenant")
-            return Scope(name, model=parse_model_name(model) if model else "")
-        holder = parse_holder(key)
-        if holder is not None:
-            name = parse_tenant_name(tenant)
-            if connection.execute(select(tenants).where(tenants.c.name == name)).first() is None:
-                raise CorralError("no_such_tenant", "there is no such tenant")
-            return Scope(name, key_id=holder)
-        named = keys.c.id == int(key) if key.isdecimal() else keys.c.prefix == key
-        row = connection.execute(select(keys.c.id, keys.c.tenant).where(named)).first()
-    if row is None or (tenant and row.tenant != tenant):
+    holder = parse_holder(key) if key else None
+    with snapshot(database) as connection:
+        if not key or holder is not None:
+            name = find_tenant(connection, parse_tenant_name(tenant)).name
+            return Scope(name, holder or 0, parse_model_name(model) if model else "")
+        number = int(key) if key.isascii() and key.isdecimal() and len(key) < 18 else 0
+        row = connection.execute(_KEY, (number, key)).fetchone()
+    if row is None or (tenant and row["tenant"] != tenant):
         raise CorralError("no_such_key", "there is no such key", remedy="corral key list")
-    return Scope(row.tenant, key_id=row.id)
+    return Scope(row["tenant"], key_id=row["id"])
 
 
-def set_quotas(engine: Engine, scope: Scope, values: dict[str, int]) -> None:
-    """Set limits of one scope, all or none; they hold from the next request on.
+def change_quotas(database: Path, scope: Scope, values: dict[str, int | None]) -> int:
+    """Set limits of one scope and take others back, all or none; from the next request on.
+
+    Args:
+        database: the installation's.
+        scope: whose.
+        values: by name; None takes a limit back.
+
+    Returns:
+        How many there were of those that were taken back.
 
     Raises:
         CorralError: codes `no_such_quota`, `quota_scope`, `quota_value`, `database_unavailable`.
     """
     for name, value in values.items():
         check_quota(scope, name, value)
-    with writing(engine) as connection:
+    gone = 0
+    with transaction(database) as connection:
         for name, value in values.items():
-            row = {**scope._asdict(), "name": name, "value": value}
-            statement = insert(quotas).values(**row)
-            connection.execute(
-                statement.on_conflict_do_update(index_elements=[*row][:4], set_={"value": value})
-            )
+            if value is None:
+                gone += connection.execute(f"{_OF_SCOPE} AND name = ?", (*scope, name)).rowcount
+            else:
+                connection.execute(_SET, (*scope, name, value))
+    return gone
 
 
-def clear_quotas(engine: Engine, scope: Scope, names: list[str]) -> int:
-    """Take limits of one scope back; return how many there were.
-
-    Args:
-        engine: from `state.database.open_database`.
-        scope: whose.
-        names: which; empty for all.
+def clear_quotas(database: Path, scope: Scope) -> int:
+    """Take all limits of one scope back; return how many there were.
 
     Raises:
         CorralError: code `database_unavailable`.
     """
-    statement = delete(quotas).where(_of(scope))
-    if names:
-        statement = statement.where(quotas.c.name.in_(names))
-    with writing(engine) as connection:
-        return connection.execute(statement).rowcount
+    with transaction(database) as connection:
+        return connection.execute(_OF_SCOPE, scope).rowcount
 
 
-def list_quotas(engine: Engine, limits: Limits, *, tenant: str = "") -> tuple[SetQuota, ...]:
+def list_quotas(database: Path, limits: Limits, *, tenant: str = "") -> tuple[SetQuota, ...]:
     """Return every limit that was set, and what else holds for each tenant.
 
     Args:
-        engine: from `state.database.open_database`.
+        database: the installation's.
         limits: the effective configuration.
         tenant: only this one.
 
     Raises:
         CorralError: code `database_unavailable`.
     """
-    with reading(engine) as connection:
-        names = [row.name for row in connection.execute(select(tenants).order_by(tenants.c.name))]
-        found = _rows(connection)
+    with snapshot(database) as connection:
+        names = [name for (name,) in connection.execute(_NAMES)]
+        found = list(map(_set_quota, connection.execute(_LIST)))
     ours = {(one.scope, one.name) for one in found}
     for name in names:
         scope = Scope(name)
@@ -130,16 +133,5 @@ def list_quotas(engine: Engine, limits: Limits, *, tenant: str = "") -> tuple[Se
     return tuple(sorted(chosen, key=lambda one: (one.scope, one.name)))
 
 
-def _rows(connection: Connection) -> list[SetQuota]:
-    return [
-        SetQuota(Scope(row.tenant, row.key_id, row.model), row.name, row.value)
-        for row in connection.execute(select(quotas))
-    ]
-
-
-def _of(scope: Scope) -> ColumnElement[bool]:
-    return and_(
-        quotas.c.tenant == scope.tenant,
-        quotas.c.key_id == scope.key_id,
-        quotas.c.model == scope.model,
-    )
+def _set_quota(row: sqlite3.Row) -> SetQuota:
+    return SetQuota(Scope(row["tenant"], row["key_id"], row["model"]), row["name"], row["value"])

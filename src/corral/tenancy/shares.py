@@ -21,15 +21,13 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 from corral.core.errors import CorralError
 from corral.core.ids import TenantName, parse_model_name, parse_tenant_name
-from corral.state.connection import open_reader, open_writer, unavailable
+from corral.state.transaction import snapshot, transaction
 
 OPEN_SHARES: Final = 200
 """That one tenant may have offered at the same time; as many that have ended are kept. A bound on
@@ -124,7 +122,7 @@ def offer_share(database: Path, *, owner: TenantName, receiver: str, model: str)
         name = parse_model_name(model)
     except CorralError:
         raise _no_model() from None
-    with _writing(database) as connection:
+    with transaction(database) as connection:
         granted = connection.execute(_GRANTED, (owner, name)).fetchone()
         admitted = connection.execute(_DIGEST, (name,)).fetchone()
         if granted is None or admitted is None:
@@ -155,7 +153,7 @@ def accept_share(database: Path, share_id: int, *, receiver: TenantName, digest:
         CorralError: codes `share_not_found`, `share_changed` (the name stands for another artifact
             by now, or never stood for this one), `database_unavailable`.
     """
-    with _writing(database) as connection:
+    with transaction(database) as connection:
         moment = int(time.time())
         row = connection.execute(_ACCEPT, (moment, share_id, receiver, digest)).fetchone()
         if row is None:
@@ -179,7 +177,7 @@ def end_share(database: Path, share_id: int, *, tenant: TenantName) -> Share:
     Raises:
         CorralError: codes `share_not_found`, `database_unavailable`.
     """
-    with _writing(database) as connection:
+    with transaction(database) as connection:
         row = connection.execute(_END, (int(time.time()), share_id, tenant, tenant)).fetchone()
         if row is None:
             raise _no_share()
@@ -199,29 +197,15 @@ def list_shares(
     Raises:
         CorralError: code `database_unavailable`.
     """
-    try:
-        with closing(open_reader(database)) as connection:
-            found = tuple(map(_share, connection.execute(_LIST)))
-    except sqlite3.Error as error:
-        raise unavailable() from error
+    with snapshot(database) as connection:
+        found = tuple(map(_share, connection.execute(_LIST)))
     if tenant is None:
         return found
     sides = (side,) if side else ("owner", "receiver")
     return tuple(one for one in found if tenant in {getattr(one, name) for name in sides})
 
 
-@contextmanager
-def _writing(database: Path) -> Iterator[sqlite3.Connection]:
-    try:
-        with closing(open_writer(database)) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            yield connection  # an exception closes it, which rolls back
-            connection.execute("COMMIT")
-    except sqlite3.Error as error:
-        raise unavailable() from error
-
-
-def _share(row: tuple[int, str, str, str, str, int, int | None, int | None]) -> Share:
+def _share(row: sqlite3.Row) -> Share:
     share_id, owner, receiver, model, digest, offered_at, accepted_at, ended_at = row
     return Share(
         id=share_id, owner=TenantName(owner), receiver=TenantName(receiver), model=model,

@@ -1,6 +1,6 @@
 """Tenants: add, list, freeze, remove.
 
-Trust: operator side. Input: the operator's names, checked.
+Trust: gateway [net] and operator side. Input: names of an operator, checked.
 
 A removed tenant keeps its row, its revoked keys and its usage: what was done stays on record under
 a name that nobody else gets, unless the operator says so.
@@ -8,30 +8,46 @@ a name that nobody else gets, unless the operator says so.
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
-
-from sqlalchemy import Connection, Engine, Row, delete, func, insert, or_, select, update
-from sqlalchemy.exc import IntegrityError
+from pathlib import Path
+from typing import Final
 
 from corral.core.errors import CorralError
 from corral.core.ids import TenantName, parse_tenant_name
-from corral.state.database import reading, writing
-from corral.state.tables import (
-    client_certificates,
-    grants,
-    keys,
-    quarantines,
-    quotas,
-    shares,
-    spent,
-    stored_completions,
-    tenant_keys,
-    tenants,
-    usage,
+from corral.state.transaction import snapshot, transaction
+
+_SELECT: Final = "SELECT name, created_at, frozen_at, removed_at FROM tenants"
+_LIVE: Final = f"{_SELECT} WHERE removed_at IS NULL"
+_ADD: Final = "INSERT INTO tenants (name, created_at) VALUES (?, ?)"
+_AGAIN: Final = (
+    "UPDATE tenants SET created_at = ?, frozen_at = NULL, removed_at = NULL WHERE name = ?"
 )
+_FREEZE: Final = "UPDATE tenants SET frozen_at = coalesce(frozen_at, ?) WHERE name = ?"
+_THAW: Final = "UPDATE tenants SET frozen_at = NULL WHERE name = ?"
+_REMOVE: Final = (
+    """UPDATE keys SET revoked_at = coalesce(revoked_at, :now), old_hash = NULL, old_until = NULL
+    WHERE tenant = :name""",
+    "DELETE FROM grants WHERE tenant = :name",
+    """UPDATE shares SET ended_at = :now
+    WHERE (owner = :name OR receiver = :name) AND ended_at IS NULL""",
+    "DELETE FROM client_certificates WHERE tenant = :name AND revoked_at IS NULL",
+    "DELETE FROM quarantines WHERE tenant = :name",
+    "DELETE FROM quotas WHERE tenant = :name",
+    "DELETE FROM spent WHERE tenant = :name",
+    "DELETE FROM stored_completions WHERE tenant = :name",
+    "DELETE FROM tenant_keys WHERE tenant = :name",
+    "UPDATE tenants SET removed_at = :now WHERE name = :name",
+)
+_KEYS: Final = """
+SELECT count(*), count(*) FILTER (
+    WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?2)
+) FROM keys WHERE tenant = ?1
+"""
+_MODELS: Final = "SELECT model FROM grants WHERE tenant = ? ORDER BY model"
+_USAGE: Final = "SELECT count(*), max(ts_ms) FROM usage WHERE tenant = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +82,11 @@ class Holdings:
     last_request_at: datetime | None
 
 
-def add_tenant(engine: Engine, name: str, *, reuse: bool = False) -> Tenant:
+def add_tenant(database: Path, name: str, *, reuse: bool = False) -> Tenant:
     """Add a tenant, without keys and without grants.
 
     Args:
-        engine: from `state.database.open_database`.
+        database: the installation's.
         name: its name.
         reuse: take the name also if a removed tenant had it; its usage stays under the name.
 
@@ -80,71 +96,63 @@ def add_tenant(engine: Engine, name: str, *, reuse: bool = False) -> Tenant:
     """
     checked = parse_tenant_name(name)
     now = int(time.time())
-    try:
-        with writing(engine) as connection:
-            former = connection.execute(
-                select(tenants.c.removed_at).where(tenants.c.name == checked)
-            ).scalar()
-            if former is None:
-                connection.execute(insert(tenants).values(name=checked, created_at=now))
-            elif reuse:
-                connection.execute(
-                    update(tenants)
-                    .where(tenants.c.name == checked)
-                    .values(created_at=now, frozen_at=None, removed_at=None)
-                )
-            else:
-                raise CorralError(
-                    "tenant_name_used",
-                    f"a tenant {checked} was removed; what is on record under its name is its own",
-                    remedy=f"take another name, or: corral tenant add {checked} --reuse",
-                )
-    except IntegrityError as error:
-        raise CorralError("tenant_exists", f"there is a tenant {checked} already") from error
+    with transaction(database) as connection:
+        former = connection.execute(f"{_SELECT} WHERE name = ?", (checked,)).fetchone()
+        if former is None:
+            connection.execute(_ADD, (checked, now))
+        elif former["removed_at"] is None:
+            raise CorralError("tenant_exists", f"there is a tenant {checked} already")
+        elif reuse:
+            connection.execute(_AGAIN, (now, checked))
+        else:
+            raise CorralError(
+                "tenant_name_used",
+                f"a tenant {checked} was removed; what is on record under its name is its own",
+                remedy=f"take another name, or: corral tenant add {checked} --reuse",
+            )
     return Tenant(name=checked, created_at=datetime.fromtimestamp(now, UTC), frozen_at=None)
 
 
-def list_tenants(engine: Engine) -> tuple[Tenant, ...]:
+def list_tenants(database: Path) -> tuple[Tenant, ...]:
     """Return every tenant that was not removed, by name.
 
     Raises:
         CorralError: code `database_unavailable`.
     """
-    query = select(tenants).where(tenants.c.removed_at.is_(None)).order_by(tenants.c.name)
-    with reading(engine) as connection:
-        return tuple(_tenant(row) for row in connection.execute(query))
+    with snapshot(database) as connection:
+        return tuple(map(_tenant, connection.execute(f"{_LIVE} ORDER BY name")))
 
 
-def show_tenant(engine: Engine, name: str) -> tuple[Tenant, Holdings]:
+def show_tenant(database: Path, name: str) -> tuple[Tenant, Holdings]:
     """Return a tenant and what it has.
 
     Raises:
         CorralError: codes `no_such_tenant`, `database_unavailable`.
     """
-    with reading(engine) as connection:
-        return _find(connection, name), _holdings(connection, name)
+    with snapshot(database) as connection:
+        return find_tenant(connection, name), _holdings(connection, name)
 
 
-def freeze_tenant(engine: Engine, name: str, *, frozen: bool = True) -> None:
+def freeze_tenant(database: Path, name: str, *, frozen: bool = True) -> Tenant:
     """Deny every key of a tenant at once and stop its engines, or let it in again.
 
     Raises:
         CorralError: codes `no_such_tenant`, `database_unavailable`.
     """
-    with writing(engine) as connection:
-        _find(connection, name)
-        connection.execute(
-            update(tenants)
-            .where(tenants.c.name == name)
-            .values(frozen_at=int(time.time()) if frozen else None)
-        )
+    with transaction(database) as connection:
+        find_tenant(connection, name)
+        if frozen:
+            connection.execute(_FREEZE, (int(time.time()), name))
+        else:
+            connection.execute(_THAW, (name,))
+        return find_tenant(connection, name)
 
 
-def remove_tenant(engine: Engine, name: str, *, sure: bool = False) -> Holdings:
+def remove_tenant(database: Path, name: str, *, sure: bool = False) -> Holdings:
     """Remove a tenant: keys are revoked, what else it had is gone; its usage stays.
 
     Args:
-        engine: from `state.database.open_database`.
+        database: the installation's.
         name: whom to remove.
         sure: also if it has live keys or usage.
 
@@ -154,9 +162,8 @@ def remove_tenant(engine: Engine, name: str, *, sure: bool = False) -> Holdings:
     Raises:
         CorralError: codes `no_such_tenant`, `tenant_in_use`, `database_unavailable`.
     """
-    now = int(time.time())
-    with writing(engine) as connection:
-        _find(connection, name)
+    with transaction(database) as connection:
+        find_tenant(connection, name)
         had = _holdings(connection, name)
         if not sure and (had.live_keys or had.requests):
             raise CorralError(
@@ -164,62 +171,41 @@ def remove_tenant(engine: Engine, name: str, *, sure: bool = False) -> Holdings:
                 f"{name} has {had.live_keys} live keys and {had.requests} requests on record",
                 remedy=f"if it is to go all the same: corral tenant remove {name} --yes",
             )
-        connection.execute(
-            update(keys)
-            .where(keys.c.tenant == name)
-            .values(revoked_at=func.coalesce(keys.c.revoked_at, now), old_hash=None, old_until=None)
-        )
-        connection.execute(delete(grants).where(grants.c.tenant == name))
-        connection.execute(
-            update(shares)
-            .where(or_(shares.c.owner == name, shares.c.receiver == name))
-            .where(shares.c.ended_at.is_(None))
-            .values(ended_at=now)
-        )
-        connection.execute(
-            delete(client_certificates).where(
-                client_certificates.c.tenant == name, client_certificates.c.revoked_at.is_(None)
-            )
-        )
-        for held in (quarantines, quotas, spent, stored_completions, tenant_keys):
-            connection.execute(delete(held).where(held.c.tenant == name))
-        connection.execute(update(tenants).where(tenants.c.name == name).values(removed_at=now))
+        for statement in _REMOVE:
+            connection.execute(statement, {"name": name, "now": int(time.time())})
         return had
 
 
-def _find(connection: Connection, name: str) -> Tenant:
-    row = connection.execute(
-        select(tenants).where(tenants.c.name == name, tenants.c.removed_at.is_(None))
-    ).first()
+def find_tenant(connection: sqlite3.Connection, name: str) -> Tenant:
+    """Return a tenant that was not removed, on the caller's connection.
+
+    Raises:
+        CorralError: code `no_such_tenant`.
+    """
+    row = connection.execute(f"{_LIVE} AND name = ?", (name,)).fetchone()
     if row is None:
-        raise CorralError("no_such_tenant", "there is no such tenant")
+        raise CorralError(
+            "no_such_tenant", "there is no such tenant", remedy="see them: corral tenant list"
+        )
     return _tenant(row)
 
 
-def _holdings(connection: Connection, name: str) -> Holdings:
-    live = keys.c.revoked_at.is_(None) & or_(
-        keys.c.expires_at.is_(None), keys.c.expires_at > int(time.time())
-    )
-    of_keys = connection.execute(
-        select(func.count(), func.count().filter(live)).where(keys.c.tenant == name)
-    ).one()
-    of_usage = connection.execute(
-        select(func.count(), func.max(usage.c.ts_ms)).where(usage.c.tenant == name)
-    ).one()
-    granted = select(grants.c.model).where(grants.c.tenant == name).order_by(grants.c.model)
-    last_ms = of_usage[1]
+def _holdings(connection: sqlite3.Connection, name: str) -> Holdings:
+    keys, live_keys = connection.execute(_KEYS, (name, int(time.time()))).fetchone()
+    requests, last_ms = connection.execute(_USAGE, (name,)).fetchone()
     return Holdings(
-        live_keys=of_keys[1],
-        keys=of_keys[0],
-        models=tuple(connection.execute(granted).scalars()),
-        requests=of_usage[0],
+        live_keys=live_keys,
+        keys=keys,
+        models=tuple(model for (model,) in connection.execute(_MODELS, (name,))),
+        requests=requests,
         last_request_at=None if last_ms is None else datetime.fromtimestamp(last_ms / 1000, UTC),
     )
 
 
-def _tenant(row: Row[Any]) -> Tenant:
+def _tenant(row: sqlite3.Row) -> Tenant:
+    frozen_at = row["frozen_at"]
     return Tenant(
-        name=TenantName(row.name),
-        created_at=datetime.fromtimestamp(row.created_at, UTC),
-        frozen_at=None if row.frozen_at is None else datetime.fromtimestamp(row.frozen_at, UTC),
+        name=TenantName(row["name"]),
+        created_at=datetime.fromtimestamp(row["created_at"], UTC),
+        frozen_at=None if frozen_at is None else datetime.fromtimestamp(frozen_at, UTC),
     )

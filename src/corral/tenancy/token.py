@@ -25,6 +25,7 @@ from typing import Final
 
 from corral.core.errors import CorralError
 
+TOKEN_START: Final = "sk-corral-"  # noqa: S105 - the public part
 PEPPER_BYTES: Final = 32
 HASH_BYTES: Final = 32
 _PREFIX_CHARACTERS: Final = 8

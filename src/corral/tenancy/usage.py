@@ -1,6 +1,6 @@
-"""Sum up usage rows for the operator.
+"""Sum up usage rows.
 
-Trust: operator side. Input: rows that the ledger wrote.
+Trust: gateway [net] and operator side. Input: rows that the ledger wrote.
 """
 
 from __future__ import annotations
@@ -8,20 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Final
-
-from sqlalchemy import ColumnElement, Engine, case, func, select
+from pathlib import Path
+from typing import Final
 
 from corral.core.errors import CorralError
-from corral.state.database import reading
-from corral.state.tables import usage
+from corral.state.transaction import snapshot
 
-_DAY: Final = func.strftime("%Y-%m-%d", usage.c.ts_ms / 1000, "unixepoch")
-GROUPS: Final[dict[str, ColumnElement[Any]]] = {
-    "tenant": usage.c.tenant,
-    "key": usage.c.key_id,
-    "model": usage.c.model,
-    "day": _DAY,
+GROUPS: Final = {
+    "tenant": "tenant",
+    "key": "key_id",
+    "model": "model",
+    "day": "strftime('%Y-%m-%d', ts_ms / 1000, 'unixepoch')",
 }
 """What usage can be told apart by; days are of UTC."""
 
@@ -71,7 +68,7 @@ def parse_groups(text: str) -> tuple[str, ...]:
 
 
 def sum_usage(
-    engine: Engine,
+    database: Path,
     *,
     by: Sequence[str] = ("tenant", "model"),
     tenant: str | None = None,
@@ -80,7 +77,7 @@ def sum_usage(
     """Return totals by groups, in their order.
 
     Args:
-        engine: from `state.database.open_database`.
+        database: the installation's.
         by: names of `GROUPS`.
         tenant: only this tenant.
         since: only requests that ended at or after this aware moment.
@@ -88,23 +85,16 @@ def sum_usage(
     Raises:
         CorralError: code `database_unavailable`.
     """
-    groups = [GROUPS[name].label(name) for name in by]
-    query = (
-        select(
-            *groups,
-            func.count().label("requests"),
-            func.sum(case((usage.c.status == "ok", 0), else_=1)).label("failed"),
-            func.sum(usage.c.prompt_tokens).label("prompt_tokens"),
-            func.sum(usage.c.completion_tokens).label("completion_tokens"),
-            func.sum(usage.c.cached_tokens).label("cached_tokens"),
-            (func.sum(usage.c.engine_ms) / 1000.0).label("engine_s"),
-        )
-        .group_by(*groups)
-        .order_by(*groups)
-    )
-    if tenant is not None:
-        query = query.where(usage.c.tenant == tenant)
-    if since is not None:
-        query = query.where(usage.c.ts_ms >= int(since.timestamp() * 1000))
-    with reading(engine) as connection:
-        return tuple(UsageTotal(**row) for row in connection.execute(query).mappings())
+    # Names and expressions are of `GROUPS` alone: what is asked for only chooses among them.
+    groups = ", ".join(f"{GROUPS[name]} AS {name}" for name in by)
+    order = ", ".join(str(place) for place in range(1, len(by) + 1))
+    query = f"""
+SELECT {groups}, count(*) AS requests, sum(status <> 'ok') AS failed,
+    sum(prompt_tokens) AS prompt_tokens, sum(completion_tokens) AS completion_tokens,
+    sum(cached_tokens) AS cached_tokens, sum(engine_ms) / 1000.0 AS engine_s
+FROM usage WHERE (?1 IS NULL OR tenant = ?1) AND ts_ms >= ?2
+GROUP BY {order} ORDER BY {order}
+"""  # noqa: S608
+    since_ms = 0 if since is None else int(since.timestamp() * 1000)
+    with snapshot(database) as connection:
+        return tuple(UsageTotal(**row) for row in connection.execute(query, (tenant, since_ms)))

@@ -37,7 +37,6 @@ import pytest
 
 from corral.control.client import LauncherClient
 from corral.core.home import Home
-from corral.state.database import open_database
 from corral.tenancy.grants import grant_model
 from corral.tenancy.keys import create_key
 from corral.tenancy.tenants import add_tenant
@@ -89,18 +88,16 @@ def server(model_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 def make_tenants(server: RunningServer, count: int, kind: str) -> list[Tenant]:
     home = Home(server.home)
-    engine = open_database(home.database)
     made = []
     for number in range(count):
         name = f"{kind}-{number}"
-        add_tenant(engine, name)
-        grant_model(engine, name, "*")
-        key, _ = create_key(engine, home.pepper.read_bytes(), tenant=name, name="chaos")
+        add_tenant(home.database, name)
+        grant_model(home.database, name, "*")
+        key, _ = create_key(home.database, home.pepper.read_bytes(), tenant=name, name="chaos")
         prompts = tuple(f"{name} says {i}" for i in range(4))
         if kind.startswith("real"):
             prompts = PROMPTS[number * EACH : (number + 1) * EACH]
         made.append(Tenant(name, key, prompts, tokens=16 if kind.startswith("real") else 4))
-    engine.dispose()
     return made
 
 

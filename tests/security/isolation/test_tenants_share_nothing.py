@@ -13,7 +13,6 @@ import openai
 import pytest
 
 from corral.core.home import Home
-from corral.state.database import open_database
 from corral.tenancy.tenants import freeze_tenant
 from tests.support.running_clock import running_clock
 from tests.support.server import MODEL, copy_home, start_server, wait_until
@@ -156,12 +155,10 @@ def test_a_freeze_ends_streams_and_engine_of_one_tenant(server):
     for key in (frozen, other):
         ask(server, key, long, max_tokens=1)
     theirs, control = (Path(f"/proc/{server.worker_of(who)['pid']}") for who in ("frozen", "other"))
-    engine = open_database(Home(server.home).database)
     stream = ask(server, frozen, long, max_tokens=1000, stream=True, frequency_penalty=0.5)
     next(stream)
     assert theirs.exists()
-    freeze_tenant(engine, "frozen")
-    engine.dispose()
+    freeze_tenant(Home(server.home).database, "frozen")
     with running_clock() as clock:
         with pytest.raises(openai.APIError) as caught:
             list(stream)

@@ -69,7 +69,7 @@ def test_a_login_at_a_real_provider_lets_in_and_a_rotated_key_does_after_a_refre
     trusted: OidcServer, home: Home
 ) -> None:
     engine = open_database(home.database)
-    grant_model(engine, "default", "m")
+    grant_model(home.database, "default", "m")
     provider = provider_of(trusted)
     keyring = Keyring(home.database, home.pepper.read_bytes())
     keyring.take_also(OidcTokens((provider,), keyring).authenticate)

@@ -9,7 +9,6 @@ from corral.cli.up import base_url, certificate_names, check_exposure, prepare, 
 from corral.core.config import Config, override_config
 from corral.core.errors import CorralError
 from corral.core.home import Home
-from corral.state.database import open_database
 from corral.tenancy.keys import list_keys, revoke_key
 from tests.support.command_line import Corral
 
@@ -43,9 +42,8 @@ def test_certificate_carries_an_address_that_others_use() -> None:
 @pytest.mark.claim("KEY-08")
 def test_others_are_not_served_without_a_usable_key(home: Home) -> None:
     check_exposure(home, listening("0.0.0.0"))
-    engine = open_database(home.database)
-    for key in list_keys(engine):
-        revoke_key(engine, key.id)
+    for key in list_keys(home.database):
+        revoke_key(home.database, key.id)
     check_exposure(home, listening("127.0.0.1"))
     with pytest.raises(CorralError) as refused:
         check_exposure(home, listening("0.0.0.0"))
@@ -66,12 +64,12 @@ def test_first_keys_that_cannot_be_written_are_never_made(corral: Corral, tmp_pa
     ended = corral("up", "--home", str(place.root), "--first-keys", str(absent), "--print-json")
     assert (ended.code, ended.error_code) == (1, "first_keys_unwritable")
     assert "sk-corral" not in ended.out + ended.err
-    assert list_keys(open_database(place.database)) == ()
+    assert list_keys(place.database) == ()
     absent.parent.mkdir()
     assert prepare(place, Config(), absent) is None
     written = json.loads(absent.read_text())
     assert written["api_key"].startswith("sk-corral-")
-    assert len(list_keys(open_database(place.database))) == 2
+    assert len(list_keys(place.database)) == 2
     absent.unlink()
     absent.parent.rmdir()  # taken away by the operator: later starts need no such folder
     assert prepare(place, Config(), absent) is None

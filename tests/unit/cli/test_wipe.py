@@ -13,7 +13,6 @@ from corral.core.home import Home
 from corral.core.ids import TenantName
 from corral.pki.master_key import load_master_key
 from corral.state.connection import open_writer
-from corral.state.database import open_database
 from corral.tenancy.data_keys import DataKeys, unwrap_key, wrap_key
 from corral.tenancy.grants import grant_model
 from corral.tenancy.keyring import Keyring
@@ -30,11 +29,9 @@ ACME, OTHER = TenantName("acme"), TenantName("other")
 def home(tmp_path: Path) -> Home:
     place = Home(tmp_path / "home")
     initialise(place)
-    engine = open_database(place.database)
     for tenant in (ACME, OTHER):
-        add_tenant(engine, tenant)
-        grant_model(engine, tenant, "*")
-    engine.dispose()
+        add_tenant(place.database, tenant)
+        grant_model(place.database, tenant, "*")
     return place
 
 
@@ -79,9 +76,7 @@ def test_a_wiped_key_is_nowhere(home: Home) -> None:
     keys = DataKeys(home.database, load_master_key(home))
     old, kept = keys.data_key(ACME), keys.data_key(OTHER)
     wrapped = _wrapped(home, ACME)
-    token, _ = create_key(
-        open_database(home.database), home.pepper.read_bytes(), tenant=ACME, name="k"
-    )
+    token, _ = create_key(home.database, home.pepper.read_bytes(), tenant=ACME, name="k")
     keyring = Keyring(home.database, home.pepper.read_bytes())
     assert keyring.authenticate(token) is not None
     # The control: an ordinary deletion leaves the bytes where they are.

@@ -110,14 +110,14 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Served]]:
         first = initialise(home)
         assert first is not None
         ensure_server_certificate(home, ())
-        engine = open_database(home.database)
         keys = {"default": first.api_key, "admin": first.admin_key}
-        add_tenant(engine, "acme")
-        grant_model(engine, "acme", "tiny")
-        keys["acme"], _ = create_key(engine, home.pepper.read_bytes(), tenant="acme", name="test")
+        add_tenant(home.database, "acme")
+        grant_model(home.database, "acme", "tiny")
+        keys["acme"], _ = create_key(
+            home.database, home.pepper.read_bytes(), tenant="acme", name="test"
+        )
         for number, name in enumerate(MODELS):
             admit(home, name, digest=f"{number:064x}", template=name != "bare")
-        engine.dispose()
         config = override_config(
             Config(), {name.replace("__", "."): value for name, value in settings.items()}
         )

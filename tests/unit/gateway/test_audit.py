@@ -9,14 +9,14 @@ from collections.abc import Callable
 import openai
 import pytest
 
-from corral.audit.reading import Wanted, read_records
+from corral.audit.reading import read_records
 from corral.audit.record import Record
+from corral.audit.selection import Wanted
 from corral.audit.whole import verify_log
 from corral.core.ids import TenantName
 from corral.gateway.prompt_digest import prompt_digest
 from corral.gateway.schemas.chat import parse_chat
 from corral.pki.master_key import load_master_key
-from corral.state.database import open_database
 from corral.tenancy.data_keys import DataKeys
 from corral.tenancy.keys import create_key
 from tests.unit.gateway.conftest import Served
@@ -104,11 +104,13 @@ def test_without_a_record_nothing_is_answered(
     start: Callable[..., Served], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served = start()
-    engine = open_database(served.home.database)
     served.keys["acme-admin"], _ = create_key(
-        engine, served.home.pepper.read_bytes(), tenant="acme", name="n", role="tenant-admin"
+        served.home.database,
+        served.home.pepper.read_bytes(),
+        tenant="acme",
+        name="n",
+        role="tenant-admin",
     )
-    engine.dispose()
 
     def refuse(fd: int) -> None:
         raise OSError(28, os.strerror(28))

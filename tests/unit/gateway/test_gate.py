@@ -12,7 +12,6 @@ from corral.core.ids import TenantName
 from corral.gateway.app import ADDRESSES, STRANGERS
 from corral.gateway.errors import ApiError
 from corral.gateway.stages import find_usable
-from corral.state.database import open_database
 from corral.tenancy.keys import create_key
 from corral.tenancy.permissions import Permission
 from corral.tenancy.principal import Principal
@@ -23,15 +22,19 @@ BODIES = {
     "/v1/completions": {"model": "tiny", "prompt": "x"},
     "/admin/v1/shares": {"model": "none", "to": "bolt"},
     "/admin/v1/shares/7/accept": {"sha256": "0" * 64},
+    "/admin/v1/tenants": {"name": "acme"},
+    "/admin/v1/tenants/none/wipe": {"confirm": "none"},
+    "/admin/v1/keys": {"tenant": "none", "scopes": []},
+    "/admin/v1/quotas": {"tenant": "none", "limits": {}},
 }
 
 
 def key(served: Served, scopes: set[Permission]) -> dict[str, str]:
     """Return the headers of an operator's key of acme that is narrowed to some permissions."""
-    engine = open_database(served.home.database)
     pepper = served.home.pepper.read_bytes()
-    token, _ = create_key(engine, pepper, tenant="acme", name="n", role="operator", scopes=scopes)
-    engine.dispose()
+    token, _ = create_key(
+        served.home.database, pepper, tenant="acme", name="n", role="operator", scopes=scopes
+    )
     return {"authorization": f"Bearer {token}"}
 
 
@@ -46,9 +49,12 @@ def test_each_address_takes_its_permission_and_no_other(served: Served) -> None:
                 address.path.replace("{model}", "tiny")
                 .replace("{share}", "7")
                 .replace("{completion}", "x")
+                .replace("{tenant}", "none")
+                .replace("{key}", "0")
             )
             body = BODIES.get(path) if address.method == "POST" else None
-            let_in = {200, 404, 503}  # 404: there is none of that number or id
+            # 404: there is none of that name or number; 409: there is one already
+            let_in = {200, 404, 409, 503}
             for headers, status in ((without, {403}), ({}, {401}), (with_it, let_in)):
                 with served.http(headers=headers) as http:
                     answer = http.request(address.method, path, json=body)

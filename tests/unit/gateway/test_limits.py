@@ -9,7 +9,7 @@ import pytest
 
 from corral.state.database import open_database
 from corral.tenancy.quota import Scope
-from corral.tenancy.quota_table import set_quotas
+from corral.tenancy.quota_table import change_quotas
 from tests.unit.gateway.conftest import Served
 from tests.unit.gateway.test_pipeline import HELLO, eventually
 
@@ -33,7 +33,6 @@ def test_tokens_are_reserved_refused_and_given_back(start: Callable[..., Served]
     served = start(limits__tokens_per_minute=3000)  # a request reserves a context of 2048
     with served.http(headers=served.bearer("admin")) as http:
         assert http.get("/v1/models").json()["data"] == []  # an operator's key has no model
-    engine = open_database(served.home.database)
     with served.http(headers=served.bearer()) as http:
         for number in range(3):  # each uses 11: without the refund, the second is over
             answer = http.post(PATH, json=BODY)
@@ -42,19 +41,20 @@ def test_tokens_are_reserved_refused_and_given_back(start: Callable[..., Served]
             assert 3000 - 2048 - 11 * number <= left <= 3000 - 2048
             rows = number + 1
             assert eventually(lambda rows=rows: len(served.usage()) == rows)  # type: ignore[misc]
-        set_quotas(engine, Scope("default"), {"tokens_per_day": 2060})
+        change_quotas(served.home.database, Scope("default"), {"tokens_per_day": 2060})
         assert http.post(PATH, json=BODY).status_code == 200
         assert eventually(lambda: len(served.usage()) == 4)
-        set_quotas(engine, Scope("default"), {"tokens_per_day": 100})
+        change_quotas(served.home.database, Scope("default"), {"tokens_per_day": 100})
         refused = http.post(PATH, json=BODY)
     assert refused.status_code == 429
     assert refused.json()["error"]["code"] == "request_over_quota"
     assert refused.headers["x-should-retry"] == "false"
     assert refused.headers["x-ratelimit-limit-tokens"] == "3000"
-    set_quotas(engine, Scope("default"), {"context_tokens": 128, "tokens_per_day": 2070})
+    change_quotas(
+        served.home.database, Scope("default"), {"context_tokens": 128, "tokens_per_day": 2070}
+    )
     served.client().chat.completions.create(**BODY)  # type: ignore[call-overload]
     assert {one.context_tokens for one in served.launcher.started} == {128, 2048}
-    engine.dispose()
 
 
 @pytest.mark.claim("LIM-06")

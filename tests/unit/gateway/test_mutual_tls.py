@@ -15,7 +15,8 @@ import httpx2
 import pytest
 from sqlalchemy import Engine
 
-from corral.audit.reading import Wanted, read_records
+from corral.audit.reading import read_records
+from corral.audit.selection import Wanted
 from corral.state.database import open_database
 from corral.tenancy.certificate_table import (
     drop_client_trust,
@@ -42,9 +43,9 @@ class Yard:
         self.engine: Engine = open_database(served.home.database)
         put_client_trust(self.engine, self.ca.pem, required=False)
         map_certificate(self.engine, tenant="acme", role="user", uri=URI)
-        add_tenant(self.engine, "bolt")
+        add_tenant(self.served.home.database, "bolt")
         pepper = served.home.pepper.read_bytes()
-        served.keys["bolt"], _ = create_key(self.engine, pepper, tenant="bolt", name="n")
+        served.keys["bolt"], _ = create_key(served.home.database, pepper, tenant="bolt", name="n")
 
     def trust(self, *more: str, required: bool = False) -> None:
         put_client_trust(self.engine, "".join((self.ca.pem, *more)), required=required)
@@ -137,9 +138,9 @@ def test_a_certificate_stands_for_what_the_table_says_and_else_for_nobody(yard: 
     assert yard.status(ours, "/metrics") == 200
     user = yard.ca.client(uri=URI)
     assert (yard.status(user, "/metrics"), yard.status(user, "/admin/v1/host")) == (403, 403)
-    freeze_tenant(yard.engine, "acme")
+    freeze_tenant(yard.served.home.database, "acme")
     assert (yard.status(ours, "/metrics"), yard.status(user)) == (401, 401)
-    freeze_tenant(yard.engine, "acme", frozen=False)
+    freeze_tenant(yard.served.home.database, "acme", frozen=False)
     assert yard.status(user) == 200
 
 
@@ -154,7 +155,9 @@ def test_a_key_beside_a_certificate_must_be_of_its_tenant_and_adds_nothing(yard:
     assert yard.status(yard.ca.client(), authorization=yard.bearer("acme")) == 401, "unmapped"
     # The operator's key gets no operator out of a user's certificate of the same tenant.
     pepper = yard.served.home.pepper.read_bytes()
-    token, _ = create_key(yard.engine, pepper, tenant="acme", name="n", role="operator")
+    token, _ = create_key(
+        yard.served.home.database, pepper, tenant="acme", name="n", role="operator"
+    )
     assert yard.status(None, "/admin/v1/queue", authorization=f"Bearer {token}") == 200
     assert yard.status(user, "/admin/v1/queue", authorization=f"Bearer {token}") == 403
     assert yard.status(user, authorization=f"Bearer {token}") == 200

@@ -16,7 +16,6 @@ import pytest
 from openai.types.chat import ChatCompletionMessageParam
 
 from corral.ipc.messages import Drain
-from corral.state.database import open_database
 from corral.tenancy.keys import revoke_key
 from tests.support.running_clock import running_clock
 from tests.unit.gateway.conftest import Served
@@ -383,9 +382,7 @@ def test_a_drain_lets_running_answers_finish(served: Served) -> None:
 def test_a_revoked_key_is_out_at_once(served: Served) -> None:
     client = served.client("acme")
     client.chat.completions.create(model="tiny", messages=HELLO)
-    engine = open_database(served.home.database)
-    revoke_key(engine, served.keys["acme"].split("-")[2])
-    engine.dispose()
+    revoke_key(served.home.database, served.keys["acme"].split("-")[2])
     with pytest.raises(openai.AuthenticationError):
         client.chat.completions.create(model="tiny", messages=HELLO)
 

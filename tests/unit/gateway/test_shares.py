@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from corral.state.database import open_database
 from corral.tenancy.keys import create_key
 from corral.tenancy.shares import list_shares
 from corral.tenancy.tenants import add_tenant, freeze_tenant
@@ -23,16 +22,16 @@ SHARES = "/admin/v1/shares"
 def shared(start: Start) -> Served:
     """A gateway with three tenants, each with a key that may share; acme was granted `tiny`."""
     served = start()
-    engine = open_database(served.home.database)
     pepper = served.home.pepper.read_bytes()
     for tenant in ("acme", "bolt", "chem"):
         if tenant != "acme":
-            add_tenant(engine, tenant)
+            add_tenant(served.home.database, tenant)
         served.keys[tenant], _ = create_key(
-            engine, pepper, tenant=tenant, name="n", role="tenant-admin"
+            served.home.database, pepper, tenant=tenant, name="n", role="tenant-admin"
         )
-    served.keys["bolt-user"], _ = create_key(engine, pepper, tenant="bolt", name="n", role="user")
-    engine.dispose()
+    served.keys["bolt-user"], _ = create_key(
+        served.home.database, pepper, tenant="bolt", name="n", role="user"
+    )
     return served
 
 
@@ -127,17 +126,13 @@ def test_a_key_that_is_taken_away_while_its_body_comes_changes_nothing(shared: S
     def body() -> Iterator[bytes]:
         yield b'{"model": "tiny",'
         time.sleep(0.3)  # the gate has let it in by now
-        engine = open_database(shared.home.database)
-        freeze_tenant(engine, "acme")
-        engine.dispose()
+        freeze_tenant(shared.home.database, "acme")
         yield b' "to": "bolt"}'
 
     with shared.http(headers=shared.bearer("acme")) as http:
         answer = http.post(SHARES, content=body())
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_api_key")
     assert list_shares(shared.home.database) == ()
-    engine = open_database(shared.home.database)
-    freeze_tenant(engine, "acme", frozen=False)
-    engine.dispose()
+    freeze_tenant(shared.home.database, "acme", frozen=False)
     offered = call(shared, "acme", "POST", body={"model": "tiny", "to": "bolt"})
     assert offered[0] == 201, "the control"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,13 +14,11 @@ import msgspec
 import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
-from sqlalchemy import Engine
 
 from corral.admission.catalog import Catalog
 from corral.admission.policy.verdict import Allowance
 from corral.core.home import Home
 from corral.gateway.standing import Permit, Standing
-from corral.state.database import open_database
 from corral.tenancy.certificate import Credential
 from corral.tenancy.grants import grant_model, revoke_grant
 from corral.tenancy.keyring import Keyring
@@ -35,22 +33,22 @@ from tests.unit.gateway.test_pipeline import eventually
 FOREVER: Final[list[ChatCompletionMessageParam]] = [{"role": "user", "content": "forever"}]
 WITHIN_S: Final = 2.0
 Start = Callable[..., Served]
-Act = Callable[[Engine, Served], None]
+Act = Callable[[Path, Served], None]
 
 
-def revoke(engine: Engine, served: Served) -> None:
-    revoke_key(engine, served.keys["acme"].split("-")[2])
+def revoke(database: Path, served: Served) -> None:
+    revoke_key(database, served.keys["acme"].split("-")[2])
 
 
-def freeze(engine: Engine, _: Served) -> None:
-    freeze_tenant(engine, "acme")
+def freeze(database: Path, _: Served) -> None:
+    freeze_tenant(database, "acme")
 
 
-def take_back(engine: Engine, _: Served) -> None:
-    revoke_grant(engine, "acme", "slow")
+def take_back(database: Path, _: Served) -> None:
+    revoke_grant(database, "acme", "slow")
 
 
-def take_from_tenant(_: Engine, served: Served) -> None:
+def take_from_tenant(_: Path, served: Served) -> None:
     decide(served, allowance=Allowance(tenants=("default",)))
 
 
@@ -72,17 +70,15 @@ ACTS = [
 
 
 @pytest.fixture
-def engine(served: Served) -> Iterator[Engine]:
+def database(served: Served) -> Path:
     """Return the database, as another process has it; acme may use the slow model."""
-    engine = open_database(served.home.database)
-    grant_model(engine, "acme", "slow")
-    yield engine
-    engine.dispose()
+    grant_model(served.home.database, "acme", "slow")
+    return served.home.database
 
 
 @pytest.mark.parametrize(("act", "status", "code"), ACTS)
 def test_a_running_stream_ends_with_its_key(
-    served: Served, engine: Engine, act: Act, status: int, code: str
+    served: Served, database: Path, act: Act, status: int, code: str
 ) -> None:
     other = served.client().chat.completions.create(model="slow", messages=FOREVER, stream=True)
     stream = served.client("acme").chat.completions.create(
@@ -90,7 +86,7 @@ def test_a_running_stream_ends_with_its_key(
     )
     for _ in range(3):
         next(stream)
-    act(engine, served)
+    act(database, served)
     with running_clock() as clock:
         with pytest.raises(openai.APIError) as caught:
             list(stream)
@@ -106,7 +102,7 @@ def test_a_running_stream_ends_with_its_key(
 
 @pytest.mark.parametrize(("act", "status", "code"), ACTS)
 def test_a_whole_answer_ends_with_its_key(
-    served: Served, engine: Engine, act: Act, status: int, code: str
+    served: Served, database: Path, act: Act, status: int, code: str
 ) -> None:
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(
@@ -114,7 +110,7 @@ def test_a_whole_answer_ends_with_its_key(
         )
         assert eventually(lambda: bool(served.launcher.confirmed)), "its worker runs"
         time.sleep(0.3)
-        act(engine, served)
+        act(database, served)
         with running_clock() as clock:
             with pytest.raises(openai.APIStatusError) as caught:
                 asked.result(60)
@@ -127,9 +123,10 @@ def test_a_whole_answer_ends_with_its_key(
 def test_who_waits_is_sent_away_with_its_key(start: Start, waiting: str) -> None:
     """The key that waits is revoked; the one that runs belongs to the same tenant and stays."""
     served = start(limits__concurrent_requests=1 if waiting == "queue" else 9, engine__parallel=1)
-    engine = open_database(served.home.database)
     pepper = served.home.pepper.read_bytes()
-    served.keys["second"], record = create_key(engine, pepper, tenant="default", name="second")
+    served.keys["second"], record = create_key(
+        served.home.database, pepper, tenant="default", name="second"
+    )
     running = served.client().chat.completions.create(model="slow", messages=FOREVER, stream=True)
     next(running)
     with ThreadPoolExecutor(1) as pool:
@@ -138,7 +135,7 @@ def test_who_waits_is_sent_away_with_its_key(start: Start, waiting: str) -> None
         )
         time.sleep(0.5)
         assert not asked.done()
-        revoke_key(engine, record.prefix)
+        revoke_key(served.home.database, record.prefix)
         with running_clock() as clock:
             with pytest.raises(openai.AuthenticationError):
                 asked.result(60)
@@ -146,14 +143,13 @@ def test_who_waits_is_sent_away_with_its_key(start: Start, waiting: str) -> None
     for _ in range(3):
         next(running)
     running.close()
-    engine.dispose()
 
 
 @pytest.mark.claim("KEY-12")
 @pytest.mark.parametrize("busy", [True, False], ids=["busy", "idle"])
 @pytest.mark.parametrize("act", ["freeze", "remove"])
 def test_the_workers_of_a_frozen_tenant_end_with_its_keys(
-    served: Served, engine: Engine, busy: bool, act: str
+    served: Served, database: Path, busy: bool, act: str
 ) -> None:
     ask: list[ChatCompletionMessageParam] = [{"role": "user", "content": "hello"}]
     served.client().chat.completions.create(model="tiny", messages=ask)
@@ -167,9 +163,9 @@ def test_the_workers_of_a_frozen_tenant_end_with_its_keys(
     theirs = set(served.launcher.live) - {control}
     assert len(theirs) == 1 + busy
     if act == "freeze":
-        freeze_tenant(engine, "acme")
+        freeze_tenant(database, "acme")
     else:
-        remove_tenant(engine, "acme", sure=True)
+        remove_tenant(database, "acme", sure=True)
     with running_clock() as clock:
         assert eventually(lambda: set(served.launcher.live) == {control})
         assert clock.now_s < WITHIN_S
@@ -210,11 +206,9 @@ def lost(permit: Permit) -> str | None:
 
 @pytest.mark.claim("KEY-04")
 def test_time_alone_ends_a_request(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = open_database(home.database)
     pepper = home.pepper.read_bytes()
     soon = datetime.now(UTC) + timedelta(hours=1)
-    token, _ = create_key(engine, pepper, tenant="default", name="n", expires_at=soon)
-    engine.dispose()
+    token, _ = create_key(home.database, pepper, tenant="default", name="n", expires_at=soon)
     keyring = Keyring(home.database, pepper)
 
     async def follow() -> tuple[bool, str]:
@@ -233,10 +227,8 @@ def test_time_alone_ends_a_request(home: Home, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.claim("KEY-06")
 def test_one_failed_look_ends_nothing_and_two_end_everything(home: Home) -> None:
-    engine = open_database(home.database)
     pepper = home.pepper.read_bytes()
-    token, _ = create_key(engine, pepper, tenant="default", name="n")
-    engine.dispose()
+    token, _ = create_key(home.database, pepper, tenant="default", name="n")
     keyring = Keyring(home.database, pepper)
     away = home.database.with_suffix(".away")
 
@@ -256,9 +248,8 @@ def test_one_failed_look_ends_nothing_and_two_end_everything(home: Home) -> None
 
 @pytest.mark.claim("KEY-05")
 def test_a_look_holds_until_a_key_a_grant_or_the_model_changes(home: Home) -> None:
-    engine = open_database(home.database)
     pepper = home.pepper.read_bytes()
-    token, _ = create_key(engine, pepper, tenant="default", name="n")
+    token, _ = create_key(home.database, pepper, tenant="default", name="n")
     keyring = Keyring(home.database, pepper)
 
     async def looks() -> list[bool]:
@@ -270,17 +261,16 @@ def test_a_look_holds_until_a_key_a_grant_or_the_model_changes(home: Home) -> No
         found.append(permit.holds(keyring.version()))
         permit.look(keyring, catalog(home))
         found.append(permit.holds(keyring.version()))
-        create_key(engine, pepper, tenant="default", name="other")
+        create_key(home.database, pepper, tenant="default", name="other")
         found.append(permit.holds(keyring.version()))
         permit.look(keyring, catalog(home))
         home.database.rename(home.database.with_suffix(".away"))
         found.append(permit.holds(keyring.version()))
         return found
 
-    grant_model(engine, "default", "slow")
+    grant_model(home.database, "default", "slow")
     assert asyncio.run(looks()) == [False, True, False, True, False, False]
     keyring.close()
-    engine.dispose()
 
 
 def test_nobody_is_looked_after_when_nobody_asks(home: Home) -> None:

@@ -9,10 +9,9 @@ from typing import Any
 import openai
 import pytest
 
-from corral.state.database import open_database
 from corral.tenancy.keys import create_key
 from corral.tenancy.quota import Scope
-from corral.tenancy.quota_table import set_quotas
+from corral.tenancy.quota_table import change_quotas
 from corral.tenancy.wipe import holds
 from tests.unit.gateway.conftest import Served
 
@@ -21,9 +20,7 @@ ASKED = [{"role": "developer", "content": "Be ZQXSYSTEM."}, {"role": "user", "co
 
 
 def switch_on(served: Served, tenant: str, **limits: int) -> None:
-    engine = open_database(served.home.database)
-    set_quotas(engine, Scope(tenant), {"stored_completions": 100} | limits)
-    engine.dispose()
+    change_quotas(served.home.database, Scope(tenant), {"stored_completions": 100} | limits)
 
 
 @pytest.fixture
@@ -146,13 +143,13 @@ def test_it_is_off_until_the_operator_switches_it_on(served: Served) -> None:
 
 
 def test_scopes_and_roles(stored: Served) -> None:
-    engine = open_database(stored.home.database)
     pepper = stored.home.pepper.read_bytes()
     for name, options in {
         "auditor": {"role": "auditor"}, "writer": {"role": "user", "scopes": ["completion:create"]},
     }.items():  # fmt: skip
-        stored.keys[name], _ = create_key(engine, pepper, tenant="acme", name=name, **options)
-    engine.dispose()
+        stored.keys[name], _ = create_key(
+            stored.home.database, pepper, tenant="acme", name=name, **options
+        )
     kept = ask(stored, "writer").id
     for who in ("auditor", "writer"):
         completions = stored.client(who).chat.completions

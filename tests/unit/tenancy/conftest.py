@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import Engine
 
 from corral.state.database import open_database
+from corral.state.schema import ensure_current
 from corral.telemetry import log
 from corral.tenancy.tenants import add_tenant
 
@@ -19,14 +20,15 @@ def _plain_log() -> None:
 
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
-    return tmp_path / "corral.db"
+    path = tmp_path / "corral.db"
+    ensure_current(path)
+    add_tenant(path, "acme")
+    return path
 
 
 @pytest.fixture
 def engine(database: Path) -> Engine:
-    engine = open_database(database)
-    add_tenant(engine, "acme")
-    return engine
+    return open_database(database)
 
 
 @pytest.fixture

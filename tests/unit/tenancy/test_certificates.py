@@ -47,9 +47,9 @@ def shown(keyring: Keyring, *uris: str, sha256: str = "1" * 64) -> str | None:
 
 @pytest.mark.claim("MTLS-03")
 def test_the_fingerprint_goes_before_the_uri_and_two_uris_are_nobody(
-    engine: Engine, keyring: Keyring
+    database: Path, engine: Engine, keyring: Keyring
 ) -> None:
-    add_tenant(engine, "bolt")
+    add_tenant(database, "bolt")
     map_certificate(engine, tenant="acme", role="user", uri=A)
     map_certificate(engine, tenant="bolt", role="user", uri=B)
     assert (shown(keyring, A), shown(keyring, B)) == ("acme", "bolt"), "the control"
@@ -61,11 +61,13 @@ def test_the_fingerprint_goes_before_the_uri_and_two_uris_are_nobody(
 
 
 @pytest.mark.claim("MTLS-03")
-def test_what_stood_for_a_removed_tenant_stays_nobody(engine: Engine, keyring: Keyring) -> None:
+def test_what_stood_for_a_removed_tenant_stays_nobody(
+    database: Path, engine: Engine, keyring: Keyring
+) -> None:
     map_certificate(engine, tenant="acme", role="operator", uri=A)
     assert shown(keyring, A) == "acme"
-    remove_tenant(engine, "acme", sure=True)
-    add_tenant(engine, "acme", reuse=True)
+    remove_tenant(database, "acme", sure=True)
+    add_tenant(database, "acme", reuse=True)
     assert shown(keyring, A) is None
     assert map_certificate(engine, tenant="acme", role="user", uri=A).id == 2, "no id comes twice"
 

@@ -28,12 +28,12 @@ def keyring(database: Path, engine: Engine, pepper: bytes) -> Iterator[Keyring]:
 
 
 @pytest.fixture
-def token(engine: Engine, pepper: bytes) -> str:
-    return create_key(engine, pepper, tenant="acme", name="n")[0]
+def token(database: Path, pepper: bytes) -> str:
+    return create_key(database, pepper, tenant="acme", name="n")[0]
 
 
-def test_a_good_key_gives_its_principal(engine: Engine, keyring: Keyring, token: str) -> None:
-    grant_model(engine, "acme", "m")
+def test_a_good_key_gives_its_principal(database: Path, keyring: Keyring, token: str) -> None:
+    grant_model(database, "acme", "m")
     principal = keyring.authenticate(token)
     assert principal is not None
     assert (principal.tenant, principal.role, principal.models) == ("acme", "user", {"m"})
@@ -64,12 +64,12 @@ def test_a_short_pepper_is_refused(database: Path) -> None:
 
 
 def test_create_and_revoke_act_at_the_next_call(
-    engine: Engine, keyring: Keyring, pepper: bytes
+    database: Path, keyring: Keyring, pepper: bytes
 ) -> None:
     assert keyring.authenticate(new_token()[0]) is None  # loaded now
-    token, record = create_key(engine, pepper, tenant="acme", name="n")
+    token, record = create_key(database, pepper, tenant="acme", name="n")
     assert keyring.authenticate(token) is not None
-    revoke_key(engine, record.id)
+    revoke_key(database, record.id)
     assert keyring.authenticate(token) is None
 
 
@@ -81,22 +81,22 @@ def test_a_revoke_by_another_process_acts_at_once(
     code = (
         "import sys; from pathlib import Path; from corral.state.database import open_database;"
         "from corral.tenancy.keys import revoke_key;"
-        "revoke_key(open_database(Path(sys.argv[1])), 1)"
+        "revoke_key(Path(sys.argv[1]), 1)"
     )
     subprocess.run([sys.executable, "-c", code, str(database)], check=True)
     assert keyring.authenticate(token) is None
 
 
 @pytest.mark.claim("KEY-05")
-def test_freeze_and_grants_act_at_once(engine: Engine, keyring: Keyring, token: str) -> None:
-    freeze_tenant(engine, "acme")
+def test_freeze_and_grants_act_at_once(database: Path, keyring: Keyring, token: str) -> None:
+    freeze_tenant(database, "acme")
     assert keyring.authenticate(token) is None
-    freeze_tenant(engine, "acme", frozen=False)
-    grant_model(engine, "acme", "*")
+    freeze_tenant(database, "acme", frozen=False)
+    grant_model(database, "acme", "*")
     principal = keyring.authenticate(token)
     assert principal is not None
     assert principal.may_use("m")
-    revoke_grant(engine, "acme", "*")
+    revoke_grant(database, "acme", "*")
     principal = keyring.authenticate(token)
     assert principal is not None
     assert not principal.may_use("m")
@@ -104,10 +104,10 @@ def test_freeze_and_grants_act_at_once(engine: Engine, keyring: Keyring, token: 
 
 @pytest.mark.claim("KEY-04")
 def test_expiry_needs_no_reload(
-    engine: Engine, keyring: Keyring, pepper: bytes, monkeypatch: pytest.MonkeyPatch
+    database: Path, keyring: Keyring, pepper: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expires_at = datetime.now(UTC) + timedelta(hours=1)
-    token, _ = create_key(engine, pepper, tenant="acme", name="n", expires_at=expires_at)
+    token, _ = create_key(database, pepper, tenant="acme", name="n", expires_at=expires_at)
     assert keyring.authenticate(token) is not None
     monkeypatch.setattr("time.time", expires_at.timestamp)
     assert keyring.authenticate(token) is None
@@ -157,9 +157,9 @@ def test_a_database_of_another_installation_is_no(
 
 @pytest.mark.claim("KEY-10")
 def test_the_old_secret_lives_for_the_overlap_and_no_longer(
-    engine: Engine, keyring: Keyring, pepper: bytes, token: str, monkeypatch: pytest.MonkeyPatch
+    database: Path, keyring: Keyring, pepper: bytes, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    new, record = rotate_key(engine, pepper, token, overlap_s=60)
+    new, record = rotate_key(database, pepper, token, overlap_s=60)
     assert record.old_until is not None
     old_principal, principal = keyring.authenticate(token), keyring.authenticate(new)
     assert principal is not None
@@ -170,25 +170,25 @@ def test_the_old_secret_lives_for_the_overlap_and_no_longer(
         later.setattr("time.time", record.old_until.timestamp)
         assert keyring.authenticate(token) is None
         assert keyring.authenticate(new) is not None
-    third, _ = rotate_key(engine, pepper, record.id)
+    third, _ = rotate_key(database, pepper, record.id)
     assert [keyring.authenticate(one) is None for one in (token, new, third)] == [True, True, False]
 
 
 @pytest.mark.claim("KEY-10")
 def test_a_revoke_kills_both_secrets(
-    engine: Engine, keyring: Keyring, pepper: bytes, token: str
+    database: Path, keyring: Keyring, pepper: bytes, token: str
 ) -> None:
-    new, record = rotate_key(engine, pepper, token, overlap_s=60)
+    new, record = rotate_key(database, pepper, token, overlap_s=60)
     assert keyring.authenticate(token) is not None
-    revoke_key(engine, record.id)
+    revoke_key(database, record.id)
     assert keyring.authenticate(token) is None
     assert keyring.authenticate(new) is None
 
 
-def test_an_overlap_ends_with_the_key(engine: Engine, keyring: Keyring, pepper: bytes) -> None:
+def test_an_overlap_ends_with_the_key(database: Path, keyring: Keyring, pepper: bytes) -> None:
     soon = datetime.now(UTC) + timedelta(seconds=30)
-    token, record = create_key(engine, pepper, tenant="acme", name="n", expires_at=soon)
-    rotate_key(engine, pepper, record.id, overlap_s=3600)
+    token, record = create_key(database, pepper, tenant="acme", name="n", expires_at=soon)
+    rotate_key(database, pepper, record.id, overlap_s=3600)
     principal = keyring.authenticate(token)
     assert principal is not None
     assert principal.expires_at == int(soon.timestamp())
@@ -196,12 +196,12 @@ def test_an_overlap_ends_with_the_key(engine: Engine, keyring: Keyring, pepper: 
 
 @pytest.mark.claim("KEY-09")
 def test_a_key_has_its_scopes_and_models_and_no_more(
-    engine: Engine, keyring: Keyring, pepper: bytes, token: str
+    database: Path, keyring: Keyring, pepper: bytes, token: str
 ) -> None:
     for model in ("m", "other"):
-        grant_model(engine, "acme", model)
+        grant_model(database, "acme", model)
     narrow, record = create_key(
-        engine, pepper, tenant="acme", name="n", scopes=["model:list"], models=["m", "foreign"]
+        database, pepper, tenant="acme", name="n", scopes=["model:list"], models=["m", "foreign"]
     )
     assert (record.scopes, record.models) == (("model:list",), ("foreign", "m"))
     principal = keyring.authenticate(narrow)
@@ -216,9 +216,9 @@ def test_a_key_has_its_scopes_and_models_and_no_more(
 
 @pytest.mark.claim("KEY-09")
 def test_scopes_that_somebody_wrote_into_the_database_widen_nothing(
-    engine: Engine, keyring: Keyring, pepper: bytes
+    database: Path, engine: Engine, keyring: Keyring, pepper: bytes
 ) -> None:
-    token, _ = create_key(engine, pepper, tenant="acme", name="n", scopes=["model:list"])
+    token, _ = create_key(database, pepper, tenant="acme", name="n", scopes=["model:list"])
     with writing(engine) as connection:
         connection.execute(update(keys).values(scopes="model:list tenant:wipe nonsense *"))
     principal = keyring.authenticate(token)
@@ -226,13 +226,13 @@ def test_scopes_that_somebody_wrote_into_the_database_widen_nothing(
     assert [one for one in Permission if principal.may(one)] == [Permission.MODEL_LIST]
 
 
-def test_grants_and_the_barred(engine: Engine, keyring: Keyring, database: Path) -> None:
-    add_tenant(engine, "gone")
-    add_tenant(engine, "cold")
-    grant_model(engine, "acme", "m")
+def test_grants_and_the_barred(keyring: Keyring, database: Path) -> None:
+    add_tenant(database, "gone")
+    add_tenant(database, "cold")
+    grant_model(database, "acme", "m")
     assert (keyring.grants_of("acme"), keyring.grants_of("gone")) == ({"m"}, frozenset())
-    remove_tenant(engine, "gone")
-    freeze_tenant(engine, "cold")
+    remove_tenant(database, "gone")
+    freeze_tenant(database, "cold")
     assert keyring.barred() == {"gone", "cold"}
     assert [keyring.grants_of(one) for one in ("gone", "cold", "nobody")] == [None, None, None]
     database.rename(database.with_name("away"))

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
 
 from corral.core.errors import CorralError
 from corral.tenancy.keys import create_key, list_keys, revoke_key, rotate_key
@@ -13,9 +12,9 @@ from corral.tenancy.tenants import add_tenant
 
 
 @pytest.mark.claim("KEY-01")
-def test_a_key_is_listed_without_its_secret(engine: Engine, pepper: bytes, database: Path) -> None:
-    token, record = create_key(engine, pepper, tenant="acme", name="ci")
-    assert list_keys(engine) == (record,)
+def test_a_key_is_listed_without_its_secret(pepper: bytes, database: Path) -> None:
+    token, record = create_key(database, pepper, tenant="acme", name="ci")
+    assert list_keys(database) == (record,)
     assert (record.tenant, record.name, record.role) == ("acme", "ci", "user")
     assert record.status() == "active"
     secret = token.rsplit("-", 1)[1].encode()
@@ -25,12 +24,12 @@ def test_a_key_is_listed_without_its_secret(engine: Engine, pepper: bytes, datab
     assert secret.decode() not in repr(record)
 
 
-def test_keys_are_listed_by_tenant(engine: Engine, pepper: bytes) -> None:
-    add_tenant(engine, "other")
-    _, mine = create_key(engine, pepper, tenant="acme", name="a")
-    _, theirs = create_key(engine, pepper, tenant="other", name="b", role="operator")
-    assert list_keys(engine, tenant="acme") == (mine,)
-    assert list_keys(engine, tenant="other") == (theirs,)
+def test_keys_are_listed_by_tenant(database: Path, pepper: bytes) -> None:
+    add_tenant(database, "other")
+    _, mine = create_key(database, pepper, tenant="acme", name="a")
+    _, theirs = create_key(database, pepper, tenant="other", name="b", role="operator")
+    assert list_keys(database, tenant="acme") == (mine,)
+    assert list_keys(database, tenant="other") == (theirs,)
 
 
 @pytest.mark.claim("KEY-09")
@@ -53,72 +52,72 @@ def test_keys_are_listed_by_tenant(engine: Engine, pepper: bytes) -> None:
         ({"expires_at": datetime(2099, 1, 1)}, "bad_expiry"),  # noqa: DTZ001 - that is the case
     ],
 )
-def test_refusals(engine: Engine, pepper: bytes, change: dict[str, Any], code: str) -> None:
+def test_refusals(database: Path, pepper: bytes, change: dict[str, Any], code: str) -> None:
     with pytest.raises(CorralError) as refused:
-        create_key(engine, pepper, **({"tenant": "acme", "name": "n"} | change))
+        create_key(database, pepper, **({"tenant": "acme", "name": "n"} | change))
     assert refused.value.code == code
-    assert list_keys(engine) == ()
+    assert list_keys(database) == ()
 
 
-def test_a_short_pepper_makes_no_key(engine: Engine) -> None:
+def test_a_short_pepper_makes_no_key(database: Path) -> None:
     with pytest.raises(CorralError) as refused:
-        create_key(engine, b"", tenant="acme", name="n")
+        create_key(database, b"", tenant="acme", name="n")
     assert refused.value.code == "bad_pepper"
 
 
 @pytest.mark.parametrize("form", ["id", "prefix", "short", "token"])
-def test_a_key_is_revoked_by_any_of_its_names(engine: Engine, pepper: bytes, form: str) -> None:
-    token, record = create_key(engine, pepper, tenant="acme", name="n")
-    _, other = create_key(engine, pepper, tenant="acme", name="other")
+def test_a_key_is_revoked_by_any_of_its_names(database: Path, pepper: bytes, form: str) -> None:
+    token, record = create_key(database, pepper, tenant="acme", name="n")
+    _, other = create_key(database, pepper, tenant="acme", name="other")
     name: dict[str, str | int] = {
         "id": record.id,
         "prefix": record.prefix,
         "short": f"sk-corral-{record.prefix}",
         "token": token,
     }
-    revoked = revoke_key(engine, name[form])
+    revoked = revoke_key(database, name[form])
     assert revoked.id == record.id
     assert revoked.status() == "revoked"
-    assert revoke_key(engine, name[form]) == revoked
-    assert [key.status() for key in list_keys(engine) if key.id == other.id] == ["active"]
+    assert revoke_key(database, name[form]) == revoked
+    assert [key.status() for key in list_keys(database) if key.id == other.id] == ["active"]
 
 
 @pytest.mark.parametrize("name", ["", "999", "zzzzzzzz", "*", "9" * 40])
-def test_an_unknown_key_is_refused(engine: Engine, pepper: bytes, name: str) -> None:
-    create_key(engine, pepper, tenant="acme", name="n")
+def test_an_unknown_key_is_refused(database: Path, pepper: bytes, name: str) -> None:
+    create_key(database, pepper, tenant="acme", name="n")
     with pytest.raises(CorralError) as refused:
-        revoke_key(engine, name)
+        revoke_key(database, name)
     assert refused.value.code == "no_such_key"
 
 
-def test_expiry_is_a_status(engine: Engine, pepper: bytes) -> None:
+def test_expiry_is_a_status(database: Path, pepper: bytes) -> None:
     soon = datetime.now(UTC) + timedelta(hours=1)
-    _, record = create_key(engine, pepper, tenant="acme", name="n", expires_at=soon)
+    _, record = create_key(database, pepper, tenant="acme", name="n", expires_at=soon)
     assert record.status(soon - timedelta(seconds=2)) == "active"
     assert record.status(soon) == "expired"
 
 
-def test_a_rotated_key_keeps_everything_but_its_secret(engine: Engine, pepper: bytes) -> None:
+def test_a_rotated_key_keeps_everything_but_its_secret(database: Path, pepper: bytes) -> None:
     soon = datetime.now(UTC) + timedelta(hours=1)
     token, record = create_key(
-        engine, pepper, tenant="acme", name="n", role="tenant-admin", expires_at=soon,
+        database, pepper, tenant="acme", name="n", role="tenant-admin", expires_at=soon,
         scopes=["key:list"], models=["m"],
     )  # fmt: skip
-    new, rotated = rotate_key(engine, pepper, record.id)
+    new, rotated = rotate_key(database, pepper, record.id)
     assert rotated == record
     assert new != token
     assert new.startswith(f"sk-corral-{record.prefix}-")
 
 
-def test_what_cannot_be_rotated(engine: Engine, pepper: bytes) -> None:
-    _, record = create_key(engine, pepper, tenant="acme", name="n")
+def test_what_cannot_be_rotated(database: Path, pepper: bytes) -> None:
+    _, record = create_key(database, pepper, tenant="acme", name="n")
     for key, overlap_s, code in (
         (99, 0, "no_such_key"), (record.id, -1, "bad_overlap"), (record.id, 1 << 40, "bad_overlap")
     ):  # fmt: skip
         with pytest.raises(CorralError) as refused:
-            rotate_key(engine, pepper, key, overlap_s=overlap_s)
+            rotate_key(database, pepper, key, overlap_s=overlap_s)
         assert refused.value.code == code
-    revoke_key(engine, record.id)
+    revoke_key(database, record.id)
     with pytest.raises(CorralError) as refused:
-        rotate_key(engine, pepper, record.id)
+        rotate_key(database, pepper, record.id)
     assert refused.value.code == "key_not_active"

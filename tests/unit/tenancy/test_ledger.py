@@ -32,7 +32,7 @@ def _until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_every_row_is_there_after_close(engine: Engine, database: Path) -> None:
+def test_every_row_is_there_after_close(database: Path) -> None:
     ledger = Ledger(database)
 
     def settle() -> None:
@@ -47,7 +47,7 @@ def test_every_row_is_there_after_close(engine: Engine, database: Path) -> None:
     ledger.settle(_record(status="cancelled"))
     ledger.close()
     ledger.close()
-    (total,) = sum_usage(engine)
+    (total,) = sum_usage(database)
     assert (total.requests, total.failed) == (2001, 1)
     assert (total.prompt_tokens, total.completion_tokens, total.cached_tokens) == (
         6003,
@@ -57,17 +57,17 @@ def test_every_row_is_there_after_close(engine: Engine, database: Path) -> None:
     assert ledger.dropped == 0
 
 
-def test_a_key_s_last_use_is_noted(engine: Engine, database: Path, pepper: bytes) -> None:
+def test_a_key_s_last_use_is_noted(database: Path, pepper: bytes) -> None:
     for name in ("settled", "touched", "unused"):
-        create_key(engine, pepper, tenant="acme", name=name)
+        create_key(database, pepper, tenant="acme", name=name)
     ledger = Ledger(database)
     ledger.settle(_record(key_id=1))
     ledger.touch(2)
     ledger.close()
-    assert [key.last_used_at is not None for key in list_keys(engine)] == [True, True, False]
+    assert [key.last_used_at is not None for key in list_keys(database)] == [True, True, False]
 
 
-def test_a_locked_database_delays_rows_and_never_the_caller(engine: Engine, database: Path) -> None:
+def test_a_locked_database_delays_rows_and_never_the_caller(database: Path) -> None:
     blocker = open_writer(database)
     blocker.execute("BEGIN IMMEDIATE")
     ledger = Ledger(database)
@@ -78,7 +78,7 @@ def test_a_locked_database_delays_rows_and_never_the_caller(engine: Engine, data
     blocker.execute("ROLLBACK")
     blocker.close()
     ledger.close()
-    assert sum_usage(engine)[0].requests == 1000
+    assert sum_usage(database)[0].requests == 1000
 
 
 @pytest.mark.claim("LIM-03")
@@ -97,7 +97,7 @@ def test_a_full_queue_is_counted_logged_and_unhealthy(
     blocker.close()
     _until(lambda: ledger.healthy)
     ledger.close()
-    assert sum_usage(engine)[0].requests + ledger.dropped == 600
+    assert sum_usage(database)[0].requests + ledger.dropped == 600
 
 
 def test_a_database_that_is_gone_is_unhealthy_until_it_is_back(
@@ -112,7 +112,7 @@ def test_a_database_that_is_gone_is_unhealthy_until_it_is_back(
     away.rename(database)
     _until(lambda: ledger.healthy)
     ledger.close()
-    assert (sum_usage(engine)[0].requests, ledger.dropped) == (1, 0)
+    assert (sum_usage(database)[0].requests, ledger.dropped) == (1, 0)
 
 
 def test_close_gives_up_in_time_and_says_what_was_lost(tmp_path: Path) -> None:
@@ -152,20 +152,20 @@ def test_close_does_not_wait_for_a_full_queue(
     blocker.close()
 
 
-def test_one_bad_row_does_not_take_others_with_it(engine: Engine, database: Path) -> None:
+def test_one_bad_row_does_not_take_others_with_it(database: Path) -> None:
     ledger = Ledger(database)
     ledger.settle(_record())
     ledger.settle(_record(status=None))  # type: ignore[arg-type]
     ledger.settle(_record())
     ledger.close()
-    assert (sum_usage(engine)[0].requests, ledger.dropped) == (2, 1)
+    assert (sum_usage(database)[0].requests, ledger.dropped) == (2, 1)
 
 
-def test_absurd_counts_are_bounded(engine: Engine, database: Path) -> None:
+def test_absurd_counts_are_bounded(database: Path) -> None:
     ledger = Ledger(database)
     ledger.settle(_record(prompt_tokens=1 << 70, completion_tokens=-5))
     ledger.close()
-    (total,) = sum_usage(engine)
+    (total,) = sum_usage(database)
     assert (total.prompt_tokens, total.completion_tokens) == ((1 << 63) - 1, 0)
 
 

@@ -149,10 +149,10 @@ ATTACKS: dict[str, Any] = {
 
 @pytest.mark.claim("OIDC-01")
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_an_attack_is_nobody(keyring: Keyring, engine: Engine, attack: str) -> None:
+def test_an_attack_is_nobody(keyring: Keyring, database: Path, attack: str) -> None:
     if "frozen" in attack:
-        add_tenant(engine, "cold")
-        freeze_tenant(engine, "cold")
+        add_tenant(database, "cold")
+        freeze_tenant(database, "cold")
     assert keyring.authenticate(ATTACKS[attack]()) is None
     assert keyring.authenticate(signed()) is not None  # the control
 
@@ -174,7 +174,11 @@ def test_what_is_mapped_is_mapped_and_nothing_else(
 
 @pytest.mark.claim("OIDC-02")
 def test_time_and_changes_act_on_tokens_that_were_seen(
-    keyring: Keyring, engine: Engine, provider: Provider, monkeypatch: pytest.MonkeyPatch
+    keyring: Keyring,
+    database: Path,
+    engine: Engine,
+    provider: Provider,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     token = signed()
     seen = keyring.authenticate(token)
@@ -183,9 +187,9 @@ def test_time_and_changes_act_on_tokens_that_were_seen(
     with monkeypatch.context() as later:
         later.setattr("time.time", lambda: seen.expires_at)
         assert keyring.authenticate(token) is None
-    freeze_tenant(engine, "acme")
+    freeze_tenant(database, "acme")
     assert keyring.authenticate(token) is None
-    freeze_tenant(engine, "acme", frozen=False)
+    freeze_tenant(database, "acme", frozen=False)
     assert keyring.authenticate(token) is not None
     put_issuer_keys(engine, provider, key_set(OTHER_RSA, EC))
     assert keyring.authenticate(token) is None, "its key was taken back"

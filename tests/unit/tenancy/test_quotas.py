@@ -16,7 +16,7 @@ from corral.tenancy.account import Moment
 from corral.tenancy.keys import create_key
 from corral.tenancy.limits import Lease, Refusal, TenantLimits
 from corral.tenancy.quota import KINDS, Quota, Scope
-from corral.tenancy.quota_table import clear_quotas, find_scope, list_quotas, set_quotas
+from corral.tenancy.quota_table import change_quotas, clear_quotas, find_scope, list_quotas
 from corral.tenancy.rate_headers import span_text
 
 ACME = TenantName("acme")
@@ -34,14 +34,14 @@ def test_every_kind_is_a_field_of_a_quota() -> None:
     assert set(KINDS) == set(Quota.__dataclass_fields__)
 
 
-def test_they_are_set_shown_and_cleared(engine: Engine, pepper: bytes) -> None:
-    _, key = create_key(engine, pepper, tenant="acme", name="k")
-    scope = find_scope(engine, tenant="acme")
-    set_quotas(engine, scope, {"tokens_per_minute": 5, "weight": 3})
-    set_quotas(engine, scope, {"tokens_per_minute": 6})
-    set_quotas(engine, find_scope(engine, key=str(key.id)), {"requests_per_minute": 7})
-    set_quotas(engine, find_scope(engine, tenant="acme", model="m"), {"context_tokens": 256})
-    shown = list_quotas(engine, Limits(), tenant="acme")
+def test_they_are_set_shown_and_cleared(database: Path, pepper: bytes) -> None:
+    _, key = create_key(database, pepper, tenant="acme", name="k")
+    scope = find_scope(database, tenant="acme")
+    change_quotas(database, scope, {"tokens_per_minute": 5, "weight": 3})
+    change_quotas(database, scope, {"tokens_per_minute": 6})
+    change_quotas(database, find_scope(database, key=str(key.id)), {"requests_per_minute": 7})
+    change_quotas(database, find_scope(database, tenant="acme", model="m"), {"context_tokens": 256})
+    shown = list_quotas(database, Limits(), tenant="acme")
     ours = {(q.scope, q.name): q.value for q in shown if not q.is_default}
     assert ours == {
         (Scope("acme"), "tokens_per_minute"): 6,
@@ -50,9 +50,9 @@ def test_they_are_set_shown_and_cleared(engine: Engine, pepper: bytes) -> None:
         (Scope("acme", model="m"), "context_tokens"): 256,
     }
     assert {q.name for q in shown if q.is_default} >= {"requests_per_minute", "tokens_per_day"}
-    assert clear_quotas(engine, scope, ["weight"]) == 1
-    assert clear_quotas(engine, scope, []) == 1
-    assert find_scope(engine, key=key.prefix) == Scope("acme", key_id=key.id)
+    assert change_quotas(database, scope, {"weight": None}) == 1
+    assert clear_quotas(database, scope) == 1
+    assert find_scope(database, key=key.prefix) == Scope("acme", key_id=key.id)
 
 
 @pytest.mark.parametrize(
@@ -67,12 +67,12 @@ def test_they_are_set_shown_and_cleared(engine: Engine, pepper: bytes) -> None:
     ids=["name", "key", "model", "low", "high"],
 )
 def test_wrong_ones_are_refused(
-    engine: Engine, scope: Scope, name: str, value: int, code: str
+    database: Path, scope: Scope, name: str, value: int, code: str
 ) -> None:
     with pytest.raises(CorralError) as caught:
-        set_quotas(engine, scope, {"requests_per_minute": 1, name: value})
+        change_quotas(database, scope, {"requests_per_minute": 1, name: value})
     assert caught.value.code == code
-    assert not [q for q in list_quotas(engine, Limits()) if not q.is_default]
+    assert not [q for q in list_quotas(database, Limits()) if not q.is_default]
 
 
 @pytest.mark.parametrize(
@@ -85,14 +85,14 @@ def test_wrong_ones_are_refused(
     ],
     ids=["nobody", "both", "tenant", "key"],
 )
-def test_a_scope_that_is_none(engine: Engine, names: dict[str, str], code: str) -> None:
+def test_a_scope_that_is_none(database: Path, names: dict[str, str], code: str) -> None:
     with pytest.raises(CorralError) as caught:
-        find_scope(engine, **names)
+        find_scope(database, **names)
     assert caught.value.code == code
 
 
 @pytest.mark.claim("LIM-06")
-def test_a_running_gateway_goes_by_them_at_the_next_request(engine: Engine, database: Path) -> None:
+def test_a_running_gateway_goes_by_them_at_the_next_request(database: Path) -> None:
     async def run() -> None:
         limits = TenantLimits(Limits(), database, clock=Clock())
 
@@ -100,7 +100,7 @@ def test_a_running_gateway_goes_by_them_at_the_next_request(engine: Engine, data
             return await limits.acquire(ACME, tokens=tokens, **names)  # type: ignore[arg-type]
 
         assert isinstance(await ask(10**9), Lease)  # nothing limits tokens
-        set_quotas(engine, Scope("acme"), {"tokens_per_minute": 1000})
+        change_quotas(database, Scope("acme"), {"tokens_per_minute": 1000})
         lease = await ask(600)
         assert isinstance(lease, Lease)
         assert dict(lease.headers)[b"x-ratelimit-limit-tokens"] == b"1000"
@@ -118,8 +118,8 @@ def test_a_running_gateway_goes_by_them_at_the_next_request(engine: Engine, data
         assert isinstance(never, Refusal)
         assert (never.code, never.retry) == ("request_over_quota", False)
         # A key's own limit, and that of a model, come on top.
-        set_quotas(engine, Scope("acme", key_id=7), {"requests_per_minute": 1})
-        set_quotas(engine, Scope("acme", model="m"), {"tokens_per_day": 50})
+        change_quotas(database, Scope("acme", key_id=7), {"requests_per_minute": 1})
+        change_quotas(database, Scope("acme", model="m"), {"tokens_per_day": 50})
         assert isinstance(await ask(1, key_id=7), Lease)
         second = await ask(1, key_id=7)
         assert isinstance(second, Refusal)
@@ -130,7 +130,7 @@ def test_a_running_gateway_goes_by_them_at_the_next_request(engine: Engine, data
         assert isinstance(spent, Refusal)
         assert spent.code == "token_budget_exceeded"
         assert isinstance(await ask(1, model="n"), Lease)
-        set_quotas(engine, Scope("acme", model="m"), {"context_tokens": 256})
+        change_quotas(database, Scope("acme", model="m"), {"context_tokens": 256})
         assert limits.quota(ACME, "m").context_tokens == 256
         assert limits.quota(ACME, "n").context_tokens is None
         limits.close()
@@ -143,7 +143,7 @@ def test_a_running_gateway_goes_by_them_at_the_next_request(engine: Engine, data
 def test_what_was_used_is_known_to_the_next_process(
     engine: Engine, database: Path, how: str
 ) -> None:
-    set_quotas(engine, Scope("acme"), {"tokens_per_minute": 1000, "tokens_per_month": 5000})
+    change_quotas(database, Scope("acme"), {"tokens_per_minute": 1000, "tokens_per_month": 5000})
     clock = Clock()
 
     async def use(tokens: int) -> Lease | Refusal:
@@ -168,7 +168,7 @@ def test_what_was_used_is_known_to_the_next_process(
 
 @pytest.mark.claim("LIM-04")
 def test_tokens_that_the_disk_does_not_take_are_not_given(engine: Engine, database: Path) -> None:
-    set_quotas(engine, Scope("acme"), {"tokens_per_minute": 1000})
+    change_quotas(database, Scope("acme"), {"tokens_per_minute": 1000})
 
     async def run() -> None:
         limits = TenantLimits(Limits(concurrent_requests=1), database, clock=Clock())
@@ -185,7 +185,9 @@ def test_tokens_that_the_disk_does_not_take_are_not_given(engine: Engine, databa
 def test_who_is_blocked_by_a_limit_of_his_key_holds_up_nobody_else(
     engine: Engine, database: Path
 ) -> None:
-    set_quotas(engine, Scope("acme", key_id=7), {"concurrent_requests": 1, "queued_requests": 1})
+    change_quotas(
+        database, Scope("acme", key_id=7), {"concurrent_requests": 1, "queued_requests": 1}
+    )
 
     async def run() -> None:
         limits = TenantLimits(Limits(), database, clock=Clock())
@@ -204,7 +206,7 @@ def test_who_is_blocked_by_a_limit_of_his_key_holds_up_nobody_else(
 def test_a_limit_on_running_requests_alone_makes_others_wait(
     engine: Engine, database: Path
 ) -> None:
-    set_quotas(engine, Scope("acme", model="m"), {"concurrent_requests": 1})
+    change_quotas(database, Scope("acme", model="m"), {"concurrent_requests": 1})
 
     async def run() -> None:
         limits = TenantLimits(Limits(queued_requests=2), database, clock=Clock())
@@ -233,11 +235,11 @@ def test_a_limit_that_is_cleared_and_set_again_forgets_nothing(
 ) -> None:
     async def run() -> None:
         limits = TenantLimits(Limits(), database, clock=Clock())
-        set_quotas(engine, Scope("acme"), {limit: 1000})
+        change_quotas(database, Scope("acme"), {limit: 1000})
         assert isinstance(await limits.acquire(ACME, tokens=900), Lease)
-        clear_quotas(engine, Scope("acme"), [limit])
+        change_quotas(database, Scope("acme"), {limit: None})
         assert isinstance(await limits.acquire(ACME, tokens=10**6), Lease)
-        set_quotas(engine, Scope("acme"), {limit: 1000})
+        change_quotas(database, Scope("acme"), {limit: 1000})
         assert isinstance(await limits.acquire(ACME, tokens=900), Refusal)
         limits.close()
 

@@ -69,9 +69,10 @@ def test_a_first_run_makes_everything_and_a_second_nothing(home: Home) -> None:
     for path, written in before.items():
         if not path.name.startswith("corral.db"):
             assert path.stat().st_mtime_ns == written, path.name
-    engine = open_database(home.database)
-    assert len(list_keys(engine)) == len(list_tenants(engine)) == 2
-    assert [(grant.tenant, grant.model) for grant in list_grants(engine)] == [("default", "*")]
+    assert len(list_keys(home.database)) == len(list_tenants(home.database)) == 2
+    assert [(grant.tenant, grant.model) for grant in list_grants(home.database)] == [
+        ("default", "*")
+    ]
 
 
 _INTERRUPT = """
@@ -131,12 +132,12 @@ def test_a_run_killed_anywhere_is_completed_by_the_next(tmp_path: Path) -> None:
 
 def test_a_prepared_folder_keeps_its_first_keys_for_who_can_show_them(home: Home) -> None:
     prepare_home(home)
-    assert list_keys(open_database(home.database)) == ()
+    assert list_keys(home.database) == ()
     first = initialise(home)
     assert first is not None
     _assert_complete(home, first)
     prepare_home(home)
-    assert len(list_keys(open_database(home.database))) == 2
+    assert len(list_keys(home.database)) == 2
 
 
 def test_keys_that_could_not_be_delivered_are_never_made(home: Home) -> None:
@@ -145,7 +146,7 @@ def test_keys_that_could_not_be_delivered_are_never_made(home: Home) -> None:
 
     with pytest.raises(CorralError):
         initialise(home, refuse)
-    assert list_keys(open_database(home.database)) == ()
+    assert list_keys(home.database) == ()
     delivered: list[FirstKeys] = []
     assert initialise(home, delivered.append) == delivered[0]
     _assert_complete(home, delivered[0])

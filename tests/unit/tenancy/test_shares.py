@@ -34,25 +34,25 @@ _ADMIT = (
 
 
 @pytest.fixture(autouse=True)
-def writer(engine: Engine, database: Path) -> Iterator[sqlite3.Connection]:
+def writer(database: Path) -> Iterator[sqlite3.Connection]:
     """Three tenants, one admitted model that the first was granted."""
-    add_tenant(engine, BOLT)
-    add_tenant(engine, CHEM)
-    grant_model(engine, ACME, MODEL)
+    add_tenant(database, BOLT)
+    add_tenant(database, CHEM)
+    grant_model(database, ACME, MODEL)
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
         connection.execute(_ADMIT, (MODEL, DIGEST))
         yield connection
 
 
 @pytest.fixture
-def allowed(engine: Engine, database: Path, pepper: bytes) -> Iterator[Callable[[str], bool]]:
+def allowed(database: Path, pepper: bytes) -> Iterator[Callable[[str], bool]]:
     """Ask the keyring, as each request does, whether a tenant's key may use the model."""
     keyring = Keyring(database, pepper)
     tokens: dict[str, str] = {}
 
     def ask(tenant: str) -> bool:
         if tenant not in tokens:
-            tokens[tenant] = create_key(engine, pepper, tenant=tenant, name="k")[0]
+            tokens[tenant] = create_key(database, pepper, tenant=tenant, name="k")[0]
         principal = keyring.authenticate(tokens[tenant])
         return principal is not None and principal.may_use(MODEL)
 
@@ -98,16 +98,16 @@ def test_each_of_the_two_ends_it_at_once(
 
 @pytest.mark.claim("SHARE-02")
 def test_it_ends_with_the_right_of_the_owner(
-    engine: Engine, accepted: Share, allowed: Callable[[str], bool]
+    database: Path, accepted: Share, allowed: Callable[[str], bool]
 ) -> None:
     assert allowed(BOLT)
-    freeze_tenant(engine, ACME)
+    freeze_tenant(database, ACME)
     assert not allowed(BOLT)
-    freeze_tenant(engine, ACME, frozen=False)
+    freeze_tenant(database, ACME, frozen=False)
     assert allowed(BOLT)
-    revoke_grant(engine, ACME, MODEL)
+    revoke_grant(database, ACME, MODEL)
     assert not allowed(BOLT)
-    grant_model(engine, ACME, "*")
+    grant_model(database, ACME, "*")
     assert allowed(BOLT)
 
 
@@ -196,7 +196,7 @@ def test_offers_that_are_none(database: Path, receiver: str, model: str, code: s
 def test_a_model_that_is_granted_and_not_admitted_cannot_be_shared(
     engine: Engine, database: Path
 ) -> None:
-    grant_model(engine, ACME, "*")
+    grant_model(database, ACME, "*")
     call = lambda: offer_share(database, owner=ACME, receiver=BOLT, model="later")  # noqa: E731
     assert refusal(call) == "model_not_found"
 

@@ -11,14 +11,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine
 
 from corral.core.errors import CorralError
 from corral.core.ids import TenantName
-from corral.state.database import open_database
+from corral.state.schema import ensure_current
 from corral.tenancy.data_keys import DataKeys
 from corral.tenancy.quota import Scope
-from corral.tenancy.quota_table import set_quotas
+from corral.tenancy.quota_table import change_quotas
 from corral.tenancy.stored import PAGE_BYTES, Shelf, forget_old, open_part, seal_part
 from corral.tenancy.tenants import add_tenant, freeze_tenant, remove_tenant
 from corral.tenancy.wipe import erase_tenant, freeze_for_wipe, holds
@@ -29,16 +28,12 @@ DAY_MS = 86_400_000
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    engine = open_database(tmp_path / "corral.db")
+def database(tmp_path: Path) -> Path:
+    path = tmp_path / "corral.db"
+    ensure_current(path)
     for name in ("acme", "bolt"):
-        add_tenant(engine, name)
-    return engine
-
-
-@pytest.fixture
-def database(engine: Engine, tmp_path: Path) -> Path:
-    return tmp_path / "corral.db"
+        add_tenant(path, name)
+    return path
 
 
 @pytest.fixture
@@ -148,7 +143,7 @@ def test_another_tenants_id_is_like_none(acme, bolt, key):
 
 
 @pytest.mark.claim("REST-10")
-def test_a_wipe_destroys_what_was_stored(acme, bolt, key, database, engine):
+def test_a_wipe_destroys_what_was_stored(acme, bolt, key, database):
     acme.put(key("acme"), "one", b"a", b"m")
     bolt.put(key("bolt"), "two", b"b", b"m")
     old_key = key("acme")
@@ -158,7 +153,7 @@ def test_a_wipe_destroys_what_was_stored(acme, bolt, key, database, engine):
     erase_tenant(database, freeze_for_wipe(database, "acme"))
     assert not holds(database, copied[0][12:])
     assert code_of(lambda: acme.put(old_key, "late", b"a", b"m")) == "storage_refused"
-    freeze_tenant(engine, "acme", frozen=False)
+    freeze_tenant(database, "acme", frozen=False)
     assert key("acme") != old_key
     assert acme.find(key("acme"), "one", "answer") is None
     # A copy of before is of no use to the new key; the old one, which is gone, would open it.
@@ -167,9 +162,9 @@ def test_a_wipe_destroys_what_was_stored(acme, bolt, key, database, engine):
     assert bolt.find(key("bolt"), "two", "answer") == b"b", "the control"
 
 
-def test_removed_tenants_leave_nothing(acme, key, database, engine):
+def test_removed_tenants_leave_nothing(acme, key, database):
     acme.put(key("acme"), "one", b"a", b"m")
-    remove_tenant(engine, "acme", sure=True)
+    remove_tenant(database, "acme", sure=True)
     assert change(database, "DELETE FROM stored_completions") == 0
 
 
@@ -187,7 +182,7 @@ def test_caps(acme, key):
     light.put(key("acme"), "four", bytes(50), b"m")
 
 
-def test_what_is_old_is_forgotten(acme, key, database, engine):
+def test_what_is_old_is_forgotten(acme, key, database):
     for number in range(4):
         acme.put(key("acme"), f"c{number}", b"a", b"m")
     old = "UPDATE stored_completions SET created_ms = created_ms - ? WHERE id = ?"
@@ -197,7 +192,7 @@ def test_what_is_old_is_forgotten(acme, key, database, engine):
     assert acme.delete("c0") is False
     forget_old(database)  # of 30 days, where nothing else was said
     assert change(database, "UPDATE stored_completions SET id = id") == 3
-    set_quotas(engine, Scope("acme"), {"stored_days": 7})
+    change_quotas(database, Scope("acme"), {"stored_days": 7})
     forget_old(database)
     assert change(database, "UPDATE stored_completions SET id = id") == 2
     change(database, old, 31 * DAY_MS, "c2")
@@ -208,9 +203,8 @@ def test_what_is_old_is_forgotten(acme, key, database, engine):
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     database = tmp_path_factory.mktemp("pages") / "corral.db"
-    engine = open_database(database)
-    add_tenant(engine, "acme")
-    engine.dispose()
+    ensure_current(database)
+    add_tenant(database, "acme")
     return database
 
 

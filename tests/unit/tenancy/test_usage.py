@@ -3,14 +3,12 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import Engine
-
 from corral.core.ids import TenantName
 from corral.tenancy.ledger import Ledger, UsageRecord
 from corral.tenancy.usage import sum_usage
 
 
-def test_sums_by_tenant_model_and_time(engine: Engine, database: Path) -> None:
+def test_sums_by_tenant_model_and_time(database: Path) -> None:
     ledger = Ledger(database)
     for tenant, model, ts_ms in (("acme", "m", 1000), ("acme", "m", 9000), ("beta", "n", 9000)):
         ledger.settle(
@@ -20,10 +18,10 @@ def test_sums_by_tenant_model_and_time(engine: Engine, database: Path) -> None:
             )
         )  # fmt: skip
     ledger.close()
-    assert [(t.tenant, t.model, t.requests) for t in sum_usage(engine)] == [
+    assert [(t.tenant, t.model, t.requests) for t in sum_usage(database)] == [
         ("acme", "m", 2),
         ("beta", "n", 1),
     ]
-    late = sum_usage(engine, tenant="acme", since=datetime.fromtimestamp(5, UTC))
+    late = sum_usage(database, tenant="acme", since=datetime.fromtimestamp(5, UTC))
     assert [t.completion_tokens for t in late] == [2]
-    assert sum_usage(engine, tenant="nobody") == ()
+    assert sum_usage(database, tenant="nobody") == ()

@@ -10,7 +10,6 @@ import re
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
-from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.types import Receive, Scope, Send
@@ -20,6 +19,7 @@ from corral.gateway.errors import ApiError, bad_request
 from corral.gateway.exchange import Exchange
 from corral.gateway.keeping import STORAGE_UNAVAILABLE
 from corral.gateway.pipeline import Services
+from corral.gateway.query import query_fields
 from corral.tenancy.stored import Order, Shelf
 
 _T = TypeVar("_T")
@@ -31,7 +31,6 @@ _UNREADABLE: Final = ApiError(
 )
 _PAGE: Final = 20
 _PAGE_MAX: Final = 100
-_QUERY_FIELDS: Final = 24
 _METADATA: Final = re.compile(r"metadata\[(.{1,512})\]", re.DOTALL)
 
 
@@ -171,13 +170,9 @@ async def _on_shelf(
 def _query(scope: Scope) -> Query | ApiError:
     wrong = bad_request("invalid_parameter", "the query is not what this address takes")
     try:
-        pairs = parse_qsl(
-            scope["query_string"].decode("ascii"), keep_blank_values=True, strict_parsing=True,
-            errors="strict", max_num_fields=_QUERY_FIELDS,
-        ) if scope["query_string"] else []  # fmt: skip
         fields: dict[str, object] = {}
         metadata: dict[str, str] = {}
-        for name, value in pairs:
+        for name, value in query_fields(scope):
             match = _METADATA.fullmatch(name)
             if match:
                 metadata[match[1]] = value

@@ -1,0 +1,368 @@
+"""The admin API: what an operator does from afar, and what nobody else can."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jsonschema
+import pytest
+
+from corral.audit.selection import Wanted, newest_records
+from corral.gateway.app import ADDRESSES
+from corral.gateway.openapi import describe
+from corral.state.connection import read_rows
+from corral.tenancy.grants import list_grants
+from corral.tenancy.keys import create_key, list_keys
+from corral.tenancy.tenants import add_tenant, freeze_tenant
+from tests.support.server import wait_until
+from tests.unit.gateway.conftest import Served
+
+ADMIN = "/admin/v1"
+TABLES = ("tenants", "keys", "grants", "quotas", "shares", "tenant_keys")
+
+
+@pytest.fixture
+def served(start: Callable[..., Served]) -> Served:
+    """A gateway with tenants acme and bolt; acme has a tenant-admin, bolt two keys."""
+    served = start()
+    pepper, database = served.home.pepper.read_bytes(), served.home.database
+    add_tenant(database, "bolt")
+    for name, tenant, role in (
+        ("lead", "acme", "tenant-admin"), ("bolt", "bolt", "user"),
+        ("chief", "bolt", "tenant-admin"), ("auditor", "admin", "auditor"),
+    ):  # fmt: skip
+        served.keys[name], _ = create_key(database, pepper, tenant=tenant, name=name, role=role)  # type: ignore[arg-type]
+    return served
+
+
+def call(served: Served, who: str, method: str, path: str, body: object = None) -> tuple[int, Any]:
+    with served.http(headers=served.bearer(who)) as http:
+        answer = http.request(method, ADMIN + path, json=body)
+    return answer.status_code, answer.json()
+
+
+def code_of(answer: tuple[int, Any]) -> tuple[int, str]:
+    return answer[0], answer[1]["error"]["code"]
+
+
+def models(served: Served, key: str) -> int:
+    with served.http(headers={"authorization": f"Bearer {key}"}) as http:
+        return int(http.get("/v1/models").status_code)
+
+
+def key_id(served: Served, name: str) -> int:
+    return next(one.id for one in list_keys(served.home.database) if one.name == name)
+
+
+def state(served: Served) -> list[list[tuple[Any, ...]]]:
+    columns = "id, prefix, hash, tenant, role, expires_at, revoked_at, scopes, old_hash"
+    return [
+        read_rows(served.home.database, f"SELECT {columns if one == 'keys' else '*'} FROM {one}")
+        for one in TABLES
+    ]
+
+
+DOCUMENT = describe(ADDRESSES)
+
+
+def conforms(method: str, path: str, answer: tuple[int, Any]) -> Any:
+    """Return an answer's body; it is of the schema that the OpenAPI document has for it."""
+    operation = DOCUMENT["paths"][ADMIN + path][method.lower()]
+    (content,) = operation["responses"][str(answer[0])]["content"].values()
+    schema = {**content["schema"], "components": DOCUMENT["components"]}
+    jsonschema.validate(answer[1], schema, format_checker=jsonschema.FormatChecker())
+    return answer[1]
+
+
+def test_a_tenant_lives_and_dies_by_http(served: Served) -> None:
+    def do(method: str, path: str, body: object = None, shape: str = "") -> Any:
+        return conforms(method, shape or path, call(served, "admin", method, path, body))
+
+    tenant, grants = "/tenants/{tenant}", "/tenants/{tenant}/grants/{model}"
+    assert do("POST", "/tenants", {"name": "chem"})["name"] == "chem"
+    assert do("PUT", "/tenants/chem/grants/tiny", shape=grants)["granted"] is True
+    made = do("POST", "/keys", {"tenant": "chem", "name": "ci", "models": ["tiny"]})
+    served.keys["chem"] = made["key"]
+    body = {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "max_tokens": 2}
+    with served.http(headers=served.bearer("chem")) as http:
+        assert http.post("/v1/chat/completions", json=body).status_code == 200
+        limits = {"tenant": "chem", "limits": {"tokens_per_minute": 1, "weight": 3}}
+        held = do("POST", "/quotas", limits)["data"]
+        assert {(one["limit"], one["value"]) for one in held if one["source"] == "set"} == {
+            ("tokens_per_minute", 1), ("weight", 3),
+        }  # fmt: skip
+        assert http.post("/v1/chat/completions", json=body).status_code == 429
+        do("POST", "/quotas", {"tenant": "chem", "limits": {"tokens_per_minute": None}})
+        assert http.post("/v1/chat/completions", json=body).status_code == 200
+    assert wait_until(lambda: len(served.usage()) == 2)
+    (used,) = do("GET", "/usage?tenant=chem&by=tenant,key,day", shape="/usage")["data"]
+    assert (used["tenant"], used["key"], used["requests"]) == ("chem", str(made["record"]["id"]), 2)
+    assert do("GET", "/tenants/chem", shape=tenant)["models"] == ["tiny"]
+    assert [one["name"] for one in do("GET", "/keys?tenant=chem", shape="/keys")["data"]] == ["ci"]
+    assert do("GET", "/grants?tenant=chem", shape="/grants")["data"][0]["model"] == "tiny"
+    assert "chem" in [one["name"] for one in do("GET", "/tenants")["data"]]
+
+    frozen = do("POST", "/tenants/chem/freeze", shape=f"{tenant}/freeze")["frozen_at"]
+    assert models(served, served.keys["chem"]) == 401
+    assert do("POST", "/tenants/chem/freeze", shape=f"{tenant}/freeze")["frozen_at"] == frozen
+    assert do("POST", "/tenants/chem/thaw", shape=f"{tenant}/thaw")["frozen_at"] is None
+    assert models(served, served.keys["chem"]) == 200
+
+    number = made["record"]["id"]
+    turned = do("POST", f"/keys/{number}/rotate", {"overlap_s": 0}, "/keys/{key}/rotate")
+    assert [models(served, one) for one in (made["key"], turned["key"])] == [401, 200]
+    assert do("DELETE", f"/keys/{number}", shape="/keys/{key}")["status"] == "revoked"
+    assert models(served, turned["key"]) == 401
+    assert do("DELETE", "/tenants/chem/grants/tiny", shape=grants)["granted"] is False
+    assert code_of(call(served, "admin", "DELETE", "/tenants/chem")) == (409, "tenant_in_use")
+    assert do("DELETE", "/tenants/chem?sure=true", shape=tenant)["removed"] is True
+    assert code_of(call(served, "admin", "GET", "/tenants/chem")) == (404, "no_such_tenant")
+
+
+@pytest.mark.claim("KEY-12")
+def test_a_wipe_by_http_ends_engines_and_destroys_the_key(served: Served) -> None:
+    database = served.home.database
+    body = {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "max_tokens": 2}
+    with served.http(headers=served.bearer("acme")) as http:
+        assert http.post("/v1/chat/completions", json=body).status_code == 200
+    wrapped = read_rows(database, "SELECT wrapped FROM tenant_keys WHERE tenant = 'acme'")[0][0]
+    stopped = len(served.launcher.stopped)
+    path = "/tenants/acme/wipe"
+    assert code_of(call(served, "admin", "POST", path, {"confirm": "bolt"})) == (
+        400,
+        "not_confirmed",
+    )
+    assert models(served, served.keys["acme"]) == 200
+    answer = conforms("POST", "/tenants/{tenant}/wipe", call(served, "admin", "POST", path,
+                                                             {"confirm": "acme"}))  # fmt: skip
+    assert answer == {"name": "acme", "wiped": True}
+    assert len(served.launcher.stopped) == stopped + 1
+    assert models(served, served.keys["acme"]) == 401
+    assert not read_rows(database, "SELECT 1 FROM tenant_keys WHERE tenant = 'acme'")
+    for file in database.parent.glob(database.name + "*"):
+        assert bytes(wrapped) not in file.read_bytes()
+    assert models(served, served.keys["default"]) == 200
+
+
+BEYOND: tuple[tuple[dict[str, object], tuple[int, str]], ...] = (
+    ({"role": "operator"}, (403, "beyond_own_rights")),
+    ({"role": "auditor", "scopes": ["usage:read", "key:list"]}, (403, "beyond_own_rights")),
+    ({"tenant": "bolt"}, (404, "no_such_tenant")),
+    ({"tenant": "nobody"}, (404, "no_such_tenant")),
+    ({"scopes": ["tenant:freeze"]}, (400, "bad_scope")),
+    ({"role": "chief"}, (400, "invalid_json")),
+    ({"name": "x" * 65}, (400, "bad_key_name")),
+    ({"models": ["Not A Name"]}, (400, "bad_model_name")),
+    ({"expires_at": "2020-01-01T00:00:00Z"}, (400, "bad_expiry")),
+    ({"secret": "mine"}, (400, "invalid_json")),
+    ({"name": "x" * 9000}, (413, "request_too_large")),
+)  # fmt: skip
+"""What a tenant-admin of acme may not ask for, and what it is told."""
+
+
+@pytest.mark.claim("PERM-05")
+def test_a_tenant_admin_makes_no_key_beyond_its_own_rights(served: Served) -> None:
+    before = state(served)
+    for body, refusal in BEYOND:
+        assert code_of(call(served, "lead", "POST", "/keys", body)) == refusal, body
+    assert state(served) == before
+
+
+@pytest.mark.claim("PERM-05")
+def test_a_narrowed_key_makes_and_rotates_no_wider_one(served: Served) -> None:
+    pepper, database = served.home.pepper.read_bytes(), served.home.database
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    served.keys["narrow"], _ = create_key(
+        database, pepper, tenant="acme", name="narrow", role="tenant-admin", expires_at=soon,
+        scopes={"key:create", "key:rotate", "model:list"}, models={"tiny"},
+    )  # fmt: skip
+    create_key(database, pepper, tenant="acme", name="boss", role="operator")
+    ok = {"scopes": ["model:list"], "models": ["tiny"], "expires_at": soon.isoformat()}
+    late = (soon + timedelta(seconds=2)).isoformat()
+    for change in ({"scopes": None}, {"models": None}, {"expires_at": None}, {"expires_at": late}):
+        answer = call(served, "narrow", "POST", "/keys", {**ok, **change})
+        assert code_of(answer) == (403, "beyond_own_rights"), change
+    before = state(served)
+    for name in ("test", "lead", "boss"):  # wider ones of the same tenant: the token would be its
+        answer = call(served, "narrow", "POST", f"/keys/{key_id(served, name)}/rotate", {})
+        assert code_of(answer) == (403, "beyond_own_rights"), name
+    assert code_of(call(served, "lead", "DELETE", f"/keys/{key_id(served, 'boss')}")) == (
+        403, "beyond_own_rights",
+    )  # fmt: skip
+    assert state(served) == before
+    made = call(served, "narrow", "POST", "/keys", {**ok, "name": "made"})
+    assert made[0] == 201, "the control"
+    assert models(served, made[1]["key"]) == 200
+    assert call(served, "lead", "POST", f"/keys/{key_id(served, 'test')}/rotate", {})[0] == 200
+
+
+@pytest.mark.claim("PERM-07")
+def test_an_operators_key_makes_none_that_outlives_its_revocation(served: Served) -> None:
+    for role in ("operator", "auditor"):
+        answer = call(served, "admin", "POST", "/keys", {"tenant": "admin", "role": role})
+        assert code_of(answer) == (403, "beyond_own_rights")
+    own = key_id(served, "first admin key")
+    assert code_of(call(served, "admin", "POST", f"/keys/{own}/rotate", {})) == (
+        403, "beyond_own_rights",
+    )  # fmt: skip
+    # The control: on the server's machine it is made, and an operator may end it from afar.
+    pepper = served.home.pepper.read_bytes()
+    _, record = create_key(
+        served.home.database, pepper, tenant="admin", name="second", role="operator"
+    )
+    assert call(served, "admin", "DELETE", f"/keys/{record.prefix}")[1]["status"] == "revoked"
+
+
+FOREIGN = (
+    ("GET", "/keys?tenant={t}", None),
+    ("GET", "/grants?tenant={t}", None),
+    ("GET", "/quotas?tenant={t}", None),
+    ("GET", "/usage?tenant={t}", None),
+    ("POST", "/keys", {"tenant": "{t}"}),
+    ("POST", "/keys/{k}/rotate", {"overlap_s": 5}),
+    ("DELETE", "/keys/{k}", None),
+    ("POST", "/shares/{s}/accept", {"sha256": "0" * 64}),
+    ("DELETE", "/shares/{s}", None),
+)
+"""Whatever a tenant-admin may ask, with a name or number that is another tenant's."""
+
+
+@pytest.mark.claim("PERM-06")
+def test_each_api_with_each_foreign_id_is_like_one_that_never_was(served: Served) -> None:
+    offered = call(served, "lead", "POST", "/shares", {"model": "tiny", "to": "bolt"})[1]["id"]
+    bolt = next(one for one in list_keys(served.home.database) if one.name == "bolt")
+    pepper = served.home.pepper.read_bytes()
+    add_tenant(served.home.database, "chem")
+    served.keys["stranger"], _ = create_key(
+        served.home.database, pepper, tenant="chem", name="stranger", role="tenant-admin"
+    )
+    before = state(served)
+    for method, path, body in FOREIGN:
+        answers = []
+        for tenant, key, share in (
+            ("bolt", bolt.id, offered), ("bolt", bolt.prefix, offered), ("nobody", 987654, 987654),
+            ("bolt", served.keys["bolt"], offered),
+        ):  # fmt: skip
+
+            def fill(text: str, t: object = tenant, k: object = key, s: object = share) -> str:
+                return text.replace("{t}", str(t)).replace("{k}", str(k)).replace("{s}", str(s))
+
+            asked = body and {n: fill(v) if isinstance(v, str) else v for n, v in body.items()}
+            answers.append(call(served, "stranger", method, fill(path), asked))
+        assert {one[0] for one in answers} == {404}, (method, path)
+        assert len({str(one) for one in answers}) == 1, (method, path)
+    assert state(served) == before
+    # The control: of its own the same key sees and does all of that.
+    mine = str(key_id(served, "stranger"))
+    for method, path, body in FOREIGN[:-2]:
+        own = path.replace("{t}", "chem").replace("{k}", mine)
+        asked = body and {n: "chem" if v == "{t}" else v for n, v in body.items()}
+        assert call(served, "stranger", method, own, asked)[0] in {200, 201}, path
+
+
+@pytest.mark.claim("PERM-06")
+def test_what_is_others_is_in_no_list(served: Served) -> None:
+    for path in ("/keys", "/grants", "/quotas", "/usage"):
+        mine = call(served, "chief", "GET", path)
+        assert mine[0] == 200
+        assert {one["tenant"] for one in mine[1]["data"]} <= {"bolt"}, path
+        everybody = call(served, "admin", "GET", path)[1]["data"]
+        assert path == "/usage" or {one["tenant"] for one in everybody} - {"bolt"}, "the control"
+    assert call(served, "auditor", "GET", "/keys?tenant=acme")[0] == 200
+    assert code_of(call(served, "auditor", "POST", "/keys", {})) == (403, "permission_denied")
+    assert code_of(call(served, "bolt", "GET", "/keys")) == (403, "permission_denied")
+    assert call(served, "bolt", "GET", "/usage")[0] == 200
+
+
+@pytest.mark.claim("AUD-10")
+def test_a_change_by_http_is_on_record_with_what_it_does_and_without_secrets(
+    served: Served,
+) -> None:
+    made = call(served, "admin", "POST", "/keys", {
+        "tenant": "acme", "name": "words of mine", "scopes": ["model:list", "completion:create"],
+    })[1]  # fmt: skip
+    turned = call(served, "admin", "POST", f"/keys/{made['record']['id']}/rotate", {})[1]
+    call(served, "admin", "DELETE", f"/keys/{turned['key']}")  # a whole key where an id belongs
+    call(served, "admin", "PUT", "/tenants/acme/grants/*")
+    call(served, "admin", "POST", "/quotas", {"tenant": "acme", "limits": {"weight": 4}})
+    folder = served.home.state
+
+    def changes() -> list[dict[str, str]]:
+        found = newest_records(folder, "gateway", Wanted(), limit=100)
+        return [one.arguments for one in found if one.kind == "begin"]
+
+    assert wait_until(lambda: len(changes()) == 5)
+    assert changes() == [
+        {"method": "POST", "role": "user", "tenant": "acme",
+         "scopes": "model:list,completion:create"},
+        {"method": "POST", "key": str(made["record"]["id"]), "overlap_s": "0"},
+        {"method": "DELETE", "key": "?"},
+        {"method": "PUT", "tenant": "acme", "model": "*"},
+        {"method": "POST", "tenant": "acme", "weight": "4"},
+    ]  # fmt: skip
+    assert list_grants(served.home.database, tenant="acme")[0].model == "*"
+    text = b"".join(one.read_bytes() for one in folder.glob("audit-*"))
+    for secret in (made["key"], turned["key"], "words of mine", served.keys["admin"]):
+        assert secret.encode() not in text
+    assert made["record"]["prefix"].encode() not in text
+    assert served.keys["admin"].split("-")[2].encode() in text, "the control: who did it"
+
+
+@pytest.mark.claim("AUD-04")
+def test_a_change_that_cannot_be_recorded_is_not_made(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(fd: int) -> None:
+        raise OSError(28, os.strerror(28))
+
+    before = state(served)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", refuse)
+        answer = call(served, "admin", "POST", "/tenants", {"name": "chem"})
+    assert code_of(answer) == (503, "audit_unavailable")
+    assert state(served) == before
+    assert wait_until(
+        lambda: call(served, "admin", "POST", "/tenants", {"name": "chem"})[0] == 201
+    ), "the control: it was the disk"
+
+
+def test_records_are_read_page_by_page(served: Served) -> None:
+    for name in ("chem", "dust", "earth"):
+        assert call(served, "admin", "POST", "/tenants", {"name": name})[0] == 201
+    newest = conforms("GET", "/audit", call(served, "auditor", "GET", "/audit?limit=2"))
+    assert len(newest["data"]) == 2
+    assert newest["has_more"] is True
+    first = newest["data"][0]["seq"]
+    older = call(served, "auditor", "GET", f"/audit?limit=1000&before={first}")[1]
+    assert older["data"][-1]["seq"] < first
+    assert older["has_more"] is False
+    later = datetime.now(UTC) + timedelta(days=1)
+    since = later.strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert call(served, "auditor", "GET", f"/audit?since={since}")[1]["data"] == []
+    assert call(served, "auditor", "GET", "/audit?tenant=bolt")[1]["data"] == []
+    for wrong in ("limit=0", "limit=1001", "before=-1", "since=x", "limit=1&limit=2", "nothing=1"):
+        answer = call(served, "auditor", "GET", f"/audit?{wrong}")
+        assert code_of(answer) == (400, "invalid_parameter"), wrong
+    assert code_of(call(served, "lead", "GET", "/audit")) == (403, "permission_denied")
+
+
+@pytest.mark.claim("SHARE-08")
+def test_a_key_that_is_frozen_while_its_body_comes_changes_nothing(served: Served) -> None:
+    before = len(list_keys(served.home.database))
+
+    def slowly() -> Any:
+        yield b'{"name": '
+        freeze_tenant(served.home.database, "acme")
+        time.sleep(0.1)
+        yield b'"late"}'
+
+    with served.http(headers=served.bearer("lead")) as http:
+        answer = http.post(ADMIN + "/keys", content=slowly())
+    assert answer.status_code == 401
+    assert len(list_keys(served.home.database)) == before
+    freeze_tenant(served.home.database, "acme", frozen=False)
+    assert call(served, "lead", "POST", "/keys", {"name": "late"})[0] == 201, "the control"
