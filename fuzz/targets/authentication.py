@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc.jwk import OKPKey
 
 from corral.gateway.exchange import Exchange
+from corral.tenancy.holder import parse_holder
 from corral.tenancy.keyring import IssuerKeys, Keyring
 from corral.tenancy.oidc import OidcTokens
 from corral.tenancy.oidc_provider import parse_providers
@@ -48,7 +49,7 @@ class _Known:
         return self._held
 
 
-_TOKENS: Final = OidcTokens(parse_providers({"p": _TABLE}), cast("Keyring", _Known()))
+_TOKENS: Final = OidcTokens(parse_providers({"p": _TABLE}), cast("Keyring", _Known()), bytes(32))
 
 
 def check(data: bytes) -> None:
@@ -85,6 +86,10 @@ def _ask(token: str, *, signed: bool) -> None:
     meant = claims["aud"] if isinstance(claims["aud"], list) else [claims["aud"]]
     if claims["iss"] != _ISSUER or "corral" not in meant or claims["exp"] < time.time() - 30:
         raise AssertionError("a token for somebody else")
+    if not isinstance(claims["sub"], str) or not 0 < len(claims["sub"].encode("ascii")) <= 255:
+        raise AssertionError("a token of nobody in particular")
+    if parse_holder(principal.key_prefix) != principal.key_id:
+        raise AssertionError("a user's number has another name")
 
 
 def _encoded(raw: bytes) -> bytes:
@@ -93,8 +98,8 @@ def _encoded(raw: bytes) -> bytes:
 
 _HEADER: Final = b'{"alg":"Ed25519","kid":"k","typ":"JWT"}'
 _CLAIMS: Final = (
-    b'{"iss":"https://id.example","aud":["corral"],"exp":%d,"iat":1,"org":"acme","role":["u"]}'
-    % _END
+    b'{"iss":"https://id.example","sub":"a","aud":["corral"],"exp":%d,"iat":1,"org":"acme",'
+    b'"role":["u"]}' % _END
 )
 
 TARGET = Target(

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from corral.tenancy.holder import holder_name
+from corral.tenancy.oidc_user import user_key, user_number
 from tests.support.oidc_server import oidc_server
-from tests.support.server import MODEL, corral_json, wait_until
+from tests.support.server import MODEL, corral, corral_json, wait_until
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 @pytest.mark.claim("OIDC-01")
+@pytest.mark.claim("OIDC-04")
 def test_keys_come_by_themselves_and_after_a_rotation(home, server_factory, tmp_path, monkeypatch):
     with oidc_server() as provider:
         bundle = tmp_path / "ca.pem"
@@ -39,3 +44,8 @@ def test_keys_come_by_themselves_and_after_a_rotation(home, server_factory, tmp_
         assert not answers(token)
         (row,) = corral_json(home, "oidc", "list")
         assert row["fetched_at"] is not None
+        records = map(json.loads, corral(home, "audit", "tail", "--json").stdout.splitlines())
+        users = {one["key"] for one in records if one.get("key", "").startswith("oidc")}
+        pepper = (home / "secrets" / "pepper").read_bytes()
+        number = user_number(user_key(pepper), provider.issuer, "alice")
+        assert users == {holder_name(number)}, "one user, whatever key has signed"

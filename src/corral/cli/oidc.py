@@ -1,4 +1,4 @@
-"""`corral oidc`: fetch the public keys of OIDC providers, and say how old they are.
+"""`corral oidc`: the public keys of OIDC providers, how old they are, and the numbers of users.
 
 Trust: operator side. Input: the configuration; what providers answer comes through the fetch jail.
 """
@@ -6,8 +6,9 @@ Trust: operator side. Input: the configuration; what providers answer comes thro
 from __future__ import annotations
 
 import select
+import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -66,6 +67,43 @@ def list_(home: HomeOption = None, as_json: JsonOption = False) -> None:
             ("NAME", "ISSUER", "KEYS OF"), ((n, i, at or "never") for n, i, at in rows),
             empty="no provider: see identity.oidc in docs/tenants.md",
         )  # fmt: skip
+
+
+@app.command("user")
+def user(
+    provider: Annotated[str, typer.Argument(metavar="PROVIDER", help="Its name in corral.toml.")],
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the name under which usage, limits and the audit log have a user of a provider.
+
+    The user's `sub` is read from one line of stdin, and kept nowhere.
+
+    Example: corral oidc user corp < sub.txt
+    """
+    from corral.tenancy.holder import holder_name
+    from corral.tenancy.oidc_provider import parse_providers
+    from corral.tenancy.oidc_user import SUBJECT_CHARACTERS, parse_subject, user_key, user_number
+    from corral.tenancy.token import load_pepper
+
+    place = open_home(home)
+    providers = {one.name: one for one in parse_providers(effective_config(place).identity.oidc)}
+    if provider not in providers:
+        raise CorralError(
+            "no_such_provider", "no provider of that name is configured", remedy="corral oidc list"
+        )
+    line = sys.stdin.buffer.readline(SUBJECT_CHARACTERS + 3).rstrip(b"\r\n")
+    subject = parse_subject(line.decode("ascii", errors="surrogateescape"))
+    if subject is None:
+        raise CorralError(
+            "bad_subject", f"a sub is one line of 1 to {SUBJECT_CHARACTERS} ASCII characters"
+        )
+    key = user_key(load_pepper(place.pepper))
+    name = holder_name(user_number(key, providers[provider].issuer, subject))
+    if as_json:
+        print_json({"provider": provider, "user": name})
+    else:
+        sys.stdout.write(name + "\n")
 
 
 def refresh_keys(home: Home, config: Config) -> dict[str, CorralError | None]:

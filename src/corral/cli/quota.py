@@ -14,6 +14,7 @@ from corral.cli.terminal import print_json, print_note, print_table
 from corral.core.errors import CorralError
 
 if TYPE_CHECKING:
+    from corral.tenancy.quota import Scope
     from corral.tenancy.quota_table import SetQuota
 
 app = typer.Typer(no_args_is_help=True, help="Limits of tenants, keys and models.")
@@ -44,7 +45,6 @@ def show(tenant: Tenant = "", home: HomeOption = None, as_json: JsonOption = Fal
 
     Example: corral quota show --tenant acme
     """
-    from corral.tenancy.holder import holder_name
     from corral.tenancy.quota_table import list_quotas
 
     place = open_state(home)
@@ -56,9 +56,7 @@ def show(tenant: Tenant = "", home: HomeOption = None, as_json: JsonOption = Fal
         ("TENANT", "KEY", "MODEL", "LIMIT", ">VALUE", "FROM"),
         (
             (
-                one.scope.tenant,
-                holder_name(one.scope.key_id) if one.scope.key_id else "-",
-                one.scope.model or "-", one.name,
+                *(word or "-" for word in _whose(one.scope).values()), one.name,
                 one.value if one.value or one.name == "queued_requests" else "none",
                 "[limits]" if one.is_default else "set",
             )
@@ -94,7 +92,7 @@ def set_(
     scope = find_scope(place.database, tenant=tenant, key=key, model=model)
     change_quotas(place.database, scope, {**values})
     if as_json:
-        print_json({**scope._asdict(), "set": values})
+        print_json({**_whose(scope), "set": values})
         return
     for name, value in values.items():
         print_note(f"{name} is {value} from the next request on")
@@ -132,7 +130,7 @@ def clear(
     else:
         count = clear_quotas(database, scope)
     if as_json:
-        print_json({**scope._asdict(), "cleared": count})
+        print_json({**_whose(scope), "cleared": count})
     else:
         print_note(f"cleared: {count}")
 
@@ -144,9 +142,17 @@ def _parse(text: str) -> tuple[str, int]:
     return name, int(value)
 
 
+def _whose(scope: Scope) -> dict[str, str | None]:
+    """Return a scope as the admin API shows it; `key` is what `--key` takes."""
+    from corral.tenancy.holder import holder_name
+
+    key = holder_name(scope.key_id) if scope.key_id else None
+    return {"tenant": scope.tenant, "key": key, "model": scope.model or None}
+
+
 def _document(one: SetQuota) -> dict[str, object]:
     return {
-        **one.scope._asdict(),
+        **_whose(one.scope),
         "limit": one.name,
         "value": one.value,
         "from": "limits" if one.is_default else "set",

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _KEPT: Final = frozenset("\n\t\u200c\u200d")
 """Line feed, tab, and the two joiners that emoji and Indic scripts are written with."""
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+_UNFOLDED: Final = 10_000
+"""Characters: wider than any table."""
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -65,10 +67,11 @@ def span_text(span_s: float) -> str:
 
 @cache
 def screen() -> Console:
-    """Return the console of stdout."""
+    """Return the console of stdout; what another program reads has each row in one line."""
     from rich.console import Console
 
-    return Console(highlight=False, markup=False, emoji=False)
+    width = None if sys.stdout.isatty() else _UNFOLDED
+    return Console(width=width, highlight=False, markup=False, emoji=False)
 
 
 @cache

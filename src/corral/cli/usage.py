@@ -87,7 +87,7 @@ def _print_table(groups: Sequence[str], totals: Sequence[UsageTotal]) -> None:
 
     print_table(
         (
-            *(name.upper() for name in groups), ">REQUESTS", ">FAILED", ">PROMPT", ">COMPLETION",
+            *(name.upper() for name in groups), ">REQUESTS", ">FAILED", ">PROMPT", ">ANSWER",
             ">CACHED", ">ENGINE S", ">ENERGY",
         ),
         (

@@ -104,7 +104,7 @@ class Gateway:
             from corral.tenancy.oidc import OidcTokens  # not at every start: it loads a library
             from corral.tenancy.oidc_provider import parse_providers
 
-            tokens = OidcTokens(parse_providers(config.identity.oidc), keyring)
+            tokens = OidcTokens(parse_providers(config.identity.oidc), keyring, pepper)
             keyring.take_also(tokens.authenticate)
         ledger = Ledger(self._database)
         rotation = Rotation(**asdict(config.audit))

@@ -4,7 +4,7 @@ Trust: gateway [net] and operator side; pure. An API key has the id of its row. 
 `keys` has a number above all of those, and below 2**53, so that JSON keeps it exact:
 
     2**51 + row     a client certificate, or all certificates of one URI: row of the mapping
-    2**52 + 52 bit  a user of an OIDC provider: keyed hash of who it is (`tenancy.oidc`)
+    2**52 + 52 bit  a user of an OIDC provider: keyed hash of who it is (`tenancy.oidc_user`)
 """
 
 from __future__ import annotations

@@ -7,8 +7,9 @@ Input: hostile text, length and pattern checked first. RFC 7515, 7519, 8725; Ope
  1 form: three parts of base64url, 8 KiB at most     2 header: only known fields, an algorithm of
  the list     3 the provider of its `iss`, which is only looked at     4 that one's keys: from the
  same issuer, and not too old     5 the one key of its `kid`, or the only one there is, of the
- algorithm     6 signature     7 iss, aud, exp, nbf, iat, within the skew     8 its claims make
- exactly one tenant, which lives, and exactly one role; else nobody
+ algorithm     6 signature     7 iss, aud, exp, nbf, iat, within the skew     8 its `sub`, which
+ is only a number from here on (`tenancy.oidc_user`)     9 its claims make exactly one tenant,
+ which lives, and exactly one role; else nobody
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ from joserfc.errors import JoseError
 from joserfc.jwk import Key, import_key
 
 from corral.core.ids import TenantName
+from corral.tenancy.holder import holder_name
 from corral.tenancy.keyring import Keyring
 from corral.tenancy.oidc_provider import Provider
+from corral.tenancy.oidc_user import parse_subject, user_key, user_number
 from corral.tenancy.permissions import Role
 from corral.tenancy.principal import Principal
 
@@ -47,17 +50,20 @@ _BROKEN: Final = (
 
 @dataclass(frozen=True, slots=True)
 class _Verified:
-    """Who a token is for, as long as nothing changed."""
+    """Who a token is for, as long as nothing changed; `name` is of the user's number."""
 
     tenant: TenantName
     role: Role
     ends_at: int
+    user: int
+    name: str
 
 
 class OidcTokens:
     """Every token that was verified since the last change, so that each is verified once."""
 
-    def __init__(self, providers: tuple[Provider, ...], keyring: Keyring) -> None:
+    def __init__(self, providers: tuple[Provider, ...], keyring: Keyring, pepper: bytes) -> None:
+        self._user_key = user_key(pepper)
         self._providers = {one.issuer: one for one in providers}
         self._keyring = keyring
         self._version: int | None = None
@@ -87,8 +93,8 @@ class OidcTokens:
         if models is None or time.time() >= known.ends_at:
             return None
         return Principal(
-            key_id=0,
-            key_prefix="oidc",
+            key_id=known.user,
+            key_prefix=known.name,
             tenant=known.tenant,
             role=known.role,
             models=models,
@@ -134,7 +140,12 @@ class OidcTokens:
         if not all(type(one) in {int, float} and math.isfinite(one) for one in times):
             return None
         ends_at = min(int(claims["exp"]) + provider.skew_s, stale_at)
-        return _placed(claims, provider, ends_at)
+        subject = parse_subject(claims.get("sub"))
+        placed = _placed(claims, provider)
+        if subject is None or placed is None:
+            return None
+        user = user_number(self._user_key, provider.issuer, subject)
+        return _Verified(*placed, ends_at, user, holder_name(user))
 
 
 def parse_key_set(text: str) -> Mapping[str, Key]:
@@ -164,7 +175,7 @@ def parse_key_set(text: str) -> Mapping[str, Key]:
     return found
 
 
-def _placed(claims: Mapping[str, Any], provider: Provider, ends_at: int) -> _Verified | None:
+def _placed(claims: Mapping[str, Any], provider: Provider) -> tuple[TenantName, Role] | None:
     said = claims.get(provider.tenant_claim)
     if not isinstance(said, str):
         return None
@@ -176,4 +187,4 @@ def _placed(claims: Mapping[str, Any], provider: Provider, ends_at: int) -> _Ver
     roles = {provider.roles[one] for one in words if isinstance(one, str) and one in provider.roles}
     if tenant is None or len(roles) != 1:
         return None
-    return _Verified(TenantName(tenant), roles.pop(), ends_at)
+    return TenantName(tenant), roles.pop()

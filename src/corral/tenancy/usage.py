@@ -13,6 +13,7 @@ from typing import Final
 
 from corral.core.errors import CorralError
 from corral.state.transaction import snapshot
+from corral.tenancy.holder import holder_name
 
 GROUPS: Final = {
     "tenant": "tenant",
@@ -28,7 +29,7 @@ class UsageTotal:
     """What was used by one group; what it was not told apart by is None.
 
     Attributes:
-        key: id of the key.
+        key: number of the key (`tenancy.holder`).
         day: `2026-11-29`, in UTC.
         failed: requests whose status is not `ok`.
         engine_s: time in which an engine had the requests, added up.
@@ -48,8 +49,11 @@ class UsageTotal:
     energy_j: float | None = None
 
     def document(self, by: Sequence[str]) -> dict[str, object]:
-        """Return it for JSON and CSV, with the groups that it was told apart by first."""
-        fields = asdict(self)
+        """Return it for JSON and CSV, with the groups that it was told apart by first.
+
+        A key is as people read it: no table program keeps all digits of an `oidc-…` number.
+        """
+        fields = asdict(self) | {"key": None if self.key is None else holder_name(self.key)}
         return {**{name: fields.pop(name) for name in by}, **{
             name: value for name, value in fields.items() if name not in GROUPS
         }}  # fmt: skip

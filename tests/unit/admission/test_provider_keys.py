@@ -71,8 +71,9 @@ def test_a_login_at_a_real_provider_lets_in_and_a_rotated_key_does_after_a_refre
     engine = open_database(home.database)
     grant_model(home.database, "default", "m")
     provider = provider_of(trusted)
-    keyring = Keyring(home.database, home.pepper.read_bytes())
-    keyring.take_also(OidcTokens((provider,), keyring).authenticate)
+    pepper = home.pepper.read_bytes()
+    keyring = Keyring(home.database, pepper)
+    keyring.take_also(OidcTokens((provider,), keyring, pepper).authenticate)
     token = trusted.token(department="R&D", groups=["staff", "users"])
     assert keyring.authenticate(token) is None, "no keys, nobody"
     put_issuer_keys(engine, provider, fetch(trusted, home))

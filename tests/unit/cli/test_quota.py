@@ -18,6 +18,13 @@ def test_limits_are_set_shown_and_cleared(corral: Corral, home: Home) -> None:
     assert "[limits]" in corral("quota", "show", *place).out
     model = (*tenant, "--model", "smol", "context_tokens=256")
     assert corral("quota", "set", *model, *place, "--json").document["model"] == "smol"
+    user = (*tenant, "--key", "oidc-0123456789abc")
+    said = corral("quota", "set", *user, "tokens_per_day=5", *place, "--json").document
+    assert (said["tenant"], said["key"], said["model"]) == ("default", user[-1], None)
+    assert user[-1] in corral("quota", "show", *place).out
+    shown = corral("quota", "show", *tenant, *place, "--json").document
+    assert [one["value"] for one in shown if one["key"] == user[-1]] == [5]
+    assert corral("quota", "clear", *user, *place, "--json").document["cleared"] == 1
     cleared = corral("quota", "clear", *tenant, "weight", *place, "--json").document
     assert cleared["cleared"] == 1
     assert "cleared: 1" in corral("quota", "clear", *tenant, *place).err

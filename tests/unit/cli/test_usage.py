@@ -9,6 +9,7 @@ from sqlalchemy import insert
 from corral.core.home import Home
 from corral.state.database import open_database, writing
 from corral.state.tables import usage
+from corral.tenancy.holder import USERS
 from tests.support.command_line import Corral
 
 
@@ -37,17 +38,21 @@ def test_it_is_told_apart_and_written_as_asked(corral: Corral, home: Home, tmp_p
         "engine_ms": 1500,
     }  # fmt: skip
     with writing(open_database(home.database)) as connection:
-        connection.execute(insert(usage), [row, row | {"key_id": 8, "ts_ms": 2 * 86_400_000}])
+        connection.execute(
+            insert(usage), [row, row | {"key_id": USERS + 0xABC, "ts_ms": 2 * 86_400_000}]
+        )
     place = ("--home", str(home.root))
     days = corral("usage", "--by", "day,key", *place, "--json").document
     assert [(one["day"], one["key"], one["engine_s"]) for one in days] == [
-        ("1970-01-02", 7, 1.5), ("1970-01-03", 8, 1.5),
+        ("1970-01-02", "7", 1.5), ("1970-01-03", "oidc-0000000000abc", 1.5),
     ]  # fmt: skip
     assert days[0]["energy_j"] is None
     assert "tenant" not in days[0]
     lines = corral("usage", "--by", "tenant", "--csv", *place).out.splitlines()
     assert lines[0].startswith("tenant,requests,failed,prompt_tokens")
     assert lines[1].startswith("acme,2,0,20,10,4,3.0")
+    assert "\noidc-0000000000abc,1," in corral("usage", "--by", "key", "--csv", *place).out
+    assert "oidc-0000000000abc" in corral("usage", "--by", "key", *place).out
     for name in ("plot.svg", "plot.png"):
         corral("usage", "--plot", str(tmp_path / name), *place)
         assert (tmp_path / name).stat().st_size > 1000

@@ -19,6 +19,7 @@ from sqlalchemy import Engine, update
 from corral.core.errors import ConfigError
 from corral.state.database import writing
 from corral.state.tables import issuer_keys
+from corral.tenancy.holder import holder_name
 from corral.tenancy.issuer_keys import put_issuer_keys
 from corral.tenancy.keyring import Keyring
 from corral.tenancy.oidc import OidcTokens, parse_key_set
@@ -54,7 +55,7 @@ def provider() -> Provider:
 def keyring(database: Path, engine: Engine, pepper: bytes, provider: Provider) -> Iterator[Keyring]:
     put_issuer_keys(engine, provider, key_set(*KEYS))
     keyring = Keyring(database, pepper)
-    keyring.take_also(OidcTokens((provider,), keyring).authenticate)
+    keyring.take_also(OidcTokens((provider,), keyring, pepper).authenticate)
     yield keyring
     keyring.close()
 
@@ -87,7 +88,8 @@ def by_hand(header: dict[str, Any], body: dict[str, Any], signature: bytes = b""
 def test_a_good_token_is_somebody(keyring: Keyring, key: Any, alg: str) -> None:
     principal = keyring.authenticate(signed(key, alg, aud=["other", "corral"], role=["u", "x"]))
     assert principal is not None
-    assert (principal.tenant, principal.role, principal.key_id) == ("acme", "user", 0)
+    assert (principal.tenant, principal.role, principal.credential) == ("acme", "user", "oidc")
+    assert holder_name(principal.key_id) == principal.key_prefix
 
 
 NOW = int(time.time())
@@ -138,6 +140,15 @@ ATTACKS: dict[str, Any] = {
     "no role": lambda: signed(role=None),
     "a role that is a number": lambda: signed(role=[1, {}]),
     "claims that are a list": lambda: by_hand({"alg": "RS256"}, [1]),  # type: ignore[arg-type]
+    "no user": lambda: signed(sub=None),
+    "an empty user": lambda: signed(sub=""),
+    "a user that is a number": lambda: signed(sub=7),
+    "a user that is null": lambda: jwt.encode(
+        {"alg": "RS256", "kid": "rsa"}, claims() | {"sub": None}, RSA
+    ),
+    "a user that is a list": lambda: signed(sub=["alice"]),
+    "a user of 256 characters": lambda: signed(sub="a" * 256),
+    "a user beyond ASCII": lambda: signed(sub="\u0430lice"),
     "a signature cut off": lambda: signed()[:-20],
     "a body exchanged": lambda: ".".join(
         (signed().split(".")[0], signed(role="op").split(".")[1], signed().split(".")[2])
@@ -157,12 +168,31 @@ def test_an_attack_is_nobody(keyring: Keyring, database: Path, attack: str) -> N
     assert keyring.authenticate(signed()) is not None  # the control
 
 
-@pytest.mark.claim("OIDC-02")
-def test_what_is_mapped_is_mapped_and_nothing_else(
-    keyring: Keyring, provider: Provider, engine: Engine
+@pytest.mark.claim("OIDC-04")
+def test_a_user_is_one_number_by_issuer_and_sub(
+    keyring: Keyring, engine: Engine, pepper: bytes, provider: Provider
 ) -> None:
+    other = parse_providers({"q": TABLE | {"issuer": "https://other.example"}})[0]
+    put_issuer_keys(engine, other, key_set(RSA))
+
+    def number(pepper: bytes = pepper, **changes: Any) -> int:
+        principal = OidcTokens((provider, other), keyring, pepper).authenticate(signed(**changes))
+        assert principal is not None
+        return principal.key_id
+
+    again = {number(), number(), number(role="a"), number(exp=NOW + 99), number(aud=["corral"])}
+    assert len(again) == 1, "the same user, whatever else the token says, after each start"
+    subjects = ("alice", "Alice", "alice ", "alic", "a" * 255, "a" * 254 + "b", "\0", "\0\0")
+    users = [number(sub=one) for one in subjects]
+    users += [number(iss=other.issuer, sub=one) for one in subjects]
+    assert len({*users, number(bytes(32))}) == 2 * len(subjects) + 1
+    assert again < {*users}
+
+
+@pytest.mark.claim("OIDC-02")
+def test_what_is_mapped_is_mapped_and_nothing_else(keyring: Keyring, pepper: bytes) -> None:
     mapped = parse_providers({"p": TABLE | {"tenants": {"R&D": "acme", "x": "nobody"}}})[0]
-    tokens = OidcTokens((mapped,), keyring)
+    tokens = OidcTokens((mapped,), keyring, pepper)
     assert tokens.authenticate(signed(org="R&D")) is not None
     assert tokens.authenticate(signed(org="acme")) is None
     assert tokens.authenticate(signed(org="x")) is None
@@ -222,7 +252,7 @@ def test_keys_of_one_id_are_none_of_them() -> None:
 @given(st.binary(max_size=40), st.binary(max_size=60), st.binary(max_size=40))
 @settings(deadline=None)
 def test_any_bytes_are_nobody(header: bytes, body: bytes, signature: bytes) -> None:
-    tokens = OidcTokens(parse_providers({"p": TABLE}), _Known())  # type: ignore[arg-type]
+    tokens = OidcTokens(parse_providers({"p": TABLE}), _Known(), bytes(32))  # type: ignore[arg-type]
     parts = (base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in
              (header, body, signature))  # fmt: skip
     assert tokens.authenticate(".".join(parts)) is None
