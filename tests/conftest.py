@@ -78,8 +78,10 @@ def home(model_home: Path, tmp_path: Path) -> Path:
 def shared_server(
     model_home: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningServer]:
-    """One server for tests that only ask it things."""
-    server = start_server(copy_home(model_home, tmp_path_factory.mktemp("shared") / "home"))
+    """One server for tests that only ask it things; it writes traces."""
+    home = copy_home(model_home, tmp_path_factory.mktemp("shared") / "home")
+    (home / "corral.toml").write_text("[telemetry]\ntrace_files = 4\n", encoding="utf-8")
+    server = start_server(home)
     yield server
     server.stop()
 

@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 from corral.gateway.metrics_page import FAMILIES, KINDS, STATES
-from corral.telemetry.metrics import REJECTED, ROUTES, STAGES, TOKENS, UNLOADED
+from corral.telemetry.metrics import REJECTED, ROUTES, STAGES, TOKENS, TRACES_DROPPED, UNLOADED
 
 ROOT = Path(__file__).parents[2]
 CONTRIB = ROOT / "contrib"
 CODES = set(re.findall(r"`([a-z_]+)`", (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")))
 CLOSED = {
     "route": {*ROUTES}, "code": {*CODES, "ok", "cancelled"}, "stage": {*STAGES},
-    "kind": {*TOKENS, *KINDS}, "reason": {*REJECTED, *UNLOADED}, "state": {*STATES},
-    "job": {"corral"},
+    "kind": {*TOKENS, *KINDS}, "reason": {*REJECTED, *UNLOADED, *TRACES_DROPPED},
+    "state": {*STATES}, "job": {"corral"},
 }  # fmt: skip
 
 

@@ -47,6 +47,9 @@ PATCHED = {
         "gateway.uploads._KEPT_BYTES": "a size",
     },
     "unit/gateway/test_pipeline.py": {"gateway.exchange.WRITE_IDLE_S": "a time"},
+    "unit/gateway/test_traces.py": {
+        "telemetry.trace_files.TraceWriter.write": "made to fail: a disk that refuses",
+    },
     "unit/jail/test_entry_unsafe.py": {
         "jail.lockdown_unsafe.forbid_file_growth": "recorded: it cannot be undone",
     },

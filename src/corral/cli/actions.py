@@ -57,7 +57,8 @@ READING: Final = frozenset({
     "audit tail", "cert list", "config show", "doctor", "explain", "grant list", "key list", "list",
     "lock", "logs", "oidc list", "oidc user", "ps", "quota show", "restore", "run", "scan",
     "selftest", "service install", "service show", "service uninstall", "service upgrade",
-    "share list", "show", "sign", "tenant list", "tenant show", "up", "usage", "verify", "version",
+    "share list", "show", "sign", "tenant list", "tenant show", "traces export",
+    "traces tail", "up", "usage", "verify", "version",
 })  # fmt: skip
 """Commands that are not: they change nothing of the installation, or are in other records (a
 server's start is the first record of a segment of its chain; a restore writes its own into the

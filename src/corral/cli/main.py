@@ -42,6 +42,7 @@ VERBS: Final = {
     "release": "release:release",
     "reload": "reload:reload",
     "logs": "logs:logs",
+    "traces": "traces:app",
     "audit": "audit:app",
     "key": "key:app",
     "tenant": "tenant:app",

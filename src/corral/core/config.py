@@ -10,6 +10,7 @@ import ipaddress
 import re
 import tomllib
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar, cast, get_args, get_origin, get_type_hints
 
@@ -178,6 +179,13 @@ class Audit:
 
 
 @dataclass(frozen=True, slots=True)
+class Telemetry:
+    """Traces of requests in `trace_files` files of 16 MiB; 0 is none."""
+
+    trace_files: Annotated[int, 0, 4096] = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The effective configuration tree."""
 
@@ -194,6 +202,7 @@ class Config:
     identity: Identity = field(default_factory=Identity)
     admission: Admission = field(default_factory=Admission)
     audit: Audit = field(default_factory=Audit)
+    telemetry: Telemetry = field(default_factory=Telemetry)
 
 
 def isolation_level(config: Config, _tenant: str) -> str:
@@ -257,12 +266,10 @@ def check_config(config: Config) -> Config:
             if not low <= getattr(part, key) <= high:
                 raise ConfigError("config_value", f"{one.name}.{key} must be from {low} to {high}")
     for name, allowed in _CHOICES.items():
-        value = _lookup(config, name)
-        for one in value if isinstance(value, tuple) else (value,):
-            if one not in allowed:
-                raise ConfigError(
-                    "config_value", f"{name} must be of {', '.join(filter(None, allowed))}"
-                )
+        value = attrgetter(name)(config)
+        if not {*(value if isinstance(value, tuple) else (value,))} <= {*allowed}:
+            known = ", ".join(filter(None, allowed))
+            raise ConfigError("config_value", f"{name} must be of {known}")
     try:
         ipaddress.ip_address(config.listen.host)
     except ValueError as error:
@@ -298,15 +305,9 @@ def override_config(config: Config, changes: dict[str, object]) -> Config:
     return check_config(config)
 
 
-def _lookup(config: Config, name: str) -> Any:
-    section, key = name.split(".")
-    return getattr(getattr(config, section), key)
-
-
 def _section(kind: type[_Section], table: dict[str, Any], path: str) -> _Section:
     known = get_type_hints(kind)
-    names = {f.name for f in fields(kind)}  # type: ignore[arg-type]
-    unknown = sorted(set(table) - names)
+    unknown = sorted(set(table) - set(known))
     if unknown:
         raise ConfigError("config_unknown_key", f"no such setting: {path}{unknown[0]}")
     values: dict[str, Any] = {}

@@ -29,17 +29,20 @@ async def send_answer(
     Returns:
         None if it was sent whole, else why not; the caller has been told either way.
     """
+    first = await routed.stream.receive()
+    if isinstance(first[0], Chunk):
+        exchange.timeline.hear()
     if routed.ask.stream:
-        return await _send_stream(routed, shape, exchange, metrics, keeping)
-    return await _send_whole(routed, shape, exchange, keeping)
+        return await _send_stream(routed, shape, exchange, metrics, keeping, first)
+    return await _send_whole(routed, shape, exchange, keeping, first)
 
 
 async def _send_stream(
-    routed: Routed, shape: Shape, exchange: Exchange, metrics: Metrics, keeping: Keeping | None
-) -> ApiError | None:
+    routed: Routed, shape: Shape, exchange: Exchange, metrics: Metrics, keeping: Keeping | None,
+    batch: list[Item],
+) -> ApiError | None:  # fmt: skip
     output = OutputFilter(routed.sanitised.tokens)
     chances = LogprobFilter(routed.sanitised.tokens)
-    batch = await routed.stream.receive()
     if isinstance(batch[0], Failed | Broken):
         # Nothing has been sent yet: the caller gets a status code instead of an event.
         error = failed(batch[0], routed.ask.text_param)
@@ -84,14 +87,13 @@ async def _send_stream(
 
 
 async def _send_whole(
-    routed: Routed, shape: Shape, exchange: Exchange, keeping: Keeping | None
+    routed: Routed, shape: Shape, exchange: Exchange, keeping: Keeping | None, batch: list[Item]
 ) -> ApiError | None:
     output = OutputFilter(routed.sanitised.tokens)
     chances = LogprobFilter(routed.sanitised.tokens)
     texts: list[str] = []
     logprobs: list[TokenLogprob] = []
     while True:
-        batch: list[Item] = await routed.stream.receive()
         for item in batch:
             if isinstance(item, Chunk):
                 texts.append(output.feed(item.text))
@@ -109,3 +111,4 @@ async def _send_whole(
                 error = failed(item, routed.ask.text_param)
                 await exchange.refuse(error)
                 return error
+        batch = await routed.stream.receive()

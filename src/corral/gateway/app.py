@@ -208,10 +208,13 @@ def build_app(services: Services, *, ready: Callable[[], bool]) -> ASGIApp:
             gate = Gate(endpoint, address.permission, services)
             endpoint = Audited(gate, address.permission, services.audit, pace)
         methods.setdefault((address.path, address.name), {})[address.method] = endpoint
-    routes = [
-        Route(path, _Counted(name, _ByMethod(endpoints), services.metrics))
-        for (path, name), endpoints in methods.items()
-    ]
+    gated = {address.path for address in ADDRESSES if address.permission is not STRANGERS}
+    routes = []
+    for (path, name), endpoints in methods.items():
+        counted: ASGIApp = _Counted(name, _ByMethod(endpoints), services.metrics)
+        if path in gated and services.tracing is not None:
+            counted = services.tracing.around(counted, path)
+        routes.append(Route(path, counted))
     nothing = _Counted("other", _Refuse(NOT_FOUND), services.metrics)
     router = Router(routes=routes, redirect_slashes=False, default=nothing)
     return _Boundary(router)

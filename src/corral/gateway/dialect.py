@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 from corral.gateway.ask import Ask, Shape
 from corral.gateway.errors import ApiError
@@ -32,12 +32,19 @@ class Dialect:
         parse: body to `Ask`.
         shape: makes the answer's shape from the ask and the model's fingerprint.
         needs_template: the model must have a chat template.
+        operation: its name in traces, by OpenTelemetry's semantic conventions.
     """
 
     parse: Parse
     shape: Callable[[Ask, str], Shape]
     needs_template: bool
+    operation: Literal["chat", "text_completion"]
 
 
-CHAT: Final = Dialect(parse=parse_chat, shape=ChatShape, needs_template=True)
-COMPLETION: Final = Dialect(parse=parse_completion, shape=CompletionShape, needs_template=False)
+CHAT: Final = Dialect(
+    parse=parse_chat, shape=ChatShape, needs_template=True, operation="chat"
+)  # fmt: skip
+COMPLETION: Final = Dialect(
+    parse=parse_completion, shape=CompletionShape, needs_template=False,
+    operation="text_completion",
+)  # fmt: skip

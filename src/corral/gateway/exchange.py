@@ -17,11 +17,14 @@ from starlette.types import Receive, Scope, Send
 from corral.core.ids import TenantName
 from corral.gateway.errors import ApiError
 from corral.gateway.trail import Trail
+from corral.telemetry.timeline import UNTRACED, Timeline
 from corral.tenancy.certificate import Credential
 from corral.tenancy.principal import Principal
 
 TRAIL: Final = "corral.trail"
 """Where a scope has its request's `Trail`."""
+TIMELINE: Final = "corral.timeline"
+"""Where a scope has its request's `Timeline`, if that leaves a trace."""
 _REQUEST_ID: Final = "corral.request_id"
 _JSON: Final = (b"content-type", b"application/json")
 _EVENT_STREAM: Final = (
@@ -111,6 +114,12 @@ class Exchange:
         """What this request leaves in the audit log; protected routes have one."""
         trail: Trail = self._scope[TRAIL]
         return trail
+
+    @property
+    def timeline(self) -> Timeline:
+        """What this request does when; takes everything and keeps nothing if it is not traced."""
+        timeline: Timeline = self._scope.get(TIMELINE, UNTRACED)
+        return timeline
 
     def bearer_token(self) -> str:
         """Return the token of the `Authorization` header; empty if there is not exactly one."""
@@ -206,6 +215,7 @@ class Exchange:
 
     async def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self.started = True
+        self.timeline.answered(status)
         headers += self.told
         headers.append((b"x-request-id", self.request_id.encode()))
         await self._send({"type": "http.response.start", "status": status, "headers": headers})

@@ -44,6 +44,7 @@ class Gate:
             await exchange.refuse(UNAUTHENTICATED, close=unread or shown)
             return
         exchange.trail.by(principal)
+        exchange.timeline.by(principal.tenant, principal.key_prefix)
         if not principal.may(self._permission):
             await exchange.refuse(PERMISSION_DENIED, close=unread)
         elif not exchange.introduce(principal.tenant):

@@ -108,6 +108,11 @@ class Gateway:
             keyring.take_also(tokens.authenticate)
         ledger = Ledger(self._database)
         rotation = Rotation(**asdict(config.audit))
+        tracing = None
+        if config.telemetry.trace_files:
+            from corral.gateway.tracing import Tracing  # not at every start
+
+            tracing = Tracing(self._database.parent, config.telemetry.trace_files)
         audit = AuditLog(self._database.parent, self._database, audit_key, rotation)
         catalog = Catalog(self._database, public_key, note=note_fault)
         data_keys = DataKeys(self._database, master_key)
@@ -129,6 +134,7 @@ class Gateway:
             router=self._router,
             fair=FairQueue(fair_capacity(config.engine)),
             metrics=metrics,
+            tracing=tracing,
             host=await self._host_report(),
         )
         self._server = server = GatewayServer(
@@ -159,6 +165,8 @@ class Gateway:
         finally:
             await self._router.close()
             services.storage.close()
+            if tracing is not None:
+                tracing.close()
             services.limits.close()
             ledger.close()
             audit.close()

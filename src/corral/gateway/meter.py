@@ -13,6 +13,7 @@ from corral.engine.worker_link import Broken, Stream
 from corral.gateway.stages import Leased
 from corral.telemetry.log import get_logger
 from corral.telemetry.metrics import Metrics
+from corral.telemetry.timeline import Timeline
 from corral.tenancy.ledger import Ledger, UsageRecord
 
 _log: Final = get_logger("gateway.meter")
@@ -25,7 +26,9 @@ class Meter:
         status: `ok`, `cancelled` or an error's code; set by the pipeline.
     """
 
-    def __init__(self, leased: Leased, ledger: Ledger, request_id: str, metrics: Metrics) -> None:
+    def __init__(
+        self, leased: Leased, ledger: Ledger, request_id: str, metrics: Metrics, timeline: Timeline
+    ) -> None:
         self.status = "cancelled"
         authorised = leased.authorised
         self._principal = authorised.authenticated.principal
@@ -33,6 +36,8 @@ class Meter:
         self._ledger = ledger
         self._metrics = metrics
         self._request_id = request_id
+        self._timeline = timeline
+        timeline.owe()
         self._lease = leased.lease
         self._started_s = time.monotonic()
         self._sent_s: float | None = None
@@ -68,6 +73,7 @@ class Meter:
         duration_s = now_s - self._started_s
         duration_ms = int(duration_s * 1000)
         self._metrics.duration.add(duration_s)
+        self._timeline.settle(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
         self._metrics.tokens.add("prompt", by=usage.prompt_tokens)
         self._metrics.tokens.add("completion", by=usage.completion_tokens)
         self._metrics.tokens.add("cached", by=usage.cached_tokens)

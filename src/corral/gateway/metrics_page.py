@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 from corral import __version__
@@ -59,6 +59,7 @@ FAMILIES: Final = (
     Family("corral_gateway_cpu_seconds", "counter", (), "Processor time of the gateway"),
     Family("corral_usage_healthy", "gauge", (), "1 while usage can be recorded"),
     Family("corral_usage_dropped_rows", "counter", (), "Usage rows that were lost"),
+    Family("corral_traces_dropped", "counter", ("reason",), "Traces that were not written"),
     Family("corral_degraded_wall", "gauge", ("wall",), "1 for each wall that is missing by leave"),
 )
 STATES: Final = ("idle", "starting", "ready", "stopping", "backing_off", "quarantined")
@@ -73,6 +74,7 @@ class Facts:
         workers: how many engine workers are in which of `STATES`.
         memory: (kind, resident bytes) of each live jail; None if the launcher did not say.
         degraded: walls that are missing by the operator's leave.
+        traces_dropped: by reason; empty where none are made.
     """
 
     workers: Mapping[str, int]
@@ -80,6 +82,7 @@ class Facts:
     usage_healthy: bool
     usage_dropped: int
     degraded: tuple[str, ...]
+    traces_dropped: Mapping[str, int] = field(default_factory=dict)
 
 
 def load_library() -> None:
@@ -162,6 +165,9 @@ class _Samples:
             "corral_gateway_cpu_seconds": _one(time.process_time()),
             "corral_usage_healthy": _one(int(facts.usage_healthy)),
             "corral_usage_dropped_rows": _one(facts.usage_dropped),
+            "corral_traces_dropped": [
+                ((reason,), count) for reason, count in facts.traces_dropped.items()
+            ],
             "corral_degraded_wall": [((wall,), 1) for wall in facts.degraded],
         }
 

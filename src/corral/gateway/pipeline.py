@@ -26,7 +26,7 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from starlette.types import Receive, Scope, Send
 
@@ -64,6 +64,9 @@ from corral.tenancy.keyring import Keyring
 from corral.tenancy.ledger import Ledger
 from corral.tenancy.limits import TenantLimits
 
+if TYPE_CHECKING:
+    from corral.gateway.tracing import Tracing
+
 PRIORITY: Final = b"x-corral-priority"
 _FAREWELL_S: Final = 5.0
 
@@ -93,6 +96,7 @@ class Services:
     uploads: Uploads
     metrics: Metrics = field(default_factory=Metrics)
     side_pace: SidePace = field(default_factory=SidePace)
+    tracing: Tracing | None = None
     host: HostReport | None = None
 
     @property
@@ -119,6 +123,7 @@ class Pipeline:
         rate = services.config.clients.download_bytes_per_s
         exchange = Exchange(scope, receive, send, least_rate=rate)
         tenant, uploads = exchange.principal.tenant, services.uploads
+        exchange.timeline.enter("receive")
         if uploads.reading.lacks(tenant):
             await exchange.refuse(TOO_MANY_UPLOADS, close=True)
             return
@@ -168,6 +173,8 @@ class Pipeline:
         services = self._services
         permit.model = authorised.entry.name
         exchange.trail.about(authorised.entry.name, authorised.entry.digest)
+        timeline = exchange.timeline
+        timeline.about(authorised.entry.name, self._dialect.operation)
         # 4 lease
         leased = await self._lease(exchange, authorised)
         if isinstance(leased, ApiError):
@@ -175,7 +182,7 @@ class Pipeline:
             return
         exchange.told = leased.lease.headers
         metrics = services.metrics
-        meter = Meter(leased, services.ledger, exchange.request_id, metrics)
+        meter = Meter(leased, services.ledger, exchange.request_id, metrics, timeline)
         metrics.running += 1
         stream: Stream | None = None
         try:
@@ -187,6 +194,7 @@ class Pipeline:
                 return
             sanitised, keeping = prepared
             # 6 route
+            timeline.enter("worker")
             asked_s = time.monotonic()
             routed = await sanitised.route(services.router)
             metrics.queue["worker"].add(time.monotonic() - asked_s)
@@ -194,6 +202,7 @@ class Pipeline:
                 meter.status = routed.code
                 await exchange.refuse(routed)
                 return
+            timeline.enter("engine")
             stream = routed.stream
             meter.sent(stream)
             # 7 sanitise out, 8 shape
@@ -207,6 +216,7 @@ class Pipeline:
             raise
         finally:
             # 9 settle
+            timeline.enter(None)
             if exchange.ended is not None:
                 meter.status = exchange.ended.code
             exchange.outcome = meter.status
@@ -221,6 +231,7 @@ class Pipeline:
     ) -> tuple[Sanitised, Keeping | None] | ApiError:
         """Return what may be sent on, its beginning on record, and where its answer is kept."""
         services = self._services
+        exchange.timeline.enter("prepare")
         sanitised = leased.sanitise()
         if isinstance(sanitised, ApiError):
             return sanitised
@@ -237,6 +248,7 @@ class Pipeline:
 
     async def _lease(self, exchange: Exchange, authorised: Authorised) -> Leased | ApiError:
         services = self._services
+        exchange.timeline.enter("lease")
         priority = exchange.header(PRIORITY)
         if priority not in {b"", b"interactive", b"batch"}:
             return bad_priority(PRIORITY.decode())
@@ -253,6 +265,7 @@ class Pipeline:
 
     def _admit(self, exchange: Exchange, body: bytes) -> Authorised | ApiError:
         services = self._services
+        exchange.timeline.enter("admit")
         # 1 parse
         parsed = parse(body, self._dialect, services.config)
         if isinstance(parsed, ApiError):

@@ -24,6 +24,8 @@ REJECTED: Final = (
 """Why a connection was ended without an answer."""
 UNLOADED: Final = ("idle", "room", "memory", "barred")
 TOKENS: Final = ("prompt", "completion", "cached")
+TRACES_DROPPED: Final = ("queue", "pace", "write")
+"""Why a trace was not written."""
 STAGES: Final = ("lease", "worker")
 """Where a request waits: for its tenant's place, and for a slot of a loaded worker."""
 

@@ -12,7 +12,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from corral.core.config import DEGRADABLE
 from corral.gateway.metrics_page import FAMILIES, KINDS, STATES, Facts, render_page
-from corral.telemetry.metrics import REJECTED, ROUTES, STAGES, TOKENS, UNLOADED, Metrics
+from corral.telemetry.metrics import (
+    REJECTED,
+    ROUTES,
+    STAGES,
+    TOKENS,
+    TRACES_DROPPED,
+    UNLOADED,
+    Metrics,
+)
 from corral.telemetry.tally import OTHER, SECONDS
 from tests.unit.gateway.conftest import Served
 
@@ -23,7 +31,7 @@ CODES = {
 }  # fmt: skip
 CLOSED = {
     "route": {*ROUTES, OTHER}, "code": CODES, "stage": {*STAGES}, "kind": {*TOKENS, *KINDS},
-    "reason": {*REJECTED, *UNLOADED}, "state": {*STATES}, "wall": {*DEGRADABLE},
+    "reason": {*REJECTED, *UNLOADED, *TRACES_DROPPED}, "state": {*STATES}, "wall": {*DEGRADABLE},
     "version": {"0.1.0"}, "le": {*map(str, SECONDS), "+Inf"},
 }  # fmt: skip
 Sample = tuple[str, frozenset[tuple[str, str]]]
@@ -130,7 +138,7 @@ def test_the_document_lists_every_family_and_label() -> None:
         for one in FAMILIES
     }
     assert listed == made
-    for values in (ROUTES, REJECTED, STAGES, TOKENS, UNLOADED, STATES, KINDS):
+    for values in (ROUTES, REJECTED, STAGES, TOKENS, UNLOADED, TRACES_DROPPED, STATES, KINDS):
         assert all(f"`{one}`" in text for one in values)
     assert set(CLOSED) - {"le"} == {label for one in FAMILIES for label in one.labels}
 

@@ -37,6 +37,7 @@ class MetricsPage:
             usage_healthy=services.ledger.healthy,
             usage_dropped=services.ledger.dropped,
             degraded=services.degraded,
+            traces_dropped=services.tracing.dropped if services.tracing else {},
         )
         await asyncio.to_thread(load_library)
         await exchange.send_whole(200, render_page(services.metrics, facts), _HEADERS)
