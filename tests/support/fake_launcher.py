@@ -22,6 +22,7 @@ from corral.ipc.messages import (
     OpenSecret,
     Refused,
     Secret,
+    ShareCores,
     Started,
     StartEngine,
     StopWorker,
@@ -58,6 +59,7 @@ class FakeLauncher:
         self.ready = threading.Event()
         self.alive = 0
         self.confirmed: list[int] = []
+        self.shares: dict[int, int] = {}
         self._unsealed: set[int] = set()
         self._deaf = False
         self.client, self._sock = socket_pair()
@@ -133,6 +135,9 @@ class FakeLauncher:
                     self._end(worker_id)
                     self.send_event(WorkerEnded(worker_id, "seal_failed", "not sealed"))
                     return Refused("seal_failed", "not sealed", ""), []
+                return Done(), []
+            case ShareCores(worker_id, percent) if worker_id in self.live:
+                self.shares[worker_id] = percent
                 return Done(), []
             case OpenSecret(kind):
                 if kind not in self.secrets:

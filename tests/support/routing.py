@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from corral.core.config import Config, Engine
@@ -43,6 +43,7 @@ async def routing(
     policy: RestartPolicy = EAGER,
     ward: Ward | None = None,
     place_wait_s: float = 0,
+    served: Callable[[], Mapping[str, float]] | None = None,
 ) -> AsyncIterator[tuple[Router, FakeLauncher]]:
     launcher = FakeLauncher(modes)
     routers: list[Router] = []
@@ -54,7 +55,7 @@ async def routing(
     link = LauncherLink(launcher.client, on_event=event, on_closed=lambda: None)
     router = Router(
         link, engine or Engine(), deadlines=deadlines, policy=policy, ward=ward,
-        place_wait_s=place_wait_s,
+        place_wait_s=place_wait_s, served=served,
     )  # fmt: skip
     routers.append(router)
     try:

@@ -28,6 +28,7 @@ from corral.ipc.messages import (
     Refused,
     Reload,
     Secret,
+    ShareCores,
     Started,
     StartEngine,
     StopWorker,
@@ -106,6 +107,19 @@ class LauncherLink:
             IpcError: the launcher has gone.
         """
         await self.request(ConfirmSealed(worker_id), Done)
+
+    async def share_cores(self, worker_id: int, percent: int) -> None:
+        """Let a worker have so much of its weight; one that has gone meanwhile is no error.
+
+        Raises:
+            IpcError: the launcher has gone.
+        """
+        try:
+            await self.request(ShareCores(worker_id, percent), Done)
+        except IpcError:
+            raise
+        except CorralError:
+            return
 
     async def stop(self, worker_id: int) -> None:
         """Kill a worker and wait for its end; a worker that has already gone is no error.

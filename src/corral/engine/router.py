@@ -8,15 +8,17 @@ text. Which of them may live is for `engine.places`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from msgspec.structs import replace
 
 from corral.core.config import Engine
-from corral.core.errors import CorralError
+from corral.core.errors import CorralError, IpcError
 from corral.engine.capacity import Footprint
+from corral.engine.core_shares import CoreShares, Live
 from corral.engine.launcher_link import LauncherLink
 from corral.engine.places import ROOMY, WAIT_S, Places, Room
 from corral.engine.supervisor import Supervisor
@@ -57,6 +59,7 @@ class Router:
         ward: pairs of tenant and model in quarantine; None makes one that forgets at its end.
         metrics: counts what becomes of workers; None makes counts that nobody reads.
         place_wait_s: how long a start waits for a place.
+        served: service by tenant in all, for the shares of cores; None leaves them equal.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Router:
         ward: Ward | None = None,
         metrics: Metrics | None = None,
         place_wait_s: float = WAIT_S,
+        served: Callable[[], Mapping[str, float]] | None = None,
     ) -> None:
         self._launcher = launcher
         self._config = config
@@ -85,9 +89,11 @@ class Router:
         self._ward = ward or Ward()
         self._metrics = metrics or Metrics()
         self._supervisors: dict[WorkerKey, Supervisor] = {}
+        self._served = served
+        self._cores = CoreShares()
         self.places = Places(config, self._supervisors.values, self._metrics, wait_s=place_wait_s)
         self._loop = asyncio.get_running_loop()
-        self._unloads: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._ticker = self._loop.call_later(_IDLE_LOOK_S, self._look_for_idle)
 
     def worker(
@@ -168,10 +174,26 @@ class Router:
                 self._metrics.worker_unloads.add("barred")
                 self._unload(one)
 
+    def share_cores(self) -> None:
+        """Have the workers' weights follow what their tenants were served lately."""
+        if self._served is None:
+            return
+        known = (one.facts() for one in self._supervisors.values() if one.ready)
+        workers = tuple(Live(one.worker_id, one.tenant, busy=one.requests > 0) for one in known)
+        changed = self._cores.look(self._loop.time(), self._served(), workers)
+        for worker_id, percent in changed.items():
+            task = asyncio.create_task(self._share(worker_id, percent))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _share(self, worker_id: int, percent: int) -> None:
+        with suppress(IpcError):  # the launcher has gone: this process ends, too
+            await self._launcher.share_cores(worker_id, percent)
+
     async def close(self) -> None:
         """Stop every worker."""
         self._ticker.cancel()
-        await asyncio.gather(*(one.unload() for one in self._supervisors.values()), *self._unloads)
+        await asyncio.gather(*(one.unload() for one in self._supervisors.values()), *self._tasks)
         self._ward.close()
 
     def _look_for_idle(self) -> None:
@@ -192,5 +214,5 @@ class Router:
                 await supervisor.unload()
 
         task = asyncio.create_task(unload())
-        self._unloads.add(task)
-        task.add_done_callback(self._unloads.discard)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -117,7 +117,10 @@ class Gateway:
         catalog = Catalog(self._database, public_key, note=note_fault)
         data_keys = DataKeys(self._database, master_key)
         metrics, clients = Metrics(), config.clients
-        self._router = Router(link, config.engine, ward=Ward(self._database), metrics=metrics)
+        fair = FairQueue(fair_capacity(config.engine))
+        self._router = Router(
+            link, config.engine, ward=Ward(self._database), metrics=metrics, served=fair.served
+        )
         services = Services(
             config=config,
             database=self._database,
@@ -132,7 +135,7 @@ class Gateway:
             data_keys=data_keys,
             storage=Storage(self._database, data_keys),
             router=self._router,
-            fair=FairQueue(fair_capacity(config.engine)),
+            fair=fair,
             metrics=metrics,
             tracing=tracing,
             host=await self._host_report(),

@@ -111,6 +111,9 @@ class Workers(Protocol):
     def stop_tenants(self, tenants: Collection[str]) -> None:
         """Stop every worker of these tenants."""
 
+    def share_cores(self) -> None:
+        """Have the workers' weights follow what their tenants were served lately."""
+
 
 class Standing:
     """Every running request of this gateway, and its workers. For one event loop."""
@@ -145,6 +148,7 @@ class Standing:
         barred = self._keyring.barred()
         if barred and self._workers.runs(barred):
             loop.call_later(_FAREWELL_S, self._workers.stop_tenants, barred)
+        self._workers.share_cores()  # at this look: another timer would wake the gateway up again
         if self._permits or self._workers.runs():  # else the next request starts the timer again
             again = any(permit.in_doubt for permit in self._permits)
             self._timer = loop.call_later(_AGAIN_S if again else _LOOK_S, self._look)

@@ -93,6 +93,18 @@ class ConfirmSealed:
 
 
 @dataclass(frozen=True, slots=True)
+class ShareCores:
+    """Let an engine worker have less of the cores than others, or as much again. Reply: `Done`.
+
+    Attributes:
+        percent: of its profile's weight, 1 to 100; it counts only where cores are contended.
+    """
+
+    worker_id: int
+    percent: int
+
+
+@dataclass(frozen=True, slots=True)
 class NextWorker:
     """Ask for the live worker next above `after`. Reply: `WorkerStatus` or `NoMore`."""
 
@@ -220,7 +232,7 @@ class Drain:
 
 Message = (
     StartEngine | StartScan | StartFetch | StopWorker | NextWorker | OpenSecret | GatewayReady
-    | GatewayAlive | StartProbe | ConfirmSealed
+    | GatewayAlive | StartProbe | ConfirmSealed | ShareCores
     | Started | WorkerStatus | Secret | NoMore | Done | Refused
     | WorkerEnded | Reload | Drain
 )  # fmt: skip
@@ -229,7 +241,7 @@ SECRET_KINDS: Final = ("tls_cert", "tls_key", "pepper", "receipt_public_key", "c
 
 _NUMBERS: Final[dict[int, type[Message]]] = {
     1: StartEngine, 2: StartScan, 3: StartFetch, 4: StopWorker, 5: NextWorker, 6: OpenSecret,
-    7: GatewayReady, 8: GatewayAlive, 9: StartProbe, 10: ConfirmSealed,
+    7: GatewayReady, 8: GatewayAlive, 9: StartProbe, 10: ConfirmSealed, 11: ShareCores,
     64: Started, 65: WorkerStatus, 66: Secret, 67: NoMore, 68: Done, 69: Refused,
     128: WorkerEnded, 129: Reload, 130: Drain,
 }  # fmt: skip

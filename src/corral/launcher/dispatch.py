@@ -7,6 +7,7 @@ frame that is malformed ends its channel.
     request        gateway  job  operator   of a gateway, only
     StartEngine       x      x              after GatewayReady, not while it drains; admitted models
     ConfirmSealed     x      x              after GatewayReady; each its own engine workers, once
+    ShareCores        x                     after GatewayReady; its own engine workers
     StartScan                x
     StartFetch               x
     StartProbe               x
@@ -32,6 +33,7 @@ from corral.ipc.messages import (
     NextWorker,
     OpenSecret,
     Refused,
+    ShareCores,
     StartEngine,
     StartFetch,
     StartProbe,
@@ -67,6 +69,9 @@ TABLE: Final[dict[type, Entry]] = {
         lambda r, s, _, m: r.start_engine(s, m), _STARTERS, ready=True, undrained=True
     ),
     ConfirmSealed: Entry(lambda r, s, _, m: r.confirm_sealed(s, m), _STARTERS, ready=True),
+    ShareCores: Entry(
+        lambda r, s, _, m: r.share_cores(s, m), frozenset({Role.GATEWAY}), ready=True
+    ),
     StartScan: Entry(lambda r, s, _, m: r.start_scan(s, m), frozenset({Role.JOB})),
     StartFetch: Entry(lambda r, s, _, m: r.start_fetch(s, m), frozenset({Role.JOB})),
     StartProbe: Entry(lambda r, s, _, m: r.start_probe(s, m), frozenset({Role.JOB})),

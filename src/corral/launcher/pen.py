@@ -130,6 +130,12 @@ class Pen:
             os.kill(jail.pid, signal.SIGKILL)
         return not flaw
 
+    def weigh(self, jail: Jail, percent: int) -> None:
+        """Give a jail so much of its profile's weight against others."""
+        if jail.cgroup_path:
+            shares = self.host.policies[jail.kind].cpu_shares
+            self.host.cgroups.weigh(jail.cgroup_path, max(2, shares * percent // 100))
+
     def bury(self, jail: Jail, wait_status: int) -> Outcome:
         """Remove what is left of a jail whose first process was just reaped."""
         host = self.host

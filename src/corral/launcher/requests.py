@@ -27,6 +27,7 @@ from corral.ipc.messages import (
     OpenSecret,
     Refused,
     Secret,
+    ShareCores,
     Started,
     StartEngine,
     StartFetch,
@@ -37,7 +38,7 @@ from corral.ipc.messages import (
 )
 from corral.launcher.blobs import FOLDER, open_beside, open_blob, open_candidate, read_trust
 from corral.launcher.events import EventLog
-from corral.launcher.jails import JailTable
+from corral.launcher.jails import Jail, JailTable
 from corral.launcher.pen import JailRequest, Pen
 from corral.launcher.session import Reply, Role, Session
 from corral.launcher.stage import IMAGES, QUARANTINE
@@ -173,8 +174,8 @@ class Requests:
 
     def confirm_sealed(self, session: Session, message: ConfirmSealed) -> Reply:
         """Look at an engine worker from outside, before it gets its first request."""
-        jail = self._jails.find(message.worker_id)
-        if jail is None or jail.owner != session.identity or jail.kind != "engine":
+        jail = self._engine_of(session, message.worker_id)
+        if jail is None:
             return Reply(Refused("no_such_worker", "there is no such worker", ""))
         if jail.confirmed:
             return Reply(Refused("not_permitted", "a worker is looked at once", ""))
@@ -184,6 +185,21 @@ class Requests:
                         "the engine worker is not sealed, or has ended", "see: corral logs")
             )  # fmt: skip
         return Reply(Done())
+
+    def share_cores(self, session: Session, message: ShareCores) -> Reply:
+        """Change the weight of an engine worker, never beyond that of its profile."""
+        jail = self._engine_of(session, message.worker_id)
+        if jail is None:
+            return Reply(Refused("no_such_worker", "there is no such worker", ""))
+        if not 1 <= message.percent <= 100:
+            raise SandboxError("bad_engine_option", "a share of cores is 1 to 100 percent")
+        self._pen.weigh(jail, message.percent)
+        return Reply(Done())
+
+    def _engine_of(self, session: Session, worker_id: int) -> Jail | None:
+        jail = self._jails.find(worker_id)
+        mine = jail is not None and jail.owner == session.identity and jail.kind == "engine"
+        return jail if mine else None
 
     def next_worker(self, message: NextWorker) -> Reply:
         """Describe one live jail."""

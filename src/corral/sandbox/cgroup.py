@@ -111,6 +111,15 @@ class CgroupHost:
             hierarchy = "" if self.version == 2 else name.split(".")[0]
             (self._folder(hierarchy, path) / name).write_text(value)
 
+    def weigh(self, path: str, cpu_shares: int) -> None:
+        """Change a group's weight against others.
+
+        Raises:
+            OSError: the group has gone.
+        """
+        name, value = self._weight(cpu_shares)
+        (self._folder("" if self.version == 2 else "cpu", path) / name).write_text(value)
+
     def enter(self, path: str) -> None:
         """Move the calling process into a group, e.g. just before it starts a runtime."""
         for folder in self.folders(path):
@@ -170,18 +179,22 @@ class CgroupHost:
                 parent.mkdir(exist_ok=True)
                 control.write_text(" ".join(f"+{c}" for c in sorted(controllers)))
 
+    def _weight(self, cpu_shares: int) -> tuple[str, str]:
+        if self.version == 2:
+            # The kernel's two ranges, mapped as runc and crun do it.
+            return "cpu.weight", str(1 + (cpu_shares - 2) * 9999 // 262_142)
+        return "cpu.shares", str(cpu_shares)
+
     def _settings(self, limits: CgroupLimits) -> list[tuple[str, str]]:
         cpus = [("cpuset.cpus", limits.cpus)] if limits.cpus else []
         if self.version == 2:
-            # The kernel's two ranges, mapped as runc and crun do it.
-            weight = 1 + (limits.cpu_shares - 2) * 9999 // 262_142
             return [
                 *cpus,
                 *([("memory.swap.max", "0")] if limits.no_swap else []),
                 ("memory.max", str(limits.memory_bytes)),
                 ("memory.oom.group", "1"),
                 ("pids.max", str(limits.pids)),
-                ("cpu.weight", str(weight)),
+                self._weight(limits.cpu_shares),
                 ("cpu.max", f"{limits.cpu_quota_us or 'max'} {CPU_PERIOD_US}"),
             ]
         return [
@@ -189,7 +202,7 @@ class CgroupHost:
             *([(_MEMSW, str(limits.memory_bytes))] if limits.no_swap else []),
             *cpus,
             ("pids.max", str(limits.pids)),
-            ("cpu.shares", str(limits.cpu_shares)),
+            self._weight(limits.cpu_shares),
             ("cpu.cfs_period_us", str(CPU_PERIOD_US)),
             ("cpu.cfs_quota_us", str(limits.cpu_quota_us or -1)),
         ]

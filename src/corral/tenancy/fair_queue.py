@@ -1,8 +1,8 @@
 """Who is next when engines are busy: tenants share engine time by weight, counted in tokens.
 
 Trust: gateway [net]. Input: tenants that authentication has proved, token counts of workers. A
-worker that says it made fewer tokens than it did gets its tenant more than a fair share; the
-kernel's equal weights of workers bound that.
+worker that says it made fewer tokens than it did gets its tenant more than a fair share;
+`engine.core_shares` bounds that.
 
 Virtual Token Counter, algorithm 2 of Sheng et al., "Fairness in Serving Large Language Models"
 (OSDI 2024, https://arxiv.org/abs/2401.00588):
@@ -52,6 +52,7 @@ class Work(Protocol):
 class _Tenant:
     name: str
     counter: float = 0
+    served: float = 0
     weight: int = 1
     waiting: list[_Waiting] = field(default_factory=list)
     running: int = 0
@@ -146,6 +147,7 @@ class Turn:
     def _add(self, cost: float) -> None:
         self._charged += cost
         self._tenant.counter += cost / self._weight
+        self._tenant.served += cost / self._weight
 
 
 class FairQueue:
@@ -225,11 +227,14 @@ class FairQueue:
             return 0
         return self._service_s * (position + 1) / self._capacity
 
+    def served(self) -> dict[str, float]:
+        """Return what each tenant was served in all, by its weight; nothing is ever lifted."""
+        self._charge()
+        return {name: one.served for name, one in self._tenants.items()}
+
     def document(self) -> dict[str, object]:
         """Return who runs and waits, for the operator."""
-        now_s = self._clock_s()
-        for turn in self._turns:
-            turn.charge(now_s)
+        self._charge()
         tenants = []
         for one in sorted(self._tenants.values(), key=lambda one: one.counter):
             if one.running or one.waiting:
@@ -269,9 +274,7 @@ class FairQueue:
         waiting.tenant.waiting.remove(waiting)
 
     def _dispatch(self) -> None:
-        now_s = self._clock_s()
-        for turn in self._turns:
-            turn.charge(now_s)
+        now_s = self._charge()
         while (chosen := self._next(now_s)) is not None:
             self._unqueue(chosen)
             turn = Turn(self, chosen, now_s)
@@ -282,6 +285,12 @@ class FairQueue:
         if self._timer is None and any(one.waiting for one in self._tenants.values()):
             # A place is lent, and a batch request has waited long enough, without an event.
             self._timer = asyncio.get_running_loop().call_later(_LOOK_S, self._look)
+
+    def _charge(self) -> float:
+        now_s = self._clock_s()
+        for turn in self._turns:
+            turn.charge(now_s)
+        return now_s
 
     def _look(self) -> None:
         self._timer = None

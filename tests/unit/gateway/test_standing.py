@@ -199,6 +199,9 @@ class NoWorkers:
     def stop_tenants(self, tenants: object) -> None:
         raise AssertionError(tenants)
 
+    def share_cores(self) -> None:
+        pass
+
 
 def lost(permit: Permit) -> str | None:
     return permit.lost.result().code if permit.lost.done() else None

@@ -89,6 +89,7 @@ def test_each_message_from_each_role(kind: type[Any], role: Role) -> None:
     [(sample(messages.StartEngine), "not_permitted", "draining"),
      (sample(messages.ConfirmSealed), "not_permitted", ""),
      (messages.GatewayAlive(), "not_permitted", ""),
+     (sample(messages.ShareCores), "not_permitted", ""),
      (sample(messages.StopWorker), "", ""), (NextWorker(0), "", "")],
     ids=lambda m: type(m).__name__,
 )  # fmt: skip
@@ -103,7 +104,8 @@ def test_what_is_out_of_a_gateways_state_is_refused(
         return reply.message.code if isinstance(reply.message, Refused) else ""
 
     if role is Role.JOB:  # which is neither started nor drained
-        foreign = "not_permitted" if isinstance(message, messages.GatewayAlive) else ""
+        of_gateway = isinstance(message, messages.GatewayAlive | messages.ShareCores)
+        foreign = "not_permitted" if of_gateway else ""
         assert code(Session(1, role, set())) == foreign
         return
     assert code(Session(1, role, set())) == early
