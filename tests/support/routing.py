@@ -16,6 +16,7 @@ from corral.engine.unavailable import RestartPolicy, Unavailable
 from corral.engine.wire import Chunk, Sampling
 from corral.engine.worker_link import Deadlines, Item, Stream
 from corral.ipc.messages import StartEngine, WorkerEnded
+from corral.tenancy.fair_queue import Standing
 from corral.tenancy.ward import Ward
 from tests.support.fake_launcher import FakeLauncher
 from tests.support.memory_shapes import Model
@@ -43,7 +44,7 @@ async def routing(
     policy: RestartPolicy = EAGER,
     ward: Ward | None = None,
     place_wait_s: float = 0,
-    served: Callable[[], Mapping[str, float]] | None = None,
+    standing: Callable[[], Mapping[str, Standing]] | None = None,
 ) -> AsyncIterator[tuple[Router, FakeLauncher]]:
     launcher = FakeLauncher(modes)
     routers: list[Router] = []
@@ -55,7 +56,7 @@ async def routing(
     link = LauncherLink(launcher.client, on_event=event, on_closed=lambda: None)
     router = Router(
         link, engine or Engine(), deadlines=deadlines, policy=policy, ward=ward,
-        place_wait_s=place_wait_s, served=served,
+        place_wait_s=place_wait_s, standing=standing,
     )  # fmt: skip
     routers.append(router)
     try:

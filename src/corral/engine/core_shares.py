@@ -1,15 +1,17 @@
-"""How much of contended cores each worker gets: who was served less lately computes first.
+"""How much of contended cores each worker gets: who has requests in line computes after others.
 
-Trust: gateway [net]; pure. Input: service by tenant as `tenancy.fair_queue` counts it, which rests
-on what workers say of their tokens.
+Trust: gateway [net]; pure. Input: what `tenancy.fair_queue` knows of each tenant: whether requests
+of it wait, which no worker has a say in, and its service, which rests on what workers say of their
+tokens.
 
 The queue decides who is let in, by whole requests; then the kernel shares the cores among the
 workers, and by itself it does so equally: a tenant that asks now and then would compute at half
-speed beside one that floods. So the worker of a tenant that was served more lately gets less
-weight, by the fourth power of the ratio: tenants within a tenth of each other hardly differ, one
-that was served a third less goes first. Weights only order those who compute at the same time;
-cores that nobody else wants are anybody's. Over time this draws service towards equal, too.
+speed beside one that floods. A tenant whose requests wait in line takes all that it can get; one
+that has none waiting asks for less than its share, or is about to show that it does not. So the
+workers of the first get `LEAST` of their weight, as long as there is one of the second that was not
+served much more than they lately. Those who all wait are equals here: the queue sees to them.
 
+Weights only order those who compute at the same time; cores that nobody else wants are anybody's.
 `LEAST` bounds what a worker that understates its tokens can take from the others.
 """
 
@@ -20,24 +22,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from corral.tenancy.fair_queue import Standing
+
 WHOLE: Final = 100
 LEAST: Final = 12
-"""Per cent of a worker's weight that is its own whatever its tenant was served."""
-_STEPS: Final = (WHOLE, 50, 25, LEAST)
+"""Per cent of a worker's weight that is its own in any case."""
 _SPAN_S: Final = 5.0
 """Service of so long ago counts 1/e."""
-_TRIFLE: Final = 100.0
-"""Of service, about a short request: below it nobody counts as served."""
-_POWER: Final = 4
+_WAITS_S: Final = 3.0
+"""So long a tenant counts as one that waits after it was seen to: a line is empty for moments."""
+_MUCH_MORE: Final = 1.5
 
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """A worker that lives. `busy`: a request runs on it."""
+    """A worker that lives."""
 
     worker_id: int
     tenant: str
-    busy: bool
 
 
 class CoreShares:
@@ -46,29 +48,27 @@ class CoreShares:
     def __init__(self) -> None:
         self._seen: dict[str, float] = {}
         self._lately: dict[str, float] = {}
+        self._waited_s: dict[str, float] = {}
         self._set: dict[int, int] = {}
         self._looked_s = 0.0
 
     def look(
-        self, now_s: float, served: Mapping[str, float], workers: tuple[Live, ...]
+        self, now_s: float, standing: Mapping[str, Standing], workers: tuple[Live, ...]
     ) -> dict[int, int]:
         """Return the workers whose share is to be another one, each with its per cent.
 
         Args:
             now_s: by a monotonic clock.
-            served: by tenant, in all, divided by the tenant's weight.
+            standing: of each tenant.
             workers: those that live; only they are remembered.
         """
-        self._follow(now_s, served)
+        self._follow(now_s, standing)
         tenants = {one.tenant for one in workers}
-        lately = {name: _TRIFLE + self._lately.get(name, 0.0) for name in tenants}
-        least = min(lately.values(), default=_TRIFLE)
-        busy = {name: sum(one.busy for one in workers if one.tenant == name) for name in tenants}
+        waits = {name for name in tenants if now_s - self._waited_s.get(name, -math.inf) < _WAITS_S}
+        least = min((self._lately.get(name, 0.0) for name in tenants - waits), default=math.inf)
         wanted = {
-            one.worker_id: _step(
-                WHOLE * (least / lately[one.tenant]) ** _POWER / max(1, busy[one.tenant])
-            )
-            if len(tenants) > 1
+            one.worker_id: LEAST
+            if one.tenant in waits and least <= _MUCH_MORE * self._lately.get(one.tenant, 0.0)
             else WHOLE
             for one in workers
         }
@@ -80,17 +80,13 @@ class CoreShares:
         self._set = wanted
         return changed
 
-    def _follow(self, now_s: float, served: Mapping[str, float]) -> None:
+    def _follow(self, now_s: float, standing: Mapping[str, Standing]) -> None:
         fading = math.exp(-max(0.0, now_s - self._looked_s) / _SPAN_S)
         self._lately = {
             name: self._lately.get(name, 0.0) * fading
-            + max(0.0, total - self._seen.get(name, total))
-            for name, total in served.items()
+            + max(0.0, one.served - self._seen.get(name, one.served))
+            for name, one in standing.items()
         }
-        self._seen = dict(served)
+        self._seen = {name: one.served for name, one in standing.items()}
+        self._waited_s |= {name: now_s for name, one in standing.items() if one.waiting}
         self._looked_s = now_s
-
-
-def _step(share: float) -> int:
-    """Return the step that is nearest by ratio: few steps, so that few changes are asked for."""
-    return min(_STEPS, key=lambda one: abs(math.log(max(share, 1e-9) / one)))

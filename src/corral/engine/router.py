@@ -27,6 +27,7 @@ from corral.engine.watchdog import WorkerFacts
 from corral.engine.worker_link import Deadlines
 from corral.ipc.messages import StartEngine, WorkerEnded, WorkerStatus
 from corral.telemetry.metrics import Metrics
+from corral.tenancy.fair_queue import Standing
 from corral.tenancy.ward import Ward
 
 _IDLE_LOOK_S: Final = 1.0
@@ -59,7 +60,7 @@ class Router:
         ward: pairs of tenant and model in quarantine; None makes one that forgets at its end.
         metrics: counts what becomes of workers; None makes counts that nobody reads.
         place_wait_s: how long a start waits for a place.
-        served: service by tenant in all, for the shares of cores; None leaves them equal.
+        standing: how each tenant stands, for the shares of cores; None leaves them equal.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Router:
         ward: Ward | None = None,
         metrics: Metrics | None = None,
         place_wait_s: float = WAIT_S,
-        served: Callable[[], Mapping[str, float]] | None = None,
+        standing: Callable[[], Mapping[str, Standing]] | None = None,
     ) -> None:
         self._launcher = launcher
         self._config = config
@@ -89,7 +90,7 @@ class Router:
         self._ward = ward or Ward()
         self._metrics = metrics or Metrics()
         self._supervisors: dict[WorkerKey, Supervisor] = {}
-        self._served = served
+        self._standing = standing
         self._cores = CoreShares()
         self.places = Places(config, self._supervisors.values, self._metrics, wait_s=place_wait_s)
         self._loop = asyncio.get_running_loop()
@@ -175,12 +176,12 @@ class Router:
                 self._unload(one)
 
     def share_cores(self) -> None:
-        """Have the workers' weights follow what their tenants were served lately."""
-        if self._served is None:
+        """Have the workers' weights follow how their tenants stand."""
+        if self._standing is None:
             return
         known = (one.facts() for one in self._supervisors.values() if one.ready)
-        workers = tuple(Live(one.worker_id, one.tenant, busy=one.requests > 0) for one in known)
-        changed = self._cores.look(self._loop.time(), self._served(), workers)
+        workers = tuple(Live(one.worker_id, one.tenant) for one in known)
+        changed = self._cores.look(self._loop.time(), self._standing(), workers)
         for worker_id, percent in changed.items():
             task = asyncio.create_task(self._share(worker_id, percent))
             self._tasks.add(task)

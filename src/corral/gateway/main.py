@@ -119,7 +119,7 @@ class Gateway:
         metrics, clients = Metrics(), config.clients
         fair = FairQueue(fair_capacity(config.engine))
         self._router = Router(
-            link, config.engine, ward=Ward(self._database), metrics=metrics, served=fair.served
+            link, config.engine, ward=Ward(self._database), metrics=metrics, standing=fair.standing
         )
         services = Services(
             config=config,

@@ -112,7 +112,7 @@ class Workers(Protocol):
         """Stop every worker of these tenants."""
 
     def share_cores(self) -> None:
-        """Have the workers' weights follow what their tenants were served lately."""
+        """Have the workers' weights follow how their tenants stand."""
 
 
 class Standing:

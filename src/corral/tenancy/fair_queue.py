@@ -59,6 +59,19 @@ class _Tenant:
     asks: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a tenant stands.
+
+    Attributes:
+        served: in all, by its weight; unlike its counter never lifted.
+        waiting: requests in line.
+    """
+
+    served: float
+    waiting: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One request that wants a place.
@@ -227,10 +240,10 @@ class FairQueue:
             return 0
         return self._service_s * (position + 1) / self._capacity
 
-    def served(self) -> dict[str, float]:
-        """Return what each tenant was served in all, by its weight; nothing is ever lifted."""
+    def standing(self) -> dict[str, Standing]:
+        """Return how each tenant stands that ever asked."""
         self._charge()
-        return {name: one.served for name, one in self._tenants.items()}
+        return {name: Standing(one.served, len(one.waiting)) for name, one in self._tenants.items()}
 
     def document(self) -> dict[str, object]:
         """Return who runs and waits, for the operator."""
