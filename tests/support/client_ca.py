@@ -43,14 +43,16 @@ class Signed:
         return str(path)
 
     def sub_ca(self, *, path_length: int | None = 0) -> Signed:
-        found = _issue(self, "sub", None, (), ends_in=DAY, path_length=path_length, is_ca=True)
+        found = _issue(self, "sub", None, [], ends_in=DAY, path_length=path_length, is_ca=True)
         return Signed(found.certificate, found.key, (found.certificate, *self.chain))
 
     def client(
         self, *, uri: str = "", purposes: tuple[x509.ObjectIdentifier, ...] = CLIENT,
-        ends_in: timedelta = DAY,
+        ends_in: timedelta = DAY, dns: str = "",
     ) -> Signed:  # fmt: skip
-        found = _issue(self, "client", purposes, (uri,) if uri else (), ends_in=ends_in)
+        names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri)] if uri else []
+        names += [x509.DNSName(dns)] if dns else []
+        found = _issue(self, "client", purposes, names, ends_in=ends_in)
         return Signed(found.certificate, found.key, self.chain)
 
     def revocations(self, *revoked: Signed) -> str:
@@ -66,12 +68,12 @@ class Signed:
 
 
 def authority(name: str = "clients", *, path_length: int | None = 1) -> Signed:
-    return _issue(None, name, None, (), ends_in=DAY, path_length=path_length, is_ca=True)
+    return _issue(None, name, None, [], ends_in=DAY, path_length=path_length, is_ca=True)
 
 
 def _issue(
     issuer: Signed | None, name: str, purposes: tuple[x509.ObjectIdentifier, ...] | None,
-    uris: tuple[str, ...], *, ends_in: timedelta, path_length: int | None = None,
+    names: list[x509.GeneralName], *, ends_in: timedelta, path_length: int | None = None,
     is_ca: bool = False,
 ) -> Signed:  # fmt: skip
     key = ec.generate_private_key(ec.SECP256R1())
@@ -88,7 +90,6 @@ def _issue(
     )
     if purposes:
         builder = builder.add_extension(x509.ExtendedKeyUsage(list(purposes)), critical=False)
-    if uris:
-        names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(u) for u in uris])
-        builder = builder.add_extension(names, critical=False)
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     return Signed(builder.sign(issuer.key if issuer else key, hashes.SHA256()), key)

@@ -25,6 +25,7 @@ ACTIONS: Final = {
     "admit": "model:decide",
     "audit verify": "audit:verify",
     "backup": "installation:backup",
+    "cert issue": "certificate:issue",
     "cert map": "certificate:map",
     "cert revoke": "certificate:revoke",
     "cert trust": "certificate:trust",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,9 +15,16 @@ from corral.cli.options import HomeOption, JsonOption, open_home
 from corral.cli.terminal import print_json, print_note, print_table
 from corral.core.errors import CorralError
 
+if TYPE_CHECKING:
+    from corral.tenancy.certificate_table import CertificateRow
+
 app = typer.Typer(no_args_is_help=True, help="Client certificates: who signs, whom they stand for.")
 
 _FILE_BYTES = 1 << 20
+
+Role = Annotated[
+    str, typer.Option("--role", help="What it may do: operator, tenant-admin, user or auditor.")
+]
 
 
 @app.command("trust")
@@ -39,27 +46,61 @@ def trust(
 
     FILE replaces what was said before: give all of them, and new CRLs, in one file. Connections
     that showed a certificate have to be made anew. If FILE has a CRL, each authority needs one.
+    The CA of `corral cert issue`, if it was ever used, is taken beside them.
 
     Example: corral cert trust clients-ca.pem
     """
+    from corral.pki.client_authority import read_client_authority
     from corral.state.database import open_database
     from corral.tenancy.certificate_table import drop_client_trust, put_client_trust
 
     if (file is None) != none:
         raise typer.BadParameter("say a file, or --none", param_hint="FILE")
-    engine = open_database(open_home(home).database)
+    place = open_home(home)
+    engine, own = open_database(place.database), read_client_authority(place)
     count = 0
     if file is None:
         drop_client_trust(engine)
     else:
         pem = _read(file).decode("ascii", errors="replace")
-        count = put_client_trust(engine, pem, required=required)
+        count = put_client_trust(engine, pem, required=required, own=own)
     if as_json:
         print_json({"authorities": count, "required": required and count > 0})
     elif count:
         print_note(f"client certificates of {count} authorities are taken; next: corral cert map")
     else:
         print_note("no client certificates are taken any more")
+
+
+@app.command("issue")
+def issue(
+    tenant: Annotated[str, typer.Argument(metavar="TENANT", help="Whom it stands for.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE", help="New file for key and certificate (PEM).")
+    ],
+    role: Role = "user",
+    days: Annotated[int, typer.Option("--days", min=1, max=397, help="How long it is valid.")] = 90,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a key and a certificate that stands for a tenant, by a CA of corral's own.
+
+    The CA is made at the first use, and trusted beside others. From then on a server speaks
+    TLS 1.3 only. FILE is all that a client needs; keep it as you would keep an API key.
+
+    Example: corral cert issue acme --out alice.pem
+    """
+    from corral.state.database import open_database
+    from corral.tenancy.issued_certificate import issue_certificate
+
+    place = open_home(home)
+    row = issue_certificate(
+        place, open_database(place.database), out, tenant=tenant, role=role, days=days
+    )
+    if as_json:
+        print_json({**_document(row), "days": days})
+    else:
+        print_note(f"cert-{row.id} in {out} is {row.role} of {row.tenant} for {days} days")
 
 
 @app.command("map")
@@ -80,10 +121,7 @@ def map_(
             "--uri", metavar="URI", help="Each with this alternative name.", show_default=False
         ),
     ] = None,
-    role: Annotated[
-        str,
-        typer.Option("--role", help="What it may do: operator, tenant-admin, user or auditor."),
-    ] = "user",
+    role: Role = "user",
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -102,8 +140,7 @@ def map_(
         open_database(open_home(home).database), tenant=tenant, role=role, sha256=sha256, uri=uri
     )
     if as_json:
-        print_json({"id": row.id, "tenant": row.tenant, "role": row.role, "sha256": row.sha256,
-                    "uri": row.uri})  # fmt: skip
+        print_json(_document(row))
     else:
         print_note(f"cert-{row.id} is {row.role} of {row.tenant} from the next request on")
 
@@ -160,6 +197,12 @@ def revoke(
         print_json({"revoked": which})
     else:
         print_note(f"revoked: {which}")
+
+
+def _document(row: CertificateRow) -> dict[str, object]:
+    return {
+        "id": row.id, "tenant": row.tenant, "role": row.role, "sha256": row.sha256, "uri": row.uri,
+    }  # fmt: skip
 
 
 def _read(path: Path) -> bytes:

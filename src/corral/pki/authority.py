@@ -10,6 +10,7 @@ by a crash: someone took the key away, so nothing is overwritten.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -45,18 +46,37 @@ def ensure_authority(home: Home, *, now: datetime | None = None) -> None:
     Raises:
         CorralError: codes `ca_key_missing`, `ca_unreadable`, `state_write_failed`.
     """
-    moment = now or datetime.now(UTC)
-    certificate = _read_certificate(home.ca_cert)
+    ensure_pair(ca_key_file(home), home.ca_cert, issue_authority, now or datetime.now(UTC))
+
+
+def ensure_pair(
+    key_file: Path,
+    certificate_file: Path,
+    issue: Callable[[ec.EllipticCurvePrivateKey, datetime], x509.Certificate],
+    moment: datetime,
+) -> None:
+    """Make or renew one CA.
+
+    Args:
+        key_file: its private key, 0600; the folder exists.
+        certificate_file: likewise.
+        issue: makes the certificate.
+        moment: the present.
+
+    Raises:
+        CorralError: codes `ca_key_missing`, `ca_unreadable`, `state_write_failed`.
+    """
+    certificate = read_certificate(certificate_file)
     fresh = certificate is not None and _is_fresh(certificate, moment)
-    if not ca_key_file(home).exists():
+    if not key_file.exists():
         if fresh:
             return  # the operator keeps the key elsewhere; it is missed only when it must sign
         if certificate is not None:
-            raise _ca_key_missing()
-        _write_key(ca_key_file(home), ec.generate_private_key(ec.SECP256R1()))
-    key = _read_key(ca_key_file(home))
+            raise ca_key_missing(key_file, certificate_file)
+        write_atomically(key_file, key_pem(ec.generate_private_key(ec.SECP256R1())), mode=0o600)
+    key = read_key(key_file)
     if certificate is None or not fresh or certificate.public_key() != key.public_key():
-        write_atomically(home.ca_cert, _pem(issue_authority(key, moment)), mode=0o644)
+        write_atomically(certificate_file, certificate_pem(issue(key, moment)), mode=0o644)
 
 
 def ensure_server_certificate(
@@ -81,17 +101,19 @@ def ensure_server_certificate(
     """
     moment = now or datetime.now(UTC)
     wanted = parse_server_names(names)
-    authority = _read_certificate(home.ca_cert)
+    authority = read_certificate(home.ca_cert)
     if authority is None:
         raise CorralError("ca_unreadable", "the CA certificate is missing", remedy="corral up")
     if _serves(home, authority, wanted, moment):
         return False
     if not ca_key_file(home).exists():
-        raise _ca_key_missing()
+        raise ca_key_missing(ca_key_file(home), home.ca_cert)
     key = ec.generate_private_key(ec.SECP256R1())
-    leaf = issue_server(key, authority, _read_key(ca_key_file(home)), wanted, moment)
-    _write_key(home.server_key, key)
-    write_atomically(home.server_cert, _pem(leaf) + _pem(authority), mode=0o644)
+    leaf = issue_server(key, authority, read_key(ca_key_file(home)), wanted, moment)
+    write_atomically(home.server_key, key_pem(key), mode=0o600)
+    write_atomically(
+        home.server_cert, certificate_pem(leaf) + certificate_pem(authority), mode=0o644
+    )
     return True
 
 
@@ -99,10 +121,10 @@ def _serves(
     home: Home, authority: x509.Certificate, wanted: list[x509.GeneralName], moment: datetime
 ) -> bool:
     try:
-        certificate = _read_certificate(home.server_cert)
+        certificate = read_certificate(home.server_cert)
         if certificate is None or not home.server_key.exists():
             return False
-        key = _read_key(home.server_key)
+        key = read_key(home.server_key)
         certificate.verify_directly_issued_by(authority)
         held = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (CorralError, ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
@@ -119,8 +141,12 @@ def _is_fresh(certificate: x509.Certificate, moment: datetime) -> bool:
     return begins <= moment and moment + timedelta(days=RENEW_DAYS) <= ends
 
 
-def _read_certificate(path: Path) -> x509.Certificate | None:
-    """Return the first certificate of a file, None if there is no file."""
+def read_certificate(path: Path) -> x509.Certificate | None:
+    """Return the first certificate of a file, None if there is no file.
+
+    Raises:
+        CorralError: code `ca_unreadable`.
+    """
     try:
         return x509.load_pem_x509_certificate(path.read_bytes())
     except FileNotFoundError:
@@ -129,7 +155,12 @@ def _read_certificate(path: Path) -> x509.Certificate | None:
         raise _unreadable() from error
 
 
-def _read_key(path: Path) -> ec.EllipticCurvePrivateKey:
+def read_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    """Return the private key of a file.
+
+    Raises:
+        CorralError: code `ca_unreadable`.
+    """
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), password=None)
     except (OSError, ValueError, TypeError) as error:
@@ -139,31 +170,34 @@ def _read_key(path: Path) -> ec.EllipticCurvePrivateKey:
     return key
 
 
-def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
-    pem = key.private_bytes(
+def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """Return a private key as PEM, not encrypted."""
+    return key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    write_atomically(path, pem, mode=0o600)
 
 
-def _pem(certificate: x509.Certificate) -> bytes:
+def certificate_pem(certificate: x509.Certificate) -> bytes:
+    """Return a certificate as PEM."""
     return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def ca_key_missing(key_file: Path, certificate_file: Path) -> CorralError:
+    """Return what is wrong where a CA must sign and cannot."""
+    key, certificate = (f"{one.parent.name}/{one.name}" for one in (key_file, certificate_file))
+    return CorralError(
+        "ca_key_missing",
+        "a certificate must be issued, but the CA's private key is not there",
+        remedy=f"put {key} back, or move {certificate} away to start a new CA that must be trusted "
+        "anew",
+    )
 
 
 def _unreadable() -> CorralError:
     return CorralError(
         "ca_unreadable",
         "a certificate or key of the own CA cannot be read",
-        remedy="restore the state folder's tls from a backup, or move it away to start a new CA",
-    )
-
-
-def _ca_key_missing() -> CorralError:
-    return CorralError(
-        "ca_key_missing",
-        "a certificate must be issued, but the CA's private key is not there",
-        remedy="put tls/ca.key back, or move tls/ca.crt away to start a new CA that clients must "
-        "trust anew",
+        remedy="restore the state folder's tls and secrets from a backup",
     )

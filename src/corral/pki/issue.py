@@ -1,6 +1,8 @@
-"""Build and sign the two kinds of certificate that corral issues; no I/O.
+"""Build and sign what corral issues; no I/O.
 
-Trust: operator side. The CA may sign server certificates only, no further CA (path length 0).
+Trust: operator side. There are two CAs, one for the server's certificate and one for clients';
+neither may sign a further CA (path length 0), and that for clients nothing that could pass for a
+server.
 Input: names from the configuration, checked here; at most `_NAMES_MAX`.
 """
 
@@ -22,6 +24,8 @@ CA_DAYS: Final = 3650
 SERVER_DAYS: Final = 397
 """Longest life that common TLS clients accept."""
 OWN_NAMES: Final = ("localhost", "127.0.0.1", "::1")
+CLIENT_URI_HOST: Final = "tenant"
+_EVERY_ADDRESS: Final = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
 _NAMES_MAX: Final = 64
 _BACKDATE: Final = timedelta(minutes=5)
 """Clients whose clock is a little late must accept a fresh certificate."""
@@ -30,19 +34,43 @@ _DNS: Final = re.compile(r"(?:\*\.)?(?:(?!-)[a-z0-9-]{1,63}(?<!-)\.)*(?!-)[a-z0-
 
 def issue_authority(key: ec.EllipticCurvePrivateKey, moment: datetime) -> x509.Certificate:
     """Return a self-signed CA certificate for `key`, valid from `moment`."""
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "corral own CA")])
+    return _authority("corral own CA", key, moment).sign(key, hashes.SHA256())
+
+
+def issue_client_authority(key: ec.EllipticCurvePrivateKey, moment: datetime) -> x509.Certificate:
+    """Return a self-signed certificate of a CA for clients, valid from `moment`.
+
+    It may sign for client authentication only, and names only of the form that `issue_client` has
+    (RFC 5280, section 4.2.1.10: a URI's host): no URI that an operator maps for another authority.
+    """
+    constraints = x509.NameConstraints(
+        permitted_subtrees=[x509.UniformResourceIdentifier(CLIENT_URI_HOST)],
+        excluded_subtrees=[x509.DNSName(""), *map(x509.IPAddress, _EVERY_ADDRESS)],
+    )
     return (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(moment - _BACKDATE)
-        .not_valid_after(moment + timedelta(days=CA_DAYS))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(signs_certificates=True), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        _authority("corral clients CA", key, moment)
+        .add_extension(constraints, critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
         .sign(key, hashes.SHA256())
+    )
+
+
+def issue_no_revocations(
+    authority: x509.Certificate, authority_key: ec.EllipticCurvePrivateKey, moment: datetime
+) -> x509.CertificateRevocationList:
+    """Return an empty CRL that lasts as long as its CA, for where each authority needs one.
+
+    What corral has issued is revoked by a row, at the next request (`corral cert revoke`).
+    """
+    issuer_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key())
+    return (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(authority.subject)
+        .last_update(moment - _BACKDATE)
+        .next_update(authority.not_valid_after_utc)
+        .add_extension(x509.CRLNumber(1), critical=False)
+        .add_extension(issuer_id, critical=False)
+        .sign(authority_key, hashes.SHA256())
     )
 
 
@@ -62,23 +90,87 @@ def issue_server(
         names: from `parse_server_names`.
         moment: start of its life.
     """
-    ends = min(moment + timedelta(days=SERVER_DAYS), authority.not_valid_after_utc)
+    return (
+        _leaf("corral", key, authority, authority_key, moment, SERVER_DAYS)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .sign(authority_key, hashes.SHA256())
+    )
+
+
+def issue_client(
+    key: ec.EllipticCurvePrivateKey,
+    authority: x509.Certificate,
+    authority_key: ec.EllipticCurvePrivateKey,
+    path: str,
+    moment: datetime,
+    days: int,
+) -> x509.Certificate:
+    """Return a client's certificate for `key`; it never outlives its CA.
+
+    Args:
+        key: the client's.
+        authority: certificate of `issue_client_authority`.
+        authority_key: the CA's key.
+        path: of its URI, such as `acme/00ff`.
+        moment: start of its life.
+        days: how long.
+    """
+    uri = x509.UniformResourceIdentifier(f"corral://{CLIENT_URI_HOST}/{path}")
+    return (
+        _leaf("corral client", key, authority, authority_key, moment, days)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([uri]), critical=False)
+        .sign(authority_key, hashes.SHA256())
+    )
+
+
+def _authority(
+    name: str, key: ec.EllipticCurvePrivateKey, moment: datetime
+) -> x509.CertificateBuilder:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    return (
+        _begun(subject, subject, key, moment, moment + timedelta(days=CA_DAYS))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_key_usage(signs_certificates=True), critical=True)
+    )
+
+
+def _leaf(
+    name: str,
+    key: ec.EllipticCurvePrivateKey,
+    authority: x509.Certificate,
+    authority_key: ec.EllipticCurvePrivateKey,
+    moment: datetime,
+    days: int,
+) -> x509.CertificateBuilder:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    ends = min(moment + timedelta(days=days), authority.not_valid_after_utc)
     issuer_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key())
     return (
+        _begun(subject, authority.subject, key, moment, ends)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(signs_certificates=False), critical=True)
+        .add_extension(issuer_id, critical=False)
+    )
+
+
+def _begun(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    moment: datetime,
+    ends: datetime,
+) -> x509.CertificateBuilder:
+    return (
         x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "corral")]))
-        .issuer_name(authority.subject)
+        .subject_name(subject)
+        .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(moment - _BACKDATE)
         .not_valid_after(ends)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_key_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(issuer_id, critical=False)
-        .sign(authority_key, hashes.SHA256())
     )
 
 

@@ -19,6 +19,7 @@ from sqlalchemy.exc import IntegrityError
 from corral.core.errors import CorralError
 from corral.core.ids import parse_tenant_name
 from corral.core.limits import MIB
+from corral.pki.client_authority import ClientAuthority
 from corral.state.database import reading, writing
 from corral.state.tables import client_certificates, client_trust, tenants
 from corral.tenancy.permissions import ROLES
@@ -72,10 +73,18 @@ def check_client_trust(pem: str) -> int:
     return len(found)
 
 
-def put_client_trust(engine: Engine, pem: str, *, required: bool) -> int:
+def put_client_trust(
+    engine: Engine, pem: str, *, required: bool, own: ClientAuthority | None = None
+) -> int:
     """Take client certificates of these authorities, and of no others, from now on.
 
     Connections that showed a certificate before have to be made anew where `pem` has changed.
+
+    Args:
+        engine: from `state.database.open_database`.
+        pem: the operator's, with their CRLs.
+        required: let nobody in without a certificate.
+        own: corral's own, which is taken beside them.
 
     Returns:
         How many authorities there are.
@@ -84,10 +93,37 @@ def put_client_trust(engine: Engine, pem: str, *, required: bool) -> int:
         CorralError: codes `client_ca_unusable`, `database_unavailable`.
     """
     count = check_client_trust(pem)
+    if own is not None:
+        pem = _with_own(pem, own)
+        count = check_client_trust(pem)
     with writing(engine) as connection:
         connection.execute(delete(client_trust))
         connection.execute(insert(client_trust).values(id=1, pem=pem, required=int(required)))
     return count
+
+
+def add_client_trust(engine: Engine, own: ClientAuthority) -> bool:
+    """Take client certificates of corral's own CA too; return whether that is new.
+
+    Raises:
+        CorralError: codes `client_ca_unusable`, `database_unavailable`.
+    """
+    with writing(engine) as connection:
+        row = connection.execute(select(client_trust.c.pem, client_trust.c.required)).first()
+        before, required = row or ("", 0)
+        pem = _with_own(before, own)
+        if pem == before:
+            return False
+        check_client_trust(pem)
+        connection.execute(delete(client_trust))
+        connection.execute(insert(client_trust).values(id=1, pem=pem, required=required))
+    return True
+
+
+def _with_own(pem: str, own: ClientAuthority) -> str:
+    # Where there is a CRL each authority needs one, else its certificates are refused.
+    parts = own if _LIST.search(pem) else (own.certificate,)
+    return "\n".join((pem, *(part for part in parts if part not in pem)))
 
 
 def drop_client_trust(engine: Engine) -> None:
@@ -98,6 +134,16 @@ def drop_client_trust(engine: Engine) -> None:
     """
     with writing(engine) as connection:
         connection.execute(delete(client_trust))
+
+
+def check_role(role: str) -> None:
+    """Return if there is such a role.
+
+    Raises:
+        CorralError: code `bad_role`.
+    """
+    if role not in ROLES:
+        raise CorralError("bad_role", f"a role is one of: {', '.join(ROLES)}")
 
 
 def map_certificate(
@@ -117,8 +163,7 @@ def map_certificate(
             `certificate_revoked`, `database_unavailable`.
     """
     name = parse_tenant_name(tenant)
-    if role not in ROLES:
-        raise CorralError("bad_role", f"a role is one of: {', '.join(ROLES)}")
+    check_role(role)
     if (sha256 is None) == (uri is None):
         raise CorralError("bad_certificate", "say one of: a certificate's file, fingerprint or URI")
     if uri is not None and not _URI.fullmatch(uri):
