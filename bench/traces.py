@@ -37,15 +37,12 @@ _HEADERS = [
 _START = """
 import sys, time
 sys.path.insert(0, {source!r})
-import corral.gateway.app, corral.gateway.main
+import corral.gateway.main
 def private():
     with open("/proc/self/smaps_rollup") as file:
         return next(int(line.split()[1]) for line in file if line.startswith("Private_Dirty"))
-for name in [one for one in sys.modules if one.startswith("corral.telemetry.")]:
-    if name.rsplit(".", 1)[1] in {{"spans", "timeline", "trace_files", "trace_log", "traceparent"}}:
-        del sys.modules[name]
 before, began = private(), time.perf_counter()
-import corral.telemetry.trace_log, corral.telemetry.traceparent
+import corral.gateway.tracing
 took = time.perf_counter() - began
 print(took * 1000, private() - before)
 """

@@ -53,6 +53,16 @@ def test_tail_and_export(corral: Corral, place: Home) -> None:
     assert whole.endswith(one)
 
 
+def test_a_request_whose_engine_said_nothing() -> None:
+    line = Timeline("POST", "/v1/completions", "req_1", lambda _: None)
+    line.about("tiny", "text_completion")
+    line.enter("engine")
+    line.end("worker_failed")
+    said = trace_sentence(trace_line(line)) or ""
+    assert said.endswith("ms tokens ?+?")
+    assert "first token" not in said
+
+
 def test_there_may_be_none(corral: Corral, tmp_path: Path) -> None:
     assert corral("traces", "tail", "--home", str(tmp_path)).out == ""
 
