@@ -24,6 +24,7 @@ from corral.audit.appender import Rotation
 from corral.audit.log import AuditLog
 from corral.core.config import Engine, parse_config
 from corral.core.errors import CorralError, IpcError
+from corral.engine.allocator_unsafe import limit_arenas
 from corral.engine.launcher_link import Event, LauncherLink
 from corral.engine.router import Router
 from corral.gateway.app import build_app
@@ -248,6 +249,7 @@ async def serve(*, listener: socket.socket, channel: socket.socket, state: Path)
 
 def main() -> int:
     """Run the gateway on the inherited descriptors; return the exit code."""
+    limit_arenas()  # its threads would have one each, which only grow
     configure_logging()
     listener = socket.socket(fileno=LISTENER_FD)
     channel = socket.socket(fileno=CHANNEL_FD)
