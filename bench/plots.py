@@ -191,6 +191,22 @@ def _audit(document: dict[str, Any]) -> Figure:
     return figure
 
 
+def _foreign_ids(document: dict[str, Any]) -> Figure:
+    apis: dict[str, dict[str, Any]] = document["apis"]
+    figure, axes = plt.subplots(figsize=(8, 4.6))
+    middles = [one["median_difference_ms"] for one in apis.values()]
+    ends = [one["median_difference_ms_95"] for one in apis.values()]
+    reach = [
+        [abs(middle - end[side]) for middle, end in zip(middles, ends, strict=True)]
+        for side in (0, 1)
+    ]
+    axes.errorbar(middles, list(apis), xerr=reach, fmt="o", color=_CORRAL, capsize=4)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set(title="404 for a foreign id minus 404 for none (median, 95 %)", xlabel="ms")
+    figure.subplots_adjust(left=0.24, bottom=0.17)
+    return figure
+
+
 def _soak(document: dict[str, Any]) -> Figure:
     samples = document["samples"]
     minutes = [one["at_s"] / 60 for one in samples]
@@ -221,6 +237,7 @@ _DRAWERS: dict[str, Callable[[dict[str, Any]], Figure]] = {
     "fairness": _fairness,
     "noisy_neighbour": _noisy_neighbour,
     "audit": _audit,
+    "foreign_ids": _foreign_ids,
 }
 
 

@@ -21,6 +21,7 @@ import admission
 import audit
 import cold_start
 import fairness
+import foreign_ids
 import memory
 import noisy_neighbour
 import plots
@@ -49,6 +50,7 @@ _MEASUREMENTS = {
     "fairness": fairness.measure,
     "noisy_neighbour": noisy_neighbour.measure,
     "audit": audit.measure,
+    "foreign_ids": foreign_ids.measure,
 }
 
 
