@@ -24,6 +24,7 @@ from corral.tenancy.certificate_table import (
     put_client_trust,
     revoke_certificate,
 )
+from corral.tenancy.grants import grant_model
 from corral.tenancy.keys import create_key
 from corral.tenancy.tenants import add_tenant, freeze_tenant
 from tests.support.client_ca import SERVER, Signed, authority
@@ -172,6 +173,30 @@ def test_no_header_is_a_certificate(yard: Yard) -> None:
     assert yard.status(None, **dict.fromkeys(names, flat)) == 401
     assert yard.status(None, **dict.fromkeys(names, "SUCCESS")) == 401
     assert yard.status(user) == 200, "the control: in the handshake it counts"
+
+
+@pytest.mark.claim("MTLS-06")
+def test_revocation_ends_a_stream_that_runs(yard: Yard) -> None:
+    grant_model(yard.served.home.database, "acme", "slow")
+    revoked, kept = yard.ca.client(uri=URI), yard.ca.client(uri=URI)
+    message = {"role": "user", "content": "forever"}
+    body = {"model": "slow", "messages": [message], "stream": True}
+    with contextlib.ExitStack() as stack:
+        lines: list[Iterator[str]] = []
+        for who in (revoked, kept):
+            client = stack.enter_context(
+                httpx2.Client(base_url=yard.served.url, verify=yard.context(who), timeout=20)
+            )
+            answer = stack.enter_context(client.stream("POST", "/v1/chat/completions", json=body))
+            assert answer.status_code == 200
+            lines.append(answer.iter_lines())
+        assert all(next(one).startswith("data: ") for one in lines)
+        revoke_certificate(yard.engine, revoked.sha256)
+        ended = "".join(lines[0])
+        assert '"invalid_api_key"' in ended
+        assert "[DONE]" not in ended
+        for _ in range(20):
+            assert "invalid_api_key" not in next(lines[1]), "the control"
 
 
 @pytest.mark.claim("MTLS-06")
