@@ -3,9 +3,9 @@
     bench/traces.py [--out FILE]        takes five seconds; prints JSON
 
 The loop's part is every stamp of a request, as `gateway.tracing` and `gateway.pipeline` make them,
-until the writer has it; beside it the same of an untraced request. Nothing is done per token. The writer's part is its thread: spans, JSON, and the write into a real file.
-
-All are times of the processor: what else runs on the machine is not among them.
+until the writer has it; beside it the same of an untraced request. Nothing is done per token. The
+writer's part is its thread: spans, JSON, and the write into a real file. All are times of the
+processor: what else runs on the machine is not among them.
 """
 
 from __future__ import annotations
