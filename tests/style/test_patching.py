@@ -19,6 +19,11 @@ PATCHED = {
     "unit/admission/scan/test_cursor.py": {
         "admission.scan.cursor._PIECE_BYTES": "a size: a file of several pieces would be too large",
     },
+    "unit/audit/test_selection.py": {
+        "audit.selection._BLOCK_BYTES": "a size",
+        "audit.selection._LOOK_BYTES": "a size",
+        "audit.selection.parse_line": "recorded: how much is read",
+    },
     "unit/cli/test_selftest.py": {
         "selftest.run.run_matrix": "the run itself: what the command prints of each outcome",
     },

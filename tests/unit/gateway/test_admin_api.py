@@ -293,7 +293,7 @@ def test_a_change_by_http_is_on_record_with_what_it_does_and_without_secrets(
 
     def changes() -> list[dict[str, str]]:
         found = newest_records(folder, "gateway", Wanted(), limit=100)
-        return [one.arguments for one in found if one.kind == "begin"]
+        return [one.arguments for one in found.records if one.kind == "begin"]
 
     assert wait_until(lambda: len(changes()) == 5)
     assert changes() == [
@@ -335,11 +335,11 @@ def test_records_are_read_page_by_page(served: Served) -> None:
         assert call(served, "admin", "POST", "/tenants", {"name": name})[0] == 201
     newest = conforms("GET", "/audit", call(served, "auditor", "GET", "/audit?limit=2"))
     assert len(newest["data"]) == 2
-    assert newest["has_more"] is True
-    first = newest["data"][0]["seq"]
+    first = newest["next_before"]
+    assert first == newest["data"][0]["seq"]
     older = call(served, "auditor", "GET", f"/audit?limit=1000&before={first}")[1]
     assert older["data"][-1]["seq"] < first
-    assert older["has_more"] is False
+    assert older["next_before"] is None
     later = datetime.now(UTC) + timedelta(days=1)
     since = later.strftime("%Y-%m-%dT%H:%M:%SZ")
     assert call(served, "auditor", "GET", f"/audit?since={since}")[1]["data"] == []

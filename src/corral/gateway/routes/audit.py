@@ -29,10 +29,14 @@ class AuditQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AuditPage(msgspec.Struct, frozen=True):
-    """Records, oldest first, as `corral audit export` has them; `has_more`: ask `before` them."""
+    """Records, oldest first, as `corral audit export` has them.
+
+    `next_before`: ask `before` it for earlier ones; `null`: there are none. One request looks at
+    4 MiB of the log, so that a page may have fewer records than were asked for, and none.
+    """
 
     data: list[dict[str, Any]]
-    has_more: bool
+    next_before: int | None
     kind: str = msgspec.field(default="list", name="object")
 
 
@@ -44,5 +48,5 @@ def audit_page(call: Call[AuditQuery]) -> AuditPage:
         since = since.replace(tzinfo=UTC)
     wanted = Wanted(since_ms=int(since.timestamp() * 1000) if since else 0, tenant=asked.tenant)
     folder = call.services.database.parent
-    found = newest_records(folder, "gateway", wanted, limit=asked.limit + 1, before=asked.before)
-    return AuditPage([plain(one) for one in found[-asked.limit :]], len(found) > asked.limit)
+    page = newest_records(folder, "gateway", wanted, limit=asked.limit, before=asked.before)
+    return AuditPage([plain(one) for one in page.records], page.before or None)
