@@ -13,7 +13,6 @@ A route is a function of a `Call`; it works beside the event loop.
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -84,7 +83,7 @@ class Lookup(Generic[_Asked]):
     Args:
         services: what the pipeline works with.
         kind: type of the query.
-        find: returns the answer; called in a thread.
+        find: returns the answer; called in a thread of `gateway.lookup_pool`.
     """
 
     def __init__(
@@ -104,7 +103,8 @@ class Lookup(Generic[_Asked]):
             await exchange.refuse(_WRONG_QUERY)
             return
         call = Call(self._services, exchange.principal, _names(scope), asked)
-        found = await _outcome(lambda: asyncio.to_thread(self._find, call))
+        pool, tenant = self._services.lookups, exchange.principal.tenant
+        found = await _outcome(lambda: pool.run(tenant, lambda: self._find(call)))
         if isinstance(found, ApiError):
             await exchange.refuse(found)
         else:

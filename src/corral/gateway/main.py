@@ -169,6 +169,7 @@ class Gateway:
         finally:
             await self._router.close()
             services.storage.close()
+            services.lookups.close()
             if tracing is not None:
                 tracing.close()
             services.limits.close()

@@ -50,6 +50,7 @@ from corral.gateway.errors import (
 from corral.gateway.exchange import Exchange, StalledClientError
 from corral.gateway.host_report import HostReport
 from corral.gateway.keeping import Keeping, Storage, begin_keeping
+from corral.gateway.lookup_pool import LookupPool
 from corral.gateway.meter import Meter
 from corral.gateway.prompt_digest import begin_trail
 from corral.gateway.shapes.sse import error_event
@@ -96,6 +97,7 @@ class Services:
     uploads: Uploads
     metrics: Metrics = field(default_factory=Metrics)
     side_pace: SidePace = field(default_factory=SidePace)
+    lookups: LookupPool = field(default_factory=LookupPool)
     tracing: Tracing | None = None
     host: HostReport | None = None
 

@@ -7,19 +7,29 @@ parameter.
 
 from __future__ import annotations
 
+import math
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Final
 
 from corral.state.connection import open_reader, open_writer, unavailable
 
+_STEPS: Final = 20_000
+"""Instructions of SQLite's machine between two looks at the clock: a few milliseconds."""
+
 
 @contextmanager
-def snapshot(database: Path) -> Iterator[sqlite3.Connection]:
+def snapshot(database: Path, *, longest_s: float = math.inf) -> Iterator[sqlite3.Connection]:
     """Give a connection that sees one state of the database and waits for nobody.
 
     Rows are `sqlite3.Row`.
+
+    Args:
+        database: the installation's.
+        longest_s: after which whatever query runs is cut off, as `database_unavailable`.
 
     Raises:
         CorralError: codes `database_unsafe`, `database_unavailable`.
@@ -27,6 +37,8 @@ def snapshot(database: Path) -> Iterator[sqlite3.Connection]:
     try:
         with closing(open_reader(database)) as connection:
             connection.row_factory = sqlite3.Row
+            until_s = time.monotonic() + longest_s
+            connection.set_progress_handler(lambda: time.monotonic() > until_s, _STEPS)
             connection.execute("BEGIN")
             yield connection
     except sqlite3.Error as error:

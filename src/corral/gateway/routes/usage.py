@@ -12,6 +12,7 @@ import msgspec
 
 from corral.core.errors import CorralError
 from corral.gateway.call import Call
+from corral.gateway.lookup_pool import LONGEST_S
 from corral.tenancy.delegation import reach
 from corral.tenancy.holder import holder_name
 from corral.tenancy.permissions import Permission
@@ -57,7 +58,7 @@ def usage_list(call: Call[UsageQuery]) -> UsageList:
         since = since.replace(tzinfo=UTC)
     totals = sum_usage(
         call.services.database, by=parse_groups(asked.by), since=since,
-        tenant=_reach(call.principal, asked.tenant),
+        tenant=_reach(call.principal, asked.tenant), longest_s=LONGEST_S,
     )  # fmt: skip
     return UsageList(tuple(map(_row, totals)))
 
