@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 
 from corral.core.home import Home
@@ -39,3 +42,28 @@ def test_a_tenant_is_made_used_and_wiped_from_afar(shared_server: RunningServer)
     assert "tenant:wipe" in actions
     assert corral(shared_server.home, "audit", "verify").returncode == 0
     assert admin.delete(f"{tenant}?sure=true").status_code == 200
+
+
+def test_a_large_database_is_summed_up_and_wiped(shared_server: RunningServer) -> None:
+    """What SQLite sorts and rebuilds is larger than the jail's /tmp, which is memory."""
+    admin = shared_server.http(shared_server.admin_key)
+    assert admin.post("/admin/v1/tenants", json={"name": "large"}).status_code == 201
+    database = Home(shared_server.home).database
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute(
+            "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 500000)"
+            " INSERT INTO usage (ts_ms, tenant, key_id, model, prompt_tokens, completion_tokens,"
+            " cached_tokens, status, duration_ms) SELECT x,"
+            " 'large', x, 'm', 1, 1, 0, 'ok', 1 FROM n"
+        )
+        connection.commit()
+        assert database.stat().st_size > 3 * (8 << 20)
+        try:
+            (used,) = admin.get("/admin/v1/usage?tenant=large").json()["data"]
+            assert used["requests"] == 500_000
+            wiped = admin.post("/admin/v1/tenants/large/wipe", json={"confirm": "large"})
+            assert wiped.json() == {"name": "large", "wiped": True}
+        finally:
+            connection.execute("DELETE FROM usage WHERE tenant = 'large'")
+            connection.commit()
+    assert admin.delete("/admin/v1/tenants/large?sure=true").status_code == 200

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from corral.audit.appender import Appender, Rotation
 from corral.audit.heads import read_head, write_head
-from corral.audit.record import Record
+from corral.audit.record import LINE_BYTES, Record, line_of
 from corral.core.errors import CorralError
 from corral.state.connection import open_writer
 from corral.telemetry.log import get_logger
@@ -34,6 +34,8 @@ _log = get_logger(__name__)
 
 _SEAL_S: Final = 1.0
 _BATCH: Final = 512
+_LINKS_BYTES: Final = 512
+"""What the appender adds to a line."""
 _KEPT: Final = 8192
 """Records without anybody who waits, kept while the disk refuses them."""
 _RETRY_S: Final = 0.5
@@ -93,7 +95,9 @@ class AuditLog:
     def submit(self, record: Record) -> asyncio.Future[bool]:
         """Queue a record; the future says whether it is on the disk."""
         waiter = self._loop.create_future()
-        if self.healthy and self._queue.qsize() < _KEPT:
+        # No reader takes a longer line: it would look like one that was changed.
+        fits = not record.arguments or len(line_of(record)) < LINE_BYTES - _LINKS_BYTES
+        if fits and self.healthy and self._queue.qsize() < _KEPT:
             self._queue.put(_Item(record, waiter))
         else:
             self._count_lost(1)

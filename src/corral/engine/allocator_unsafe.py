@@ -1,7 +1,7 @@
-"""Keep a process's heap small: few arenas, and free memory back to the kernel when it is idle.
+"""Keep a worker's heap small: few arenas, and free memory back to the kernel when it is idle.
 
-Trust: jail zone, and gateway [net]. glibc gives each thread an arena of its own and keeps what was
-freed there; with one worker for each tenant that is several MiB each (docs/benchmarks.md). See
+Trust: jail zone. glibc gives each thread an arena of its own and keeps what a load has freed; with
+one worker for each tenant that is several MiB each (docs/benchmarks.md). See
 mallopt(3) and malloc_trim(3).
 """
 

@@ -8,8 +8,9 @@ The queue decides who is let in, by whole requests; then the kernel shares the c
 workers, and by itself it does so equally: a tenant that asks now and then would compute at half
 speed beside one that floods. A tenant whose requests wait in line takes all that it can get; one
 that has none waiting asks for less than its share, or is about to show that it does not. So the
-workers of the first get `LEAST` of their weight, as long as there is one of the second that was not
-served much more than they lately. Those who all wait are equals here: the queue sees to them.
+light ones among the second, which lately were not served much more than the least served of the
+first, have all of their weight, and everybody else `LEAST`. Where nobody waits, or nobody is light,
+all have all of it: those who wait are equals here, the queue sees to them.
 
 Weights only order those who compute at the same time; cores that nobody else wants are anybody's.
 `LEAST` bounds what a worker that understates its tokens can take from the others.
@@ -65,12 +66,14 @@ class CoreShares:
         self._follow(now_s, standing)
         tenants = {one.tenant for one in workers}
         waits = {name for name in tenants if now_s - self._waited_s.get(name, -math.inf) < _WAITS_S}
-        least = min((self._lately.get(name, 0.0) for name in tenants - waits), default=math.inf)
+        held_back = min((self._lately.get(name, 0.0) for name in waits), default=-1.0)
+        light = {
+            name
+            for name in tenants - waits
+            if self._lately.get(name, 0.0) <= _MUCH_MORE * held_back
+        }
         wanted = {
-            one.worker_id: LEAST
-            if one.tenant in waits and least <= _MUCH_MORE * self._lately.get(one.tenant, 0.0)
-            else WHOLE
-            for one in workers
+            one.worker_id: LEAST if light and one.tenant not in light else WHOLE for one in workers
         }
         changed = {
             worker: share
@@ -88,5 +91,8 @@ class CoreShares:
             for name, one in standing.items()
         }
         self._seen = {name: one.served for name, one in standing.items()}
-        self._waited_s |= {name: now_s for name, one in standing.items() if one.waiting}
+        self._waited_s = {
+            name: now_s if one.waiting else self._waited_s.get(name, -math.inf)
+            for name, one in standing.items()
+        }
         self._looked_s = now_s

@@ -4,7 +4,8 @@ Trust: gateway [net]. Input: hostile requests. What both kinds have in common st
 no route can leave any of it out:
 
     the body is bounded and of its type; a query likewise
-    who asks is asked again when all of the body has come: it may have taken its time
+    who asks is asked again when all of the body has come, which may have taken its time, and
+    once more when the database is locked for the change
     what changes something is on record, with its arguments, before it is done
     whatever goes wrong is one of the refusals of `gateway.refusals`, without insides
 
@@ -16,7 +17,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 from starlette.types import Receive, Scope, Send
@@ -34,13 +35,17 @@ from corral.gateway.exchange import Exchange
 from corral.gateway.pipeline import Services
 from corral.gateway.query import parse_query
 from corral.gateway.refusals import refusal_of
+from corral.state.transaction import STILL_MAY
 from corral.tenancy.permissions import Permission
 from corral.tenancy.principal import Principal
-from corral.tenancy.token import TOKEN_START
+from corral.tenancy.token import holds_secret
 
 _BODY_BYTES: Final = 8192
 _NO_STORE: Final = (b"cache-control", b"no-store")
 _WRONG_BODY: Final = bad_request("invalid_json", "the body is not what this address takes")
+_SECRET: Final = bad_request(
+    "secret_in_request", "a whole API key stands where its id, prefix or another name belongs"
+)
 _WRONG_QUERY: Final = bad_request("invalid_parameter", "the query is not what this address takes")
 
 _Asked = TypeVar("_Asked", bound=msgspec.Struct)
@@ -54,8 +59,9 @@ class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return {}
 
 
+@runtime_checkable
 class Told(Protocol):
-    """A body that says itself what of it belongs into the audit log."""
+    """A body or an answer that says itself what of it belongs into the audit log."""
 
     def words(self) -> dict[str, str]:
         """Return its arguments by name: names and numbers only, no secret and no free text."""
@@ -158,17 +164,26 @@ class Change(Generic[_Asked]):
             await exchange.refuse(AUDIT_UNAVAILABLE)
             return
         call = Call(self._services, principal, names, asked)
+        STILL_MAY.set(lambda: self._check(exchange))  # for this request's task and its threads
         made = await _outcome(lambda: self._make(call))
         if isinstance(made, ApiError):
             await exchange.refuse(made)
         else:
+            exchange.trail.add(_words(made))
             await exchange.answer(self._status, msgspec.json.encode(made), [_NO_STORE])
+
+    def _check(self, exchange: Exchange) -> None:
+        principal = self._services.keyring.identify(exchange.credential)
+        if principal is None or not principal.may(self._permission):
+            raise CorralError("invalid_api_key", "the credential has ended meanwhile")
 
     async def _read(self, exchange: Exchange, scope: Scope) -> _Asked | ApiError | None:
         """Return what is asked, or why not; None if the client has gone."""
         body = await exchange.body(_BODY_BYTES)
         if body is None:
             return None if exchange.gone else TOO_LARGE
+        if holds_secret(body.decode(errors="replace")):
+            return _SECRET
         if scope["method"] == "DELETE":
             if body:
                 return _WRONG_BODY
@@ -187,11 +202,11 @@ class Change(Generic[_Asked]):
 def _names(scope: Scope) -> dict[str, str]:
     """Return the names in the address; a whole API key among them is none, and goes nowhere."""
     found = {str(name): str(value) for name, value in scope.get("path_params", {}).items()}
-    return {name: "?" if TOKEN_START in value else value for name, value in found.items()}
+    return {name: "?" if holds_secret(value) else value for name, value in found.items()}
 
 
-def _words(asked: Told | msgspec.Struct) -> dict[str, str]:
-    return asked.words() if hasattr(asked, "words") else {}
+def _words(told: object) -> dict[str, str]:
+    return told.words() if isinstance(told, Told) else {}
 
 
 async def _outcome(work: Callable[[], Awaitable[object]]) -> object:

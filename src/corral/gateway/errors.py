@@ -125,6 +125,10 @@ CATALOG_UNAVAILABLE: Final = ApiError(
 PERMISSION_DENIED: Final = ApiError(
     403, "permission_denied", "this credential may not do that", "permission_error"
 )
+CROSS_SITE: Final = ApiError(
+    403, "cross_site", "a page of another site may not use this browser's certificate",
+    "permission_error",
+)  # fmt: skip
 HOST_REPORT_UNAVAILABLE: Final = ApiError(
     503, "host_report_unavailable", "the server was started without a report on its host", _SERVER,
     retry_after_s=300, retry=False,

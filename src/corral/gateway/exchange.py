@@ -138,6 +138,13 @@ class Exchange:
         visit = self._scope.get(VISIT)
         return Credential(self.bearer_token() if there else None, visit and visit.certificate)
 
+    @property
+    def cross_site(self) -> bool:
+        """A browser sends it for somebody else's page (W3C Fetch Metadata; Origin of RFC 6454)."""
+        site, origin = self.header(b"sec-fetch-site"), self.header(b"origin")
+        foreign = bool(origin) and origin.partition(b"://")[2] != self.header(b"host")
+        return foreign or site not in {b"", b"same-origin", b"none"}
+
     def header(self, name: bytes) -> bytes:
         """Return the first header of a name; empty if there is none."""
         return next((value for found, value in self._scope["headers"] if found == name), b"")

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from corral.gateway.call import Change
 from corral.gateway.errors import (
     AUDIT_UNAVAILABLE,
+    CROSS_SITE,
     PERMISSION_DENIED,
     TOO_MANY_CONNECTIONS,
     UNAUTHENTICATED,
@@ -49,6 +50,9 @@ class Gate:
             await exchange.refuse(PERMISSION_DENIED, close=unread)
         elif not exchange.introduce(principal.tenant):
             await exchange.refuse(TOO_MANY_CONNECTIONS, close=True)
+        elif unread and exchange.credential.certificate is not None and exchange.cross_site:
+            # A browser shows its certificate whoever made the page; a key it does not know.
+            await exchange.refuse(CROSS_SITE, close=True)
         elif self._aside and (over := self._services.side_pace.refusal(principal.tenant)):
             await exchange.refuse(over, close=unread)
         elif unread and self._begins and not await self._begun(exchange, scope):

@@ -24,7 +24,6 @@ from corral.audit.appender import Rotation
 from corral.audit.log import AuditLog
 from corral.core.config import Engine, parse_config
 from corral.core.errors import CorralError, IpcError
-from corral.engine.allocator_unsafe import limit_arenas
 from corral.engine.launcher_link import Event, LauncherLink
 from corral.engine.router import Router
 from corral.gateway.app import build_app
@@ -40,6 +39,7 @@ from corral.gateway.uploads import Uploads
 from corral.ipc.messages import Drain, Reload, WorkerEnded
 from corral.pki.audit_key import parse_audit_key
 from corral.pki.master_key import check_master_key
+from corral.state.spill import spill_into
 from corral.telemetry.log import configure_logging, get_logger
 from corral.telemetry.metrics import Metrics
 from corral.tenancy.data_keys import DataKeys
@@ -250,7 +250,7 @@ async def serve(*, listener: socket.socket, channel: socket.socket, state: Path)
 
 def main() -> int:
     """Run the gateway on the inherited descriptors; return the exit code."""
-    limit_arenas()  # its threads would have one each, which only grow
+    spill_into(STATE)  # the jail's /tmp is memory, and small
     configure_logging()
     listener = socket.socket(fileno=LISTENER_FD)
     channel = socket.socket(fileno=CHANNEL_FD)

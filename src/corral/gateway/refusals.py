@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from corral.gateway.errors import ApiError, bad_request
+from corral.gateway.errors import REVOKED, ApiError, bad_request
 
 STATE_UNAVAILABLE: Final = ApiError(
     503, "state_unavailable", "the server's records cannot be read or written now", "server_error",
@@ -19,6 +19,7 @@ _DENIED: Final = "permission_error"
 _REFUSALS: Final = {
     one.code: one
     for one in (
+        REVOKED,
         bad_request("bad_tenant_name", "that is no name of a tenant"),
         bad_request("bad_key_name", "a key's name has 1 to 64 printable characters", "name"),
         bad_request("bad_role", "there is no such role", "role"),
@@ -43,6 +44,7 @@ _REFUSALS: Final = {
             409, "tenant_name_used", "a tenant of that name was removed; say reuse to take it"
         ),
         ApiError(409, "tenant_in_use", "it has live keys or requests on record; say sure"),
+        ApiError(409, "too_many_keys", "the tenant has as many live keys as it may; end some"),
         ApiError(409, "key_not_active", "a key that ended gets no new secret"),
         ApiError(
             503, "wipe_incomplete", "the tenant is frozen, and not all of it is erased: wipe again",

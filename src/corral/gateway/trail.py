@@ -18,8 +18,9 @@ from corral.audit.log import AuditLog
 from corral.audit.pace import RefusalPace
 from corral.audit.record import Kind, Record
 from corral.tenancy.principal import Principal
+from corral.tenancy.token import holds_secret
 
-_WORD: Final = re.compile(r"[\w.:,-]{1,128}|\*", re.ASCII)
+_WORD: Final = re.compile(r"[\w.:,-]{1,600}|\*", re.ASCII)
 """Names, numbers, permissions, lists of them; `*` is every model."""
 
 
@@ -72,6 +73,12 @@ class Trail:
         self._arguments = self._arguments | _words(names)
         self._told = True
 
+    def add(self, names: dict[str, str]) -> None:
+        """Say what its outcome told besides; likewise."""
+        if names:
+            self._arguments = self._arguments | _words(names)
+            self._told = True
+
     def begin(self) -> None:
         """Queue the record of the beginning, as soon as all of it is known."""
         self._begun = self._log.submit(self._record("begin"))
@@ -120,4 +127,8 @@ class Trail:
 
 
 def _words(names: dict[str, str]) -> dict[str, str]:
-    return {key: text if _WORD.fullmatch(text) else "?" for key, text in names.items()}
+    return {_word(key): _word(text) for key, text in names.items()}
+
+
+def _word(text: str) -> str:
+    return text if _WORD.fullmatch(text) and not holds_secret(text) else "?"

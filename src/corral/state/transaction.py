@@ -10,13 +10,18 @@ from __future__ import annotations
 import math
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Final
 
 from corral.state.connection import open_reader, open_writer, unavailable
 
+STILL_MAY: Final[ContextVar[Callable[[], None] | None]] = ContextVar("still_may", default=None)
+"""Asked by each transaction of this context once it has the write lock, and raises if whoever asked
+for the change may not make it any more: a revoke cannot come in between. Threads that are started
+by `asyncio.to_thread` have it, too."""
 _STEPS: Final = 20_000
 """Instructions of SQLite's machine between two looks at the clock: a few milliseconds."""
 
@@ -53,13 +58,15 @@ def transaction(database: Path) -> Iterator[sqlite3.Connection]:
     are `sqlite3.Row`.
 
     Raises:
-        CorralError: codes `database_unsafe`, `database_unavailable`.
+        CorralError: codes `database_unsafe`, `database_unavailable`, and what `STILL_MAY` raises.
         sqlite3.IntegrityError: a constraint refused the change; the caller says what that means.
     """
     try:
         with closing(open_writer(database)) as connection:
             connection.row_factory = sqlite3.Row
             connection.execute("BEGIN IMMEDIATE")
+            if (still_may := STILL_MAY.get()) is not None:
+                still_may()
             yield connection  # an exception closes it, which rolls back
             connection.execute("COMMIT")
     except sqlite3.IntegrityError:

@@ -97,12 +97,14 @@ def check_reach_of_role(actor: Principal, role: str, *, ending: bool = False) ->
     Args:
         actor: whose request it is.
         role: of the key.
-        ending: it is to end: an operator may end whatever there is.
+        ending: it is to end: an operator may end whatever there is, but not by OIDC, since it
+            cannot be undone.
 
     Raises:
         CorralError: code `beyond_own_rights`.
     """
-    if role in _BEYOND_TENANTS and not (ending and actor.role == "operator"):
+    may_end = ending and actor.role == "operator" and actor.credential != "oidc"
+    if role in _BEYOND_TENANTS and not may_end:
         raise _beyond("keys that see beyond their tenant are looked after on the server's machine")
 
 

@@ -46,6 +46,7 @@ SELECT keys.id, keys.prefix, keys.hash, keys.tenant, keys.role, keys.expires_at,
 keys.models, keys.old_hash, keys.old_until
 FROM keys JOIN tenants ON tenants.name = keys.tenant
 WHERE keys.revoked_at IS NULL AND tenants.frozen_at IS NULL AND tenants.removed_at IS NULL
+AND (keys.expires_at IS NULL OR keys.expires_at > unixepoch())
 """
 _TENANTS: Final = "SELECT name, frozen_at IS NULL AND removed_at IS NULL FROM tenants"
 _ISSUER_KEYS: Final = "SELECT name, issuer, jwks, fetched_at FROM issuer_keys"

@@ -24,12 +24,28 @@ from corral.tenancy.token import check_pepper, hash_token, new_token, token_of
 
 _NAME_CHARACTERS: Final = 64
 OVERLAP_S_MAX: Final = 30 * 86400
+LIVE_KEYS: Final = 1000
+"""That one tenant may have; as many again that have ended are kept. A bound on what it can fill the
+table with, which each change makes everybody read."""
+_LAST_S: Final = 253_402_214_400
+"""The last day that a datetime can have in every zone."""
 
 KeyStatus = Literal["active", "expired", "revoked"]
 
 _INSERT: Final = """
 INSERT INTO keys (prefix, hash, tenant, name, role, created_at, expires_at, scopes, models)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *
+"""
+_LIVE: Final = """
+SELECT count(*) FROM keys
+WHERE tenant = ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)
+"""
+_FORGET: Final = """
+DELETE FROM keys WHERE id IN (
+    SELECT id FROM keys
+    WHERE tenant = ? AND (revoked_at IS NOT NULL OR expires_at <= ?) ORDER BY id DESC
+    LIMIT -1 OFFSET ?
+)
 """
 _TAKEN: Final = "SELECT 1 FROM keys WHERE prefix = ?"
 _LIST: Final = "SELECT * FROM keys WHERE ?1 IS NULL OR tenant = ?1 ORDER BY id"
@@ -104,7 +120,8 @@ def create_key(
 
     Raises:
         CorralError: codes `no_such_tenant`, `bad_tenant_name`, `bad_key_name`, `bad_role`,
-            `bad_expiry`, `bad_scope`, `bad_model_name`, `bad_pepper`, `database_unavailable`.
+            `bad_expiry`, `bad_scope`, `bad_model_name`, `bad_pepper`, `too_many_keys`,
+            `database_unavailable`.
     """
     with transaction(database) as connection:
         return insert_key(
@@ -138,6 +155,13 @@ def insert_key(
     find_tenant(connection, owner)
     allowed = _check_scopes(scopes, role)
     only = None if models is None else _joined(map(parse_model_name, models))
+    (live,) = connection.execute(_LIVE, (owner, now)).fetchone()
+    if live >= LIVE_KEYS:
+        raise CorralError(
+            "too_many_keys", f"a tenant has at most {LIVE_KEYS} live keys",
+            remedy="end some: corral key revoke",
+        )  # fmt: skip
+    connection.execute(_FORGET, (owner, now, LIVE_KEYS))
     token, prefix = new_token()
     while connection.execute(_TAKEN, (prefix,)).fetchone():
         token, prefix = new_token()
@@ -270,7 +294,7 @@ def _moment(seconds: int | None) -> datetime | None:
 def _check_expiry(expires_at: datetime | None, now_s: int) -> int | None:
     if expires_at is None:
         return None
-    if expires_at.tzinfo is None or expires_at.timestamp() <= now_s:
+    if expires_at.tzinfo is None or not now_s < expires_at.timestamp() < _LAST_S:
         raise CorralError("bad_expiry", "a key's expiry is a moment in the future, with its zone")
     return int(expires_at.timestamp())
 

@@ -25,11 +25,11 @@ from typing import Final
 
 from corral.core.errors import CorralError
 
-TOKEN_START: Final = "sk-corral-"  # noqa: S105 - the public part
 PEPPER_BYTES: Final = 32
 HASH_BYTES: Final = 32
 _PREFIX_CHARACTERS: Final = 8
 _TOKEN: Final = re.compile(r"sk-corral-([a-z][a-z0-9]{7})-[0-9a-f]{64}")
+_SECRET: Final = re.compile(r"[a-z][a-z0-9]{7}-[0-9a-f]{64}")
 _TOKEN_CHARACTERS: Final = len("sk-corral-") + _PREFIX_CHARACTERS + 1 + 64
 
 
@@ -53,6 +53,11 @@ def parse_token(text: str) -> str | None:
         return None
     match = _TOKEN.fullmatch(text)
     return match[1] if match else None
+
+
+def holds_secret(text: str) -> bool:
+    """Return whether a key's secret stands anywhere in a text."""
+    return _SECRET.search(text) is not None
 
 
 def hash_token(pepper: bytes, token: str) -> bytes:

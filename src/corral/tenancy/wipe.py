@@ -26,6 +26,7 @@ from typing import Final
 from corral.core.errors import CorralError
 from corral.core.ids import TenantName
 from corral.state.connection import open_writer, unavailable
+from corral.state.transaction import transaction
 
 _FREEZE: Final = (
     "UPDATE tenants SET frozen_at = coalesce(frozen_at, unixepoch()) WHERE name = ? RETURNING name"
@@ -47,15 +48,22 @@ def freeze_for_wipe(database: Path, name: str) -> TenantName:
     Raises:
         CorralError: codes `no_such_tenant`, `database_unavailable`.
     """
-    with _writing(database) as connection:
+    with transaction(database) as connection:
         row = connection.execute(_FREEZE, (name,)).fetchone()
         if row is None:
             raise CorralError("no_such_tenant", "there is no such tenant")
     return TenantName(row[0])
 
 
-def erase_tenant(database: Path, tenant: TenantName) -> None:
+def erase_tenant(database: Path, tenant: TenantName, *, look: bool = True) -> None:
     """Do steps 3 to 5; safe to repeat.
+
+    Args:
+        database: the installation's.
+        tenant: a frozen one.
+        look: search the files for the key's bytes, and rewrite all only if they are there. Never
+            in a process that has the database open elsewhere (`holds`); without it all is
+            rewritten.
 
     Raises:
         CorralError: codes `database_unavailable`, `wipe_incomplete`: the tenant's key is gone from
@@ -70,12 +78,13 @@ def erase_tenant(database: Path, tenant: TenantName) -> None:
         connection.execute(_UNMAP, (tenant,))
         connection.execute("COMMIT")
         emptied = _empty_log(connection)
-        wrapped = bytes(row[0]) if row else b""
-        if not wrapped or holds(database, wrapped):
-            # Without a key to look for, an earlier wipe may have left its bytes: all is rewritten.
+    wrapped = bytes(row[0]) if row else b""
+    # Without a key to look for, an earlier wipe may have left its bytes: all is rewritten.
+    if not (look and wrapped) or holds(database, wrapped):
+        with _writing(database) as connection:
             connection.execute("VACUUM")
             emptied = _empty_log(connection)
-    if not emptied or (wrapped and holds(database, wrapped)):
+    if not emptied or (look and wrapped and holds(database, wrapped)):
         raise CorralError(
             "wipe_incomplete",
             "the tenant's key is deleted, and a copy of it is still in the database's files",
@@ -84,7 +93,12 @@ def erase_tenant(database: Path, tenant: TenantName) -> None:
 
 
 def holds(database: Path, needle: bytes) -> bool:
-    """Return whether the files of the database have some bytes anywhere."""
+    """Return whether the files of the database have some bytes anywhere.
+
+    Never in a process that has the database open: closing a file drops all locks that the process
+    holds on it, SQLite's among them, and the next one to close the database would then remove the
+    log under it (https://sqlite.org/howtocorrupt.html, section 2.2).
+    """
     for ending in ("", "-wal", "-shm"):
         path = database.with_name(database.name + ending)
         try:

@@ -41,6 +41,14 @@ def test_a_flooders_worker_goes_after_a_light_tenants() -> None:
     assert shares({"flooder": 100, "light": 160}, line, both) == {1: WHOLE, 2: WHOLE}
 
 
+@pytest.mark.claim("LIM-13")
+def test_who_computes_much_gets_no_precedence_by_a_tenant_that_does_nothing() -> None:
+    workers = (FLOODER, Live(2, "heavy"), Live(3, "idle"))
+    rates = {"flooder": 20.0, "heavy": 400.0, "idle": 0.0}
+    held = shares(rates, {"flooder": 2}, workers)
+    assert held == {1: LEAST, 2: LEAST, 3: WHOLE}
+
+
 def test_it_comes_back_by_itself_and_only_changes_are_told() -> None:
     cores = CoreShares()
 
@@ -69,7 +77,9 @@ def test_whatever_workers_claim_the_bounds_hold(
     held = shares(rates, waiting, workers)
     assert set(held.values()) <= {LEAST, WHOLE}
     for one in workers:
-        assert held[one.worker_id] == WHOLE or waiting[one.tenant]
+        for other in workers:  # none goes before one that waits and was served much less
+            if waiting[one.tenant] and rates[other.tenant] > 1.6 * rates[one.tenant] + 1:
+                assert held[other.worker_id] <= held[one.worker_id]
 
 
 def test_the_router_asks_for_what_has_changed() -> None:

@@ -2,80 +2,38 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
-import jsonschema
 import pytest
 
-from corral.audit.selection import Wanted, newest_records
-from corral.gateway.app import ADDRESSES
-from corral.gateway.openapi import describe
+from corral.gateway.routes import keys as keys_route
+from corral.gateway.routes.quotas import LimitName
 from corral.state.connection import read_rows
-from corral.tenancy.grants import list_grants
-from corral.tenancy.keys import create_key, list_keys
+from corral.tenancy import keys as keys_table
+from corral.tenancy.keys import create_key, list_keys, revoke_key
+from corral.tenancy.quota import KINDS
 from corral.tenancy.tenants import add_tenant, freeze_tenant
+from tests.support.admin_calls import (
+    ADMIN,
+    call,
+    code_of,
+    conforms,
+    key_id,
+    models,
+    staffed,
+    state,
+)
 from tests.support.server import wait_until
 from tests.unit.gateway.conftest import Served
-
-ADMIN = "/admin/v1"
-TABLES = ("tenants", "keys", "grants", "quotas", "shares", "tenant_keys")
 
 
 @pytest.fixture
 def served(start: Callable[..., Served]) -> Served:
-    """A gateway with tenants acme and bolt; acme has a tenant-admin, bolt two keys."""
-    served = start()
-    pepper, database = served.home.pepper.read_bytes(), served.home.database
-    add_tenant(database, "bolt")
-    for name, tenant, role in (
-        ("lead", "acme", "tenant-admin"), ("bolt", "bolt", "user"),
-        ("chief", "bolt", "tenant-admin"), ("auditor", "admin", "auditor"),
-    ):  # fmt: skip
-        served.keys[name], _ = create_key(database, pepper, tenant=tenant, name=name, role=role)  # type: ignore[arg-type]
-    return served
-
-
-def call(served: Served, who: str, method: str, path: str, body: object = None) -> tuple[int, Any]:
-    with served.http(headers=served.bearer(who)) as http:
-        answer = http.request(method, ADMIN + path, json=body)
-    return answer.status_code, answer.json()
-
-
-def code_of(answer: tuple[int, Any]) -> tuple[int, str]:
-    return answer[0], answer[1]["error"]["code"]
-
-
-def models(served: Served, key: str) -> int:
-    with served.http(headers={"authorization": f"Bearer {key}"}) as http:
-        return int(http.get("/v1/models").status_code)
-
-
-def key_id(served: Served, name: str) -> int:
-    return next(one.id for one in list_keys(served.home.database) if one.name == name)
-
-
-def state(served: Served) -> list[list[tuple[Any, ...]]]:
-    columns = "id, prefix, hash, tenant, role, expires_at, revoked_at, scopes, old_hash"
-    return [
-        read_rows(served.home.database, f"SELECT {columns if one == 'keys' else '*'} FROM {one}")
-        for one in TABLES
-    ]
-
-
-DOCUMENT = describe(ADDRESSES)
-
-
-def conforms(method: str, path: str, answer: tuple[int, Any]) -> Any:
-    """Return an answer's body; it is of the schema that the OpenAPI document has for it."""
-    operation = DOCUMENT["paths"][ADMIN + path][method.lower()]
-    (content,) = operation["responses"][str(answer[0])]["content"].values()
-    schema = {**content["schema"], "components": DOCUMENT["components"]}
-    jsonschema.validate(answer[1], schema, format_checker=jsonschema.FormatChecker())
-    return answer[1]
+    return staffed(start())
 
 
 def test_a_tenant_lives_and_dies_by_http(served: Served) -> None:
@@ -278,76 +236,47 @@ def test_what_is_others_is_in_no_list(served: Served) -> None:
     assert call(served, "bolt", "GET", "/usage")[0] == 200
 
 
-@pytest.mark.claim("AUD-10")
-def test_a_change_by_http_is_on_record_with_what_it_does_and_without_secrets(
-    served: Served,
-) -> None:
-    made = call(served, "admin", "POST", "/keys", {
-        "tenant": "acme", "name": "words of mine", "scopes": ["model:list", "completion:create"],
-    })[1]  # fmt: skip
-    turned = call(served, "admin", "POST", f"/keys/{made['record']['id']}/rotate", {})[1]
-    call(served, "admin", "DELETE", f"/keys/{turned['key']}")  # a whole key where an id belongs
-    call(served, "admin", "PUT", "/tenants/acme/grants/*")
-    call(served, "admin", "POST", "/quotas", {"tenant": "acme", "limits": {"weight": 4}})
-    folder = served.home.state
-
-    def changes() -> list[dict[str, str]]:
-        found = newest_records(folder, "gateway", Wanted(), limit=100)
-        return [one.arguments for one in found.records if one.kind == "begin"]
-
-    assert wait_until(lambda: len(changes()) == 5)
-    assert changes() == [
-        {"method": "POST", "role": "user", "tenant": "acme",
-         "scopes": "model:list,completion:create"},
-        {"method": "POST", "key": str(made["record"]["id"]), "overlap_s": "0"},
-        {"method": "DELETE", "key": "?"},
-        {"method": "PUT", "tenant": "acme", "model": "*"},
-        {"method": "POST", "tenant": "acme", "weight": "4"},
-    ]  # fmt: skip
-    assert list_grants(served.home.database, tenant="acme")[0].model == "*"
-    text = b"".join(one.read_bytes() for one in folder.glob("audit-*"))
-    for secret in (made["key"], turned["key"], "words of mine", served.keys["admin"]):
-        assert secret.encode() not in text
-    assert made["record"]["prefix"].encode() not in text
-    assert served.keys["admin"].split("-")[2].encode() in text, "the control: who did it"
-
-
-@pytest.mark.claim("AUD-04")
-def test_a_change_that_cannot_be_recorded_is_not_made(
+@pytest.mark.claim("PERM-08")
+def test_a_key_that_is_revoked_while_its_change_waits_changes_nothing(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(fd: int) -> None:
-        raise OSError(28, os.strerror(28))
+    """Whatever holds it up after it was let in: the last word is asked under the write lock."""
+    real, chief = keys_route.create_key, key_id(served, "chief")
 
-    before = state(served)
+    def late(database: Path, *args: Any, **options: Any) -> Any:
+        revoke_key(database, chief)
+        return real(database, *args, **options)
+
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fdatasync", refuse)
-        answer = call(served, "admin", "POST", "/tenants", {"name": "chem"})
-    assert code_of(answer) == (503, "audit_unavailable")
-    assert state(served) == before
-    assert wait_until(
-        lambda: call(served, "admin", "POST", "/tenants", {"name": "chem"})[0] == 201
-    ), "the control: it was the disk"
+        patch.setattr(keys_route, "create_key", late)
+        assert code_of(call(served, "chief", "POST", "/keys", {})) == (401, "invalid_api_key")
+    assert "key" not in {one.name for one in list_keys(served.home.database)}
+    assert call(served, "lead", "POST", "/keys", {})[0] == 201, "the control: a live one makes it"
 
 
-def test_records_are_read_page_by_page(served: Served) -> None:
-    for name in ("chem", "dust", "earth"):
-        assert call(served, "admin", "POST", "/tenants", {"name": name})[0] == 201
-    newest = conforms("GET", "/audit", call(served, "auditor", "GET", "/audit?limit=2"))
-    assert len(newest["data"]) == 2
-    first = newest["next_before"]
-    assert first == newest["data"][0]["seq"]
-    older = call(served, "auditor", "GET", f"/audit?limit=1000&before={first}")[1]
-    assert older["data"][-1]["seq"] < first
-    assert older["next_before"] is None
-    later = datetime.now(UTC) + timedelta(days=1)
-    since = later.strftime("%Y-%m-%dT%H:%M:%SZ")
-    assert call(served, "auditor", "GET", f"/audit?since={since}")[1]["data"] == []
-    assert call(served, "auditor", "GET", "/audit?tenant=bolt")[1]["data"] == []
-    for wrong in ("limit=0", "limit=1001", "before=-1", "since=x", "limit=1&limit=2", "nothing=1"):
-        answer = call(served, "auditor", "GET", f"/audit?{wrong}")
-        assert code_of(answer) == (400, "invalid_parameter"), wrong
-    assert code_of(call(served, "lead", "GET", "/audit")) == (403, "permission_denied")
+def test_a_tenant_has_so_many_keys(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys_table, "LIVE_KEYS", 3)
+    live = list_keys(served.home.database, tenant="acme")
+    made = [call(served, "lead", "POST", "/keys", {}) for _ in range(5)]
+    assert [one[0] for one in made] == [201] * (3 - len(live)) + [409] * (2 + len(live))
+    assert code_of(made[-1]) == (409, "too_many_keys")
+    for _ in range(6):  # those that have ended make room, and are forgotten when they are many
+        last = list_keys(served.home.database, tenant="acme")[-1].id
+        assert call(served, "lead", "DELETE", f"/keys/{last}")[0] == 200
+        assert call(served, "lead", "POST", "/keys", {})[0] == 201
+    assert len(list_keys(served.home.database, tenant="acme")) == 6
+
+
+def test_moments_beyond_the_calendar(served: Served) -> None:
+    for text, code in (
+        ("0001-01-01T00:00:00", "invalid_json"), ("0001-01-01T00:00:00Z", "bad_expiry"),
+        ("9999-12-31T23:59:59-23:59", "bad_expiry"), ("9999-12-31T23:59:59Z", "bad_expiry"),
+    ):  # fmt: skip
+        assert code_of(call(served, "admin", "POST", "/keys", {"expires_at": text})) == (400, code)
+
+
+def test_limits_have_their_names() -> None:
+    assert set(get_args(LimitName)) == set(KINDS)
 
 
 @pytest.mark.claim("SHARE-08")

@@ -175,6 +175,29 @@ def test_no_header_is_a_certificate(yard: Yard) -> None:
     assert yard.status(user) == 200, "the control: in the handshake it counts"
 
 
+@pytest.mark.claim("MTLS-10")
+def test_a_page_of_another_site_cannot_use_a_browsers_certificate(yard: Yard) -> None:
+    boss = yard.ca.client()
+    map_certificate(yard.engine, tenant="acme", role="operator", sha256=boss.sha256)
+
+    def freeze(**headers: str) -> tuple[int, str]:
+        with httpx2.Client(base_url=yard.served.url, verify=yard.context(boss)) as http:
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            answer = http.post("/admin/v1/tenants/bolt/freeze", headers=named)
+        return answer.status_code, answer.json().get("error", {}).get("code", "")
+
+    own = yard.served.url
+    for headers in (
+        {"origin": "https://evil.example"}, {"origin": "null"}, {"sec_fetch_site": "cross-site"},
+        {"sec_fetch_site": "same-site", "origin": own}, {"origin": f"{own}.evil.example"},
+    ):  # fmt: skip
+        assert freeze(**headers) == (403, "cross_site"), headers
+    assert yard.status(None, authorization=yard.bearer("bolt")) == 200, "nobody was frozen"
+    # The controls: no browser, and a page of the server's own.
+    assert freeze() == (200, "")
+    assert freeze(origin=own, sec_fetch_site="same-origin") == (200, "")
+
+
 @pytest.mark.claim("MTLS-06")
 def test_revocation_ends_a_stream_that_runs(yard: Yard) -> None:
     grant_model(yard.served.home.database, "acme", "slow")

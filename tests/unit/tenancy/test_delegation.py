@@ -129,6 +129,7 @@ def test_an_operator_may_end_any_key_and_nobody_else_one_that_sees_all() -> None
         (actor("tenant-admin"), "operator", True),
         (actor("tenant-admin"), "auditor", True),
         (actor("operator"), "operator", False),
+        (actor("operator", credential="oidc"), "auditor", True),
     ):
         with pytest.raises(CorralError) as refused:
             check_reach_of_role(who, role, ending=ending)

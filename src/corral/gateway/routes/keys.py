@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -31,7 +31,7 @@ class NewKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     role: Role = "user"
     scopes: tuple[str, ...] | None = None
     models: tuple[str, ...] | None = None
-    expires_at: datetime | None = None
+    expires_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
     def words(self) -> dict[str, str]:
         """Return what the audit log keeps of it."""
@@ -39,9 +39,9 @@ class NewKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.tenant:
             found["tenant"] = self.tenant
         if self.scopes is not None:
-            found["scopes"] = ",".join(self.scopes)
+            found["scopes"] = _joined(self.scopes)
         if self.models is not None:
-            found["models"] = ",".join(self.models)
+            found["models"] = _joined(self.models)
         if self.expires_at is not None:
             found["expires_at_s"] = str(int(self.expires_at.timestamp()))
         return found
@@ -80,6 +80,10 @@ class KeySheet(msgspec.Struct, frozen=True):
     last_used_at: datetime | None
     old_secret_until: datetime | None
 
+    def words(self) -> dict[str, str]:
+        """Return what the audit log keeps of it: which key it was."""
+        return {"key": self.prefix, "of_tenant": self.tenant}
+
 
 class KeyList(msgspec.Struct, frozen=True):
     """Keys, also revoked and expired ones, oldest first."""
@@ -93,6 +97,10 @@ class KeyShown(msgspec.Struct, frozen=True):
 
     key: str
     record: KeySheet
+
+    def words(self) -> dict[str, str]:
+        """Return what the audit log keeps of it: which key it was."""
+        return self.record.words()
 
 
 def key_list(call: Call[KeyQuery]) -> KeyList:
@@ -144,6 +152,10 @@ async def key_revoke(call: Call[Nothing]) -> KeySheet:
         allow=allow,
     )  # fmt: skip
     return _sheet(record)
+
+
+def _joined(words: tuple[str, ...]) -> str:
+    return ",".join(sorted(set(words))) or "none"
 
 
 def _sheet(record: KeyRecord) -> KeySheet:

@@ -17,6 +17,13 @@ from corral.tenancy.holder import holder_name
 from corral.tenancy.quota import Scope
 from corral.tenancy.quota_table import SetQuota, change_quotas, find_scope, list_quotas
 
+LimitName = Literal[
+    "requests_per_minute", "tokens_per_minute", "concurrent_requests", "queued_requests",
+    "tokens_per_day", "tokens_per_month", "context_tokens", "max_workers", "worker_memory_bytes",
+    "stored_completions", "stored_bytes", "stored_days", "weight",
+]  # fmt: skip
+"""Those of `tenancy.quota.KINDS`."""
+
 
 class QuotaQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Query: only this tenant's."""
@@ -31,15 +38,15 @@ class QuotaChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     tenant: str
-    limits: dict[str, int | None]
+    limits: dict[LimitName, int | None]
     key: str = ""
     model: str = ""
 
     def words(self) -> dict[str, str]:
         """Return what the audit log keeps of it."""
         whose = {"tenant": self.tenant, "holder": self.key, "of_model": self.model}
-        values = {name: "none" if v is None else str(v) for name, v in self.limits.items()}
-        return {name: text for name, text in whose.items() if text} | values
+        values = {str(n): "none" if v is None else str(v) for n, v in self.limits.items()}
+        return values | {name: text for name, text in whose.items() if text}
 
 
 class QuotaLimit(msgspec.Struct, frozen=True):
@@ -72,7 +79,7 @@ async def quota_change(call: Call[QuotaChange]) -> QuotaList:
     def change() -> QuotaList:
         database = call.services.database
         scope = find_scope(database, tenant=asked.tenant, key=asked.key, model=asked.model)
-        change_quotas(database, scope, asked.limits)
+        change_quotas(database, scope, {str(n): v for n, v in asked.limits.items()})
         return _limits(call, scope.tenant)
 
     return await asyncio.to_thread(change)

@@ -134,7 +134,7 @@ async def tenant_wipe(call: Call[Confirmation]) -> TenantWiped:
         raise CorralError("not_confirmed", "a wipe cannot be undone")
     tenant = await asyncio.to_thread(freeze_for_wipe, services.database, name)
     await _end_workers(call, tenant)
-    await asyncio.to_thread(erase_tenant, services.database, tenant)
+    await asyncio.to_thread(erase_tenant, services.database, tenant, look=False)
     return TenantWiped(tenant)
 
 
