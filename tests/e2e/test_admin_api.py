@@ -40,7 +40,11 @@ def test_a_tenant_is_made_used_and_wiped_from_afar(shared_server: RunningServer)
         assert bytes(wrapped[0][0]) not in file.read_bytes()
     actions = [one["action"] for one in admin.get("/admin/v1/audit?limit=9").json()["data"]]
     assert "tenant:wipe" in actions
+    # Another process closes the database: had the wipe lost SQLite's locks, it would take the log.
     assert corral(shared_server.home, "audit", "verify").returncode == 0
+    for name in ("afar-one", "afar-two"):
+        assert admin.post("/admin/v1/tenants", json={"name": name}).status_code == 201
+        assert admin.get(f"/admin/v1/tenants/{name}").status_code == 200
     assert admin.delete(f"{tenant}?sure=true").status_code == 200
 
 

@@ -152,6 +152,19 @@ def test_no_bound_of_processor_time(v1: CgroupHost, v2: CgroupHost) -> None:
     assert text(v2, f"{GROUP[1:]}/cpu.max") == "max 100000"
 
 
+def test_a_weight_is_changed_and_nothing_else(v1: CgroupHost, v2: CgroupHost) -> None:
+    for host in (v1, v2):
+        host.create(GROUP, LIMITS)
+        for shares in (122, 1024):
+            host.weigh(GROUP, shares)
+        with pytest.raises(FileNotFoundError):
+            host.weigh("/gone", 1024)
+    assert text(v1, f"cpu{GROUP}/cpu.shares") == "1024"
+    assert text(v2, f"{GROUP[1:]}/cpu.weight") == "39"
+    assert text(v1, f"memory{GROUP}/memory.limit_in_bytes") == str(1 << 20)
+    assert text(v2, f"{GROUP[1:]}/pids.max") == "7"
+
+
 def test_limits_of_version_2(v2: CgroupHost) -> None:
     v2.create(GROUP, LIMITS)
     assert text(v2, f"{GROUP[1:]}/memory.max") == str(1 << 20)
