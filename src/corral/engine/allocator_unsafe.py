@@ -1,8 +1,8 @@
-"""Keep a worker's heap small: few arenas, and free memory back to the kernel when it is idle.
+"""Keep a heap small: few arenas, and free memory back to the kernel when there is nothing to do.
 
-Trust: jail zone. glibc gives each thread an arena of its own and keeps what a load has freed; with
-one worker for each tenant that is several MiB each (docs/benchmarks.md). See
-mallopt(3) and malloc_trim(3).
+Trust: jail zone, and gateway [net]. glibc gives each thread an arena of its own and keeps what a
+load has freed; with one worker for each tenant that is several MiB each, and in the gateway what a
+rush of many tenants took at once (docs/benchmarks.md). See mallopt(3) and malloc_trim(3).
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from corral.core.config import Engine
 from corral.core.errors import CorralError, IpcError
+from corral.engine.allocator_unsafe import release_free_memory
 from corral.engine.capacity import Footprint
 from corral.engine.core_shares import CoreShares, Live
 from corral.engine.launcher_link import LauncherLink
@@ -92,6 +93,7 @@ class Router:
         self._supervisors: dict[WorkerKey, Supervisor] = {}
         self._standing = standing
         self._cores = CoreShares()
+        self._asked = False
         self.places = Places(config, self._supervisors.values, self._metrics, wait_s=place_wait_s)
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -109,6 +111,7 @@ class Router:
             room: what its tenant's workers may take.
             weigh: tells what the worker takes of the machine's memory; called for a first request.
         """
+        self._asked = True
         self.places.allow(start.tenant, room)
         key = WorkerKey(
             start.tenant, start.digest, start.context_tokens, start.parallel, start.threads,
@@ -208,6 +211,9 @@ class Router:
             ):
                 self._metrics.worker_unloads.add("idle")
                 self._unload(supervisor, idle=True)
+        if self._asked and not self.runs():
+            self._asked = False
+            release_free_memory()  # what a rush of many tenants took would stay for good
 
     def _unload(self, supervisor: Supervisor, *, idle: bool = False) -> None:
         async def unload() -> None:

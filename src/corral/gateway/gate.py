@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from corral.core.ids import TenantName
 from corral.gateway.call import Change
 from corral.gateway.errors import (
     AUDIT_UNAVAILABLE,
@@ -17,6 +18,7 @@ from corral.gateway.errors import (
     PERMISSION_DENIED,
     TOO_MANY_CONNECTIONS,
     UNAUTHENTICATED,
+    ApiError,
 )
 from corral.gateway.exchange import Exchange
 from corral.gateway.pipeline import Pipeline, Services
@@ -53,13 +55,16 @@ class Gate:
         elif unread and exchange.credential.certificate is not None and exchange.cross_site:
             # A browser shows its certificate whoever made the page; a key it does not know.
             await exchange.refuse(CROSS_SITE, close=True)
-        elif self._aside and (over := self._services.side_pace.refusal(principal.tenant)):
+        elif self._aside and (over := self._pace(principal.tenant)):
             await exchange.refuse(over, close=unread)
         elif unread and self._begins and not await self._begun(exchange, scope):
             await exchange.refuse(AUDIT_UNAVAILABLE, close=unread)
         else:
             exchange.principal = principal
             await self._endpoint(scope, receive, send)
+
+    def _pace(self, tenant: TenantName) -> ApiError | None:
+        return self._services.side_pace.refusal(tenant, self._permission)
 
     @staticmethod
     async def _begun(exchange: Exchange, scope: Scope) -> bool:

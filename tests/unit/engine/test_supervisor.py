@@ -10,6 +10,7 @@ import pytest
 
 from corral.core.config import Config, Engine
 from corral.core.limits import WIRE_BACKLOG_LINES
+from corral.engine import router as router_module
 from corral.engine.router import Router
 from corral.engine.unavailable import RestartPolicy, Unavailable
 from corral.engine.wire import Chunk, End, Failed
@@ -184,6 +185,26 @@ def test_idle_workers_are_unloaded_and_busy_ones_never_evicted() -> None:
             for stream in (busy, second):
                 stream.abandon()
             await until(lambda: not launcher.live)
+
+    asyncio.run(run())
+
+
+def test_memory_is_given_back_once_when_the_last_worker_has_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: list[int] = []
+
+    async def run() -> None:
+        async with routing({}, Engine(idle_unload_s=1)) as (router, launcher):
+            monkeypatch.setattr(
+                router_module, "release_free_memory", lambda: given.append(len(launcher.live))
+            )
+            for count in (1, 2):
+                await drain(await ask(router))
+                assert len(given) == count - 1, "not while a worker lives"
+                await until(lambda count=count: len(given) == count)
+                router._look_for_idle()
+            assert given == [0, 0], "once for each rest"
 
     asyncio.run(run())
 
