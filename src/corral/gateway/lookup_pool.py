@@ -11,18 +11,24 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 from corral.core.ids import TenantName
+from corral.state.transaction import LONGEST_S
 
-LONGEST_S: Final = 5.0
-"""So long one look may keep a thread; it is then cut off."""
 _THREADS: Final = 2
 _T = TypeVar("_T")
 
 
 class LookupPool:
-    """Runs one look of a tenant after the other. For one event loop."""
+    """Runs one look of a tenant after the other. For one event loop.
 
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(_THREADS, "lookup")
+    Args:
+        longest_s: so long a look at the database may keep a thread; it is then cut off.
+    """
+
+    def __init__(self, longest_s: float = 5.0) -> None:
+        # Each thread has a context of its own, which its looks share.
+        self._pool = ThreadPoolExecutor(
+            _THREADS, "lookup", initializer=LONGEST_S.set, initargs=(longest_s,)
+        )
         self._turns: dict[TenantName, asyncio.Lock] = {}
 
     async def run(self, tenant: TenantName, work: Callable[[], _T]) -> _T:

@@ -22,19 +22,18 @@ STILL_MAY: Final[ContextVar[Callable[[], None] | None]] = ContextVar("still_may"
 """Asked by each transaction of this context once it has the write lock, and raises if whoever asked
 for the change may not make it any more: a revoke cannot come in between. Threads that are started
 by `asyncio.to_thread` have it, too."""
+LONGEST_S: Final[ContextVar[float]] = ContextVar("longest_s", default=math.inf)
+"""How long a snapshot of this context may take."""
 _STEPS: Final = 20_000
 """Instructions of SQLite's machine between two looks at the clock: a few milliseconds."""
 
 
 @contextmanager
-def snapshot(database: Path, *, longest_s: float = math.inf) -> Iterator[sqlite3.Connection]:
+def snapshot(database: Path) -> Iterator[sqlite3.Connection]:
     """Give a connection that sees one state of the database and waits for nobody.
 
-    Rows are `sqlite3.Row`.
-
-    Args:
-        database: the installation's.
-        longest_s: after which whatever query runs is cut off, as `database_unavailable`.
+    Rows are `sqlite3.Row`. A query that runs longer than `LONGEST_S` is cut off, as
+    `database_unavailable`.
 
     Raises:
         CorralError: codes `database_unsafe`, `database_unavailable`.
@@ -42,7 +41,7 @@ def snapshot(database: Path, *, longest_s: float = math.inf) -> Iterator[sqlite3
     try:
         with closing(open_reader(database)) as connection:
             connection.row_factory = sqlite3.Row
-            until_s = time.monotonic() + longest_s
+            until_s = time.monotonic() + LONGEST_S.get()
             connection.set_progress_handler(lambda: time.monotonic() > until_s, _STEPS)
             connection.execute("BEGIN")
             yield connection

@@ -8,7 +8,6 @@ a name that nobody else gets, unless the operator says so.
 
 from __future__ import annotations
 
-import math
 import sqlite3
 import time
 from dataclasses import dataclass
@@ -124,20 +123,13 @@ def list_tenants(database: Path) -> tuple[Tenant, ...]:
         return tuple(map(_tenant, connection.execute(f"{_LIVE} ORDER BY name")))
 
 
-def show_tenant(
-    database: Path, name: str, *, longest_s: float = math.inf
-) -> tuple[Tenant, Holdings]:
+def show_tenant(database: Path, name: str) -> tuple[Tenant, Holdings]:
     """Return a tenant and what it has.
-
-    Args:
-        database: the installation's.
-        name: of the tenant.
-        longest_s: as for `state.transaction.snapshot`.
 
     Raises:
         CorralError: codes `no_such_tenant`, `database_unavailable`.
     """
-    with snapshot(database, longest_s=longest_s) as connection:
+    with snapshot(database) as connection:
         return find_tenant(connection, name), _holdings(connection, name)
 
 

@@ -5,7 +5,6 @@ Trust: gateway [net] and operator side. Input: rows that the ledger wrote.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -78,7 +77,6 @@ def sum_usage(
     by: Sequence[str] = ("tenant", "model"),
     tenant: str | None = None,
     since: datetime | None = None,
-    longest_s: float = math.inf,
 ) -> tuple[UsageTotal, ...]:
     """Return totals by groups, in their order.
 
@@ -87,7 +85,6 @@ def sum_usage(
         by: names of `GROUPS`.
         tenant: only this tenant.
         since: only requests that ended at or after this aware moment.
-        longest_s: as for `state.transaction.snapshot`.
 
     Raises:
         CorralError: code `database_unavailable`.
@@ -103,5 +100,5 @@ FROM usage WHERE (?1 IS NULL OR tenant = ?1) AND ts_ms >= ?2
 GROUP BY {order} ORDER BY {order}
 """  # noqa: S608
     since_ms = 0 if since is None else int(since.timestamp() * 1000)
-    with snapshot(database, longest_s=longest_s) as connection:
+    with snapshot(database) as connection:
         return tuple(UsageTotal(**row) for row in connection.execute(query, (tenant, since_ms)))

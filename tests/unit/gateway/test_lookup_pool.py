@@ -36,11 +36,17 @@ def test_one_tenants_looks_take_one_thread() -> None:
 def test_a_query_without_end_is_cut_off(tmp_path: Path) -> None:
     database = tmp_path / "corral.db"
     ensure_current(database)
-    with (
-        pytest.raises(CorralError) as refused,
-        snapshot(database, longest_s=0.2) as connection,
-    ):
-        connection.execute(ENDLESS).fetchone()
-    assert refused.value.code == "database_unavailable"
-    with snapshot(database, longest_s=0.2) as connection:
-        assert connection.execute("SELECT 1").fetchone()[0] == 1, "the control"
+
+    def ask(query: str) -> int:
+        with snapshot(database) as connection:
+            return int(connection.execute(query).fetchone()[0])
+
+    async def body() -> None:
+        pool = LookupPool(longest_s=0.2)
+        with pytest.raises(CorralError) as refused:
+            await pool.run(ACME, lambda: ask(ENDLESS))
+        assert refused.value.code == "database_unavailable"
+        assert await pool.run(ACME, lambda: ask("SELECT 1")) == 1, "the control"
+        pool.close()
+
+    asyncio.run(body())

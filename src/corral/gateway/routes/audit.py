@@ -7,7 +7,7 @@ machine, which trusts nothing of the gateway and knows the operator's own chain 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -25,7 +25,7 @@ class AuditQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit: Annotated[int, msgspec.Meta(ge=1, le=_MOST)] = 50
     before: Annotated[int, msgspec.Meta(ge=0, le=1 << 53)] = 0
     tenant: str = ""
-    since: datetime | None = None
+    since: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
 
 class AuditPage(msgspec.Struct, frozen=True):
@@ -44,8 +44,6 @@ def audit_page(call: Call[AuditQuery]) -> AuditPage:
     """GET /admin/v1/audit."""
     asked = call.asked
     since = asked.since
-    if since is not None and since.tzinfo is None:
-        since = since.replace(tzinfo=UTC)
     wanted = Wanted(since_ms=int(since.timestamp() * 1000) if since else 0, tenant=asked.tenant)
     folder = call.services.database.parent
     page = newest_records(folder, "gateway", wanted, limit=asked.limit, before=asked.before)

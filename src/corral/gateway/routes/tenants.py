@@ -14,7 +14,6 @@ import msgspec
 from corral.core.errors import CorralError
 from corral.core.ids import TenantName
 from corral.gateway.call import Call, Nothing
-from corral.gateway.lookup_pool import LONGEST_S
 from corral.tenancy.tenants import (
     Tenant,
     add_tenant,
@@ -94,7 +93,7 @@ def tenant_list(call: Call[Nothing]) -> TenantList:
 
 def tenant_sheet(call: Call[Nothing]) -> TenantSheet:
     """GET /admin/v1/tenants/{tenant}."""
-    tenant, has = show_tenant(call.services.database, call.names["tenant"], longest_s=LONGEST_S)
+    tenant, has = show_tenant(call.services.database, call.names["tenant"])
     return TenantSheet(
         name=tenant.name, created_at=tenant.created_at, frozen_at=tenant.frozen_at,
         live_keys=has.live_keys, keys=has.keys, models=has.models, requests=has.requests,

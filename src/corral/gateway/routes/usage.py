@@ -6,13 +6,13 @@ else the own tenant's only.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
+from typing import Annotated
 
 import msgspec
 
 from corral.core.errors import CorralError
 from corral.gateway.call import Call
-from corral.gateway.lookup_pool import LONGEST_S
 from corral.tenancy.delegation import reach
 from corral.tenancy.holder import holder_name
 from corral.tenancy.permissions import Permission
@@ -25,7 +25,7 @@ class UsageQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     by: str = "tenant,model"
     tenant: str = ""
-    since: datetime | None = None
+    since: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
 
 class UsageRow(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -53,12 +53,9 @@ class UsageList(msgspec.Struct, frozen=True):
 def usage_list(call: Call[UsageQuery]) -> UsageList:
     """GET /admin/v1/usage."""
     asked = call.asked
-    since = asked.since
-    if since is not None and since.tzinfo is None:
-        since = since.replace(tzinfo=UTC)
     totals = sum_usage(
-        call.services.database, by=parse_groups(asked.by), since=since,
-        tenant=_reach(call.principal, asked.tenant), longest_s=LONGEST_S,
+        call.services.database, by=parse_groups(asked.by), since=asked.since,
+        tenant=_reach(call.principal, asked.tenant),
     )  # fmt: skip
     return UsageList(tuple(map(_row, totals)))
 
