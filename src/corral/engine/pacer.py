@@ -2,7 +2,8 @@
 
 Trust: jail zone. The first piece of an answer goes out at once; later ones wait for the next tick.
 A token for each event costs a wake-up of gateway and client each, on cores that the engine needs
-(docs/benchmarks.md), and tells a watcher of the wire each token's time (ADR 10).
+(docs/benchmarks.md), and tells a watcher of the wire each token's time (ADR 10). The more answers
+run, the slower each comes, and the longer its pieces are gathered: events cost no more for it.
 """
 
 from __future__ import annotations
@@ -18,13 +19,19 @@ if TYPE_CHECKING:
 
     from corral.engine.translate import Turn
 
+_ANSWERS = 4
+"""So many at the same time have an event in each interval, twice as many in each second one."""
+_INTERVALS_MAX = 4
+"""So many intervals no answer is kept waiting for longer."""
+
 
 class Pacer:
     """Sends what running requests have, at each tick; safe from several threads.
 
     Args:
         write: writes lines in one go.
-        interval_s: time between ticks; 0 for none: each piece goes out as it comes.
+        interval_s: time between ticks while few answers run; 0 for none: each piece goes out as it
+            comes.
 
     Attributes:
         is_resting: no answer runs, and nothing ticks.
@@ -72,6 +79,12 @@ class Pacer:
             if lines:
                 self._write(lines)
 
+    @property
+    def interval_s(self) -> float:
+        """Time between ticks now: one more interval for each further `_ANSWERS` that run."""
+        wanted = -(-len(self._turns) // _ANSWERS)
+        return self._interval_s * min(max(wanted, 1), _INTERVALS_MAX)
+
     def _rest(self) -> bool:
         with self._lock:
             self.is_resting = not self._turns
@@ -83,5 +96,6 @@ class Pacer:
             self._work.acquire()
             while not self._rest():
                 # By the clock, not by the piece: ticks of all requests and workers fall together.
-                time.sleep(self._interval_s - time.monotonic() % self._interval_s)
+                interval_s = self.interval_s
+                time.sleep(interval_s - time.monotonic() % interval_s)
                 self.tick()

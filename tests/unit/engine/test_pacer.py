@@ -83,6 +83,20 @@ def test_one_tick_is_one_write_for_all_requests() -> None:
     assert sent.writes[3:] == [[chunk(1, "y", []), chunk(2, "y", []), chunk(3, "y", [])]]
 
 
+@pytest.mark.parametrize(
+    ("answers", "intervals"), [(0, 1), (1, 1), (4, 1), (5, 2), (8, 2), (9, 3), (16, 4), (64, 4)]
+)
+def test_events_cost_no_more_where_more_answers_run(answers: int, intervals: int) -> None:
+    pacer = Pacer(Sent(), 3600)
+    turns = [begin(pacer, number) for number in range(answers)]
+    for turn in turns:
+        turn.take(piece("x"))
+    assert pacer.interval_s == 3600 * intervals
+    for turn in turns:
+        pacer.finish(turn)
+    assert pacer.interval_s == 3600
+
+
 def test_the_end_brings_what_is_held_and_forgets_the_request() -> None:
     sent = Sent()
     pacer = Pacer(sent, 3600)
