@@ -10,7 +10,8 @@ speed beside one that floods. A tenant whose requests wait in line takes all tha
 that has none waiting asks for less than its share, or is about to show that it does not. So the
 light ones among the second, which lately were not served much more than the least served of the
 first, have all of their weight, and everybody else `LEAST`. Where nobody waits, or nobody is light,
-all have all of it: those who wait are equals here, the queue sees to them.
+all have all of it: those who wait are equals here, the queue sees to them. What a tenant was
+served while nobody waited took nothing from anybody, and does not count.
 
 Weights only order those who compute at the same time; cores that nobody else wants are anybody's.
 `LEAST` bounds what a worker that understates its tokens can take from the others.
@@ -85,9 +86,10 @@ class CoreShares:
 
     def _follow(self, now_s: float, standing: Mapping[str, Standing]) -> None:
         fading = math.exp(-max(0.0, now_s - self._looked_s) / _SPAN_S)
+        contested = any(self._looked_s - at_s < _WAITS_S for at_s in self._waited_s.values())
         self._lately = {
             name: self._lately.get(name, 0.0) * fading
-            + max(0.0, one.served - self._seen.get(name, one.served))
+            + (max(0.0, one.served - self._seen.get(name, one.served)) if contested else 0.0)
             for name, one in standing.items()
         }
         self._seen = {name: one.served for name, one in standing.items()}

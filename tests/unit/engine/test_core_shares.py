@@ -49,6 +49,24 @@ def test_who_computes_much_gets_no_precedence_by_a_tenant_that_does_nothing() ->
     assert held == {1: LEAST, 2: LEAST, 3: WHOLE}
 
 
+@pytest.mark.claim("LIM-13")
+@pytest.mark.parametrize("alone", [True, False])
+def test_what_was_served_while_nobody_waited_is_not_held_against_a_tenant(alone: bool) -> None:
+    cores, served = CoreShares(), {"flooder": 0.0, "light": 0.0}
+
+    def look(now_s: float, waiting: int) -> dict[int, int]:
+        standing = {name: Standing(served[name], 0) for name in served}
+        standing["flooder"] = Standing(served["flooder"], waiting)
+        return cores.look(now_s, standing, (FLOODER, LIGHT))
+
+    for second in range(10):
+        look(float(second), 0 if alone else 3)
+        served["light"] += 300
+        served["flooder"] += 0 if alone else 100
+    told = look(10.0, 3)
+    assert told == ({1: LEAST} if alone else {}), "beside one who waits it counts"
+
+
 def test_it_comes_back_by_itself_and_only_changes_are_told() -> None:
     cores = CoreShares()
 
