@@ -10,9 +10,11 @@ from types import SimpleNamespace
 import pytest
 from openapi_spec_validator import validate
 
+from corral.gateway import errors
 from corral.gateway.app import ADDRESSES
 from corral.gateway.openapi import PAGE_HEADERS, describe, page
 from corral.gateway.operations import OPERATIONS
+from corral.gateway.refusals import REFUSALS
 from corral.gateway.schemas.chat import ChatRequest
 
 DOCUMENT = describe(ADDRESSES)
@@ -30,6 +32,16 @@ def test_every_address_is_in_it_with_its_permission() -> None:
     unknown = SimpleNamespace(method="GET", path="/new", needs=None)
     with pytest.raises(KeyError):  # the control
         describe([*ADDRESSES, unknown])
+
+
+def test_every_refusal_that_is_made_is_in_it() -> None:
+    change = DOCUMENT["paths"]["/admin/v1/tenants"]["post"]["responses"]
+    assert {str(one.status) for one in REFUSALS.values()} <= set(change)
+    chat = DOCUMENT["paths"]["/v1/chat/completions"]["post"]
+    made = {str(one.status) for one in vars(errors).values() if isinstance(one, errors.ApiError)}
+    assert made - {"405"} <= set(chat["responses"]), "405 is what no described method gets"
+    assert chat["security"] == [{"bearer": []}, {"certificate": []}]
+    assert "409" not in DOCUMENT["paths"]["/v1/models"]["get"]["responses"]
 
 
 def test_it_is_valid() -> None:

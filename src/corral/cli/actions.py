@@ -69,7 +69,7 @@ _COULD_NOT: Final = {"fsck": 2}
 """Verbs whose exit code tells "could not check" from "found something"."""
 _TOKEN: Final = re.compile(r"(sk-corral-[a-z0-9]+)-\S*")
 """A whole API key, which some verbs take in place of its id: only its public part is kept."""
-_WORD: Final = re.compile(r"[\w.:*/@+-]{1,128}", re.ASCII)
+_WORD: Final = re.compile(r"[a-z_]{1,64}=\d{1,64}|[\w.:*/@+-]{1,128}", re.ASCII)
 
 
 def record_group(verb: str, group: typer.Typer) -> None:

@@ -16,8 +16,8 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
-from corral.cli.options import HomeOption
-from corral.cli.terminal import plain_line
+from corral.cli.options import HomeOption, effective_config
+from corral.cli.terminal import plain_line, print_note
 from corral.core.home import Home
 from corral.telemetry.trace_files import follow_traces, read_traces
 
@@ -85,8 +85,11 @@ def tail(
 
     Example: corral traces tail -f -n 20
     """
-    folder = Home.locate(home).state
+    place = Home.locate(home)
+    folder = place.state
     newest = deque(read_traces(folder), lines)
+    if not newest and not effective_config(place).telemetry.trace_files:
+        print_note("no traces: telemetry.trace_files is 0, see docs/traces.md")
     try:
         for source in (newest, follow_traces(folder) if follow else ()):
             _show(source, as_json=as_json)

@@ -27,8 +27,18 @@ _PROBLEMS: Final = {
     "403": "The credential may not do that.",
     "404": "There is no such thing, or it is somebody else's.",
     "429": "Too many for now; Retry-After says how long.",
+    "500": "Something went wrong here.",
     "503": "Not now.",
 }
+_CHANGE_PROBLEMS: Final = {
+    "409": "It does not go together with what is there.",
+    "413": "The body is over its limit.",
+}
+_ANSWER_PROBLEMS: Final = {
+    "502": "The engine worker failed, or the client did not read.",
+    "504": "It took longer than it may.",
+}
+_GENERATES: Final = frozenset({"/v1/chat/completions", "/v1/completions"})
 
 
 class Problem(msgspec.Struct):
@@ -95,7 +105,10 @@ def describe(addresses: Iterable[Described]) -> dict[str, Any]:
         },
         "paths": paths,
         "components": {
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "certificate": {"type": "mutualTLS"},
+            },
             "schemas": components,
         },
     }
@@ -120,7 +133,8 @@ def page(document: Mapping[str, Any]) -> bytes:
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>corral: HTTP API</title>'
         f"<style>{_STYLE}</style><h1>HTTP API</h1>"
         '<p>For programs: <a href="openapi.json">openapi.json</a>. Each address takes'
-        " <code>Authorization: Bearer KEY</code>, but those that need no permission.</p>"
+        " <code>Authorization: Bearer KEY</code> or a client certificate, but those that need no"
+        " permission.</p>"
         f"<table><tr><th>Address<th>What it does<th>Permission<th>Body{rows}</table>"
         f"<h2>Schemas</h2>{schemas}</html>"
     ).encode()
@@ -178,15 +192,24 @@ def _operation(
             "content": {"application/json": {"schema": schema_of[entry.body]}},
         }
     if address.needs is not None:
-        found["security"] = [{"bearer": []}]
+        found["security"] = [{"bearer": []}, {"certificate": []}]
         found["x-permission"] = str(address.needs)
         found["responses"] |= {
             status: {
                 "description": text,
                 "content": {"application/json": {"schema": {"$ref": _REF.format(name="Error")}}},
             }
-            for status, text in _PROBLEMS.items()
+            for status, text in _problems(address).items()
         }
+    return found
+
+
+def _problems(address: Described) -> dict[str, str]:
+    found = dict(_PROBLEMS)
+    if address.method != "GET":
+        found |= _CHANGE_PROBLEMS
+        if address.path in _GENERATES:
+            found |= _ANSWER_PROBLEMS
     return found
 
 

@@ -16,7 +16,7 @@ STATE_UNAVAILABLE: Final = ApiError(
 )  # fmt: skip
 _DENIED: Final = "permission_error"
 
-_REFUSALS: Final = {
+REFUSALS: Final = {
     one.code: one
     for one in (
         REVOKED,
@@ -56,4 +56,4 @@ _REFUSALS: Final = {
 
 def refusal_of(code: str) -> ApiError:
     """Return what an error's code means for the caller."""
-    return _REFUSALS.get(code, STATE_UNAVAILABLE)
+    return REFUSALS.get(code, STATE_UNAVAILABLE)

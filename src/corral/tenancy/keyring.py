@@ -34,7 +34,7 @@ from corral.tenancy.certificate import (
     load_certificates,
 )
 from corral.tenancy.holder import CERTIFICATES
-from corral.tenancy.permissions import ROLES
+from corral.tenancy.permissions import OUTLASTING, ROLES, Permission
 from corral.tenancy.principal import Principal
 from corral.tenancy.shares import RIGHTS
 from corral.tenancy.token import HASH_BYTES, check_pepper, hash_token, parse_token
@@ -250,7 +250,9 @@ def _entry(row: tuple[Any, ...], grants: dict[str, frozenset[str]]) -> _Entry:
     if old_hash is None:
         return _Entry(digest, principal, _NO_HASH, principal)
     ends_at = old_until if expires_at is None else min(old_until, expires_at)
-    return _Entry(digest, principal, old_hash, replace(principal, expires_at=ends_at))
+    left = frozenset(str(one) for one in Permission if principal.may(one)) - OUTLASTING
+    old = replace(principal, expires_at=ends_at, scopes=left)
+    return _Entry(digest, principal, old_hash, old)
 
 
 def _words(text: str | None) -> frozenset[str] | None:

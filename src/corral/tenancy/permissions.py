@@ -100,6 +100,23 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType({
 })  # fmt: skip
 
 
+OUTLASTING: Final = frozenset({
+    Permission.MODEL_SHARE,
+    Permission.KEY_CREATE,
+    Permission.KEY_ROTATE,
+    Permission.KEY_REVOKE,
+    Permission.TENANT_ADD,
+    Permission.TENANT_FREEZE,
+    Permission.TENANT_THAW,
+    Permission.TENANT_WIPE,
+    Permission.TENANT_REMOVE,
+    Permission.GRANT_CHANGE,
+    Permission.QUOTA_SET,
+})  # fmt: skip
+"""What goes on after the credential that did it has ended. Not for a secret that was replaced: one
+that leaked could give itself a successor, or end the new one, before its own end."""
+
+
 def permitted(role: str, credential: str, permission: str) -> bool:
     """Return whether a role that came with a kind of credential has a permission."""
     rule = RULES.get(permission)

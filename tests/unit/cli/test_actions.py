@@ -24,6 +24,9 @@ def test_of_a_whole_key_only_the_public_part_is_kept(corral: Corral, home: Home)
     assert spoken({"key": token}) == {"key": f"sk-corral-{made['prefix']}"}
 
 
-@pytest.mark.parametrize(("said", "kept"), [("plain-word", "plain-word"), ("two words", "?")])
+@pytest.mark.parametrize(("said", "kept"), [
+    ("plain-word", "plain-word"), ("two words", "?"), ("tokens_per_day=7", "tokens_per_day=7"),
+    ("x=secret", "?"), ("X=7", "?"),
+])  # fmt: skip
 def test_only_plain_words_are_kept(said: str, kept: str) -> None:
     assert spoken({"name": said, "prompt": said, "home": "/x"}) == {"name": kept}

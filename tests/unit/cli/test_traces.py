@@ -64,7 +64,9 @@ def test_a_request_whose_engine_said_nothing() -> None:
 
 
 def test_there_may_be_none(corral: Corral, tmp_path: Path) -> None:
-    assert corral("traces", "tail", "--home", str(tmp_path)).out == ""
+    none = corral("traces", "tail", "--home", str(tmp_path))
+    assert none.out == ""
+    assert "telemetry.trace_files is 0" in none.err
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,29 @@ def test_a_tenant_lives_and_dies_by_http(served: Served) -> None:
     assert code_of(call(served, "admin", "GET", "/tenants/chem")) == (404, "no_such_tenant")
 
 
+@pytest.mark.claim("PERM-09")
+def test_a_replaced_secret_gives_itself_no_successor(served: Served) -> None:
+    number = key_id(served, "lead")
+    turned = call(served, "lead", "POST", f"/keys/{number}/rotate", {"overlap_s": 3600})[1]
+    attempts: tuple[tuple[str, str, object], ...] = (
+        ("POST", f"/keys/{number}/rotate", {"overlap_s": 0}),
+        ("POST", "/keys", {"tenant": "acme", "name": "mine"}),
+        ("POST", "/shares", {"model": "tiny", "to": "bolt"}),
+        ("DELETE", f"/keys/{number}", None),
+    )
+    before = state(served)
+    for method, path, body in attempts:
+        answer = call(served, "lead", method, path, body)
+        assert code_of(answer) == (403, "permission_denied"), path
+    assert state(served) == before
+    assert call(served, "lead", "GET", "/keys")[0] == 200, "it reads as before"
+    assert models(served, served.keys["lead"]) == 200
+    served.keys["successor"] = turned["key"]
+    for method, path, body in attempts[1:]:  # the controls
+        assert call(served, "successor", method, path, body)[0] in {200, 201}, path
+    assert models(served, served.keys["lead"]) == 401
+
+
 @pytest.mark.claim("KEY-12")
 def test_a_wipe_by_http_ends_engines_and_destroys_the_key(served: Served) -> None:
     database = served.home.database
@@ -219,7 +242,10 @@ def test_each_api_with_each_foreign_id_is_like_one_that_never_was(served: Served
     for method, path, body in FOREIGN[:-2]:
         own = path.replace("{t}", "chem").replace("{k}", mine)
         asked = body and {n: "chem" if v == "{t}" else v for n, v in body.items()}
-        assert call(served, "stranger", method, own, asked)[0] in {200, 201}, path
+        status, made = call(served, "stranger", method, own, asked)
+        assert status in {200, 201}, path
+        if path.endswith("/rotate"):
+            served.keys["stranger"] = made["key"]
 
 
 @pytest.mark.claim("PERM-06")

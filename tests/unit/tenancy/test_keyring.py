@@ -15,7 +15,7 @@ from corral.state.tables import keys
 from corral.tenancy.grants import grant_model, revoke_grant
 from corral.tenancy.keyring import Keyring
 from corral.tenancy.keys import create_key, revoke_key, rotate_key
-from corral.tenancy.permissions import Permission
+from corral.tenancy.permissions import OUTLASTING, Permission
 from corral.tenancy.tenants import add_tenant, freeze_tenant, remove_tenant
 from corral.tenancy.token import new_token
 
@@ -155,7 +155,7 @@ def test_a_database_of_another_installation_is_no(
     other.close()
 
 
-@pytest.mark.claim("KEY-10")
+@pytest.mark.claim("KEY-10", "PERM-09")
 def test_the_old_secret_lives_for_the_overlap_and_no_longer(
     database: Path, keyring: Keyring, pepper: bytes, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,6 +166,8 @@ def test_the_old_secret_lives_for_the_overlap_and_no_longer(
     assert old_principal is not None
     assert (old_principal.key_id, principal.key_id, principal.expires_at) == (1, 1, None)
     assert old_principal.expires_at == record.old_until.timestamp()
+    for one in Permission:
+        assert old_principal.may(one) == (principal.may(one) and one not in OUTLASTING)
     with monkeypatch.context() as later:
         later.setattr("time.time", record.old_until.timestamp)
         assert keyring.authenticate(token) is None
