@@ -5,7 +5,6 @@ Trust: operator side. Input: the configuration; what providers answer comes thro
 
 from __future__ import annotations
 
-import select
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
@@ -139,27 +138,17 @@ def refresh_keys(home: Home, config: Config) -> dict[str, CorralError | None]:
     return outcome
 
 
-def keep_keys_fresh(home: Home, config: Config, server: int) -> None:
-    """Fetch keys now and again and again, until the server has ended.
+def refresh_round(home: Home, config: Config) -> float:
+    """Fetch the keys of all providers; return in how many seconds to do it again.
 
-    Args:
-        home: state folder.
-        config: effective configuration.
-        server: pidfd of the launcher.
+    Without keys nobody gets in: what failed is tried again soon, until then those that are there
+    count.
     """
     from corral.tenancy.oidc_provider import parse_providers
 
-    ended = select.poll()
-    ended.register(server, select.POLLIN)
-    while True:
-        wait_s = min(one.refresh_s for one in parse_providers(config.identity.oidc))
-        try:
-            failed = [error for error in refresh_keys(home, config).values() if error]
-        except Exception as error:
-            failed = [typed_failure(error)]  # and again later: without keys nobody gets in
-        with suppress(OSError):  # whoever read our words may have gone
-            for one in failed:
-                print_error(one, as_json=False)
-        # What failed is tried again soon: until then the keys that are there count.
-        if ended.poll(1000 * (min(60, wait_s) if failed else wait_s)):
-            return
+    wait_s = min(one.refresh_s for one in parse_providers(config.identity.oidc))
+    failed = [error for error in refresh_keys(home, config).values() if error]
+    with suppress(OSError):  # whoever read our words may have gone
+        for one in failed:
+            print_error(one, as_json=False)
+    return min(60, wait_s) if failed else wait_s

@@ -117,12 +117,11 @@ def up(
 
 
 def _beside(home: Home, config: Config) -> Callable[[int], None] | None:
-    """Return what goes on beside the server: new keys of OIDC providers, if there are any."""
-    if not config.identity.oidc:
-        return None
-    from corral.cli.oidc import keep_keys_fresh
+    """Return what goes on beside the server, if anything does."""
+    from corral.cli.beside import run_beside, tasks_beside
 
-    return partial(keep_keys_fresh, home, config)
+    tasks = tasks_beside(home, config)
+    return partial(run_beside, tasks) if tasks else None
 
 
 def prepare(home: Home, config: Config, first_keys: Path | None = None) -> FirstKeys | None:

@@ -95,7 +95,8 @@ def _print_table(groups: Sequence[str], totals: Sequence[UsageTotal]) -> None:
                 *(holder_name(t.key or 0) if name == "key" else getattr(t, name)
                   for name in groups),
                 t.requests, t.failed, t.prompt_tokens, t.completion_tokens,
-                t.cached_tokens, f"{t.engine_s:.1f}", "absent",
+                t.cached_tokens, f"{t.engine_s:.1f}",
+                "absent" if t.energy_j is None else f"{t.energy_j:.0f} J",
             )
             for t in totals
         ),

@@ -10,7 +10,7 @@ import time
 from dataclasses import replace
 
 from corral.core.config import Config
-from corral.doctor import clock, devices, kernel, memory, processor, resources, runtimes
+from corral.doctor import clock, devices, energy, kernel, memory, processor, resources, runtimes
 from corral.doctor.advisories import age_fact, load_advisories
 from corral.doctor.fact import Fact, Report
 from corral.doctor.files import HostFiles
@@ -48,6 +48,7 @@ def survey_host(config: Config, files: HostFiles | None = None) -> Report:
         clock.clock(),
         clock.entropy(tree),
         devices.accelerators(tree),
+        energy.energy(tree),
         resources.verity(tree),
     )
     strict = strict_points(config)

@@ -109,6 +109,7 @@ usage: Final = Table(
     Column("status", Text, nullable=False),
     Column("duration_ms", Integer, nullable=False),
     Column("engine_ms", Integer, nullable=False, server_default="0"),
+    Column("energy_uj", Integer),
     Index("ix_usage_tenant_ts_ms", "tenant", "ts_ms"),
     sqlite_strict=True,
 )

@@ -33,7 +33,8 @@ class UsageTotal:
         day: `2026-11-29`, in UTC.
         failed: requests whose status is not `ok`.
         engine_s: time in which an engine had the requests, added up.
-        energy_j: None: no counter of this host is read for requests.
+        energy_j: of the machine's processors, as `tenancy.energy` shares it out; None where none
+            of the requests has a share, because nothing was counted.
     """
 
     tenant: str | None = None
@@ -95,7 +96,8 @@ def sum_usage(
     query = f"""
 SELECT {groups}, count(*) AS requests, sum(status <> 'ok') AS failed,
     sum(prompt_tokens) AS prompt_tokens, sum(completion_tokens) AS completion_tokens,
-    sum(cached_tokens) AS cached_tokens, sum(engine_ms) / 1000.0 AS engine_s
+    sum(cached_tokens) AS cached_tokens, sum(engine_ms) / 1000.0 AS engine_s,
+    sum(energy_uj) / 1e6 AS energy_j
 FROM usage WHERE (?1 IS NULL OR tenant = ?1) AND ts_ms >= ?2
 GROUP BY {order} ORDER BY {order}
 """  # noqa: S608

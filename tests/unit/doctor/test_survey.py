@@ -17,8 +17,8 @@ from corral.doctor.survey import survey_host
 NAMES = {
     "kernel", "namespaces", "nested-userns", "seccomp", "landlock", "mdwe", "cgroup", "core-dumps",
     "runtime", "flaws-list", "ksm", "swap", "smt", "core-scheduling", "speculation",
-    "speculation-controls", "ptrace-scope", "clock", "entropy", "accelerators", "runtime-crun",
-    "runtime-runc", "runtime-runsc", "runtime-krun", "runtime-kata-runtime",
+    "speculation-controls", "ptrace-scope", "clock", "entropy", "accelerators", "energy",
+    "runtime-crun", "runtime-runc", "runtime-runsc", "runtime-krun", "runtime-kata-runtime",
 }  # fmt: skip
 """Scripts rely on these; a new one is no break, a missing one is."""
 

@@ -13,6 +13,7 @@ import pytest
 from corral.gateway.routes import keys as keys_route
 from corral.gateway.routes.quotas import LimitName
 from corral.state.connection import read_rows
+from corral.state.transaction import transaction
 from corral.tenancy import keys as keys_table
 from corral.tenancy.keys import create_key, list_keys, revoke_key
 from corral.tenancy.quota import KINDS
@@ -79,6 +80,21 @@ def test_a_tenant_lives_and_dies_by_http(served: Served) -> None:
     assert code_of(call(served, "admin", "DELETE", "/tenants/chem")) == (409, "tenant_in_use")
     assert do("DELETE", "/tenants/chem?sure=true", shape=tenant)["removed"] is True
     assert code_of(call(served, "admin", "GET", "/tenants/chem")) == (404, "no_such_tenant")
+
+
+def test_energy_is_for_who_may_see_everybodys_usage(served: Served) -> None:
+    """It rests on what the whole machine did, the other tenants' work in it."""
+    body = {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "max_tokens": 2}
+    with served.http(headers=served.bearer("acme")) as http:
+        assert http.post("/v1/chat/completions", json=body).status_code == 200
+    assert wait_until(lambda: len(served.usage()) == 1)
+    with transaction(served.home.database) as connection:
+        connection.execute("UPDATE usage SET energy_uj = 2500000")
+
+    def seen(who: str) -> object:
+        return call(served, who, "GET", "/usage?tenant=acme")[1]["data"][0].get("energy_j")
+
+    assert [seen(who) for who in ("lead", "acme", "auditor", "admin")] == [None, None, 2.5, 2.5]
 
 
 @pytest.mark.claim("PERM-09")

@@ -6,6 +6,7 @@ else the own tenant's only.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
 
@@ -29,7 +30,10 @@ class UsageQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class UsageRow(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Totals of one group; `key` as `7`, `cert-3` or `oidc-…`; `day` in UTC."""
+    """Totals of one group; `key` as `7`, `cert-3` or `oidc-…`; `day` in UTC.
+
+    `energy_j` is for whoever may see everybody's usage: it rests on what the whole machine did.
+    """
 
     requests: int
     failed: int
@@ -41,6 +45,7 @@ class UsageRow(msgspec.Struct, frozen=True, omit_defaults=True):
     key: str | None = None
     model: str | None = None
     day: str | None = None
+    energy_j: float | None = None
 
 
 class UsageList(msgspec.Struct, frozen=True):
@@ -57,6 +62,8 @@ def usage_list(call: Call[UsageQuery]) -> UsageList:
         call.services.database, by=parse_groups(asked.by), since=asked.since,
         tenant=_reach(call.principal, asked.tenant),
     )  # fmt: skip
+    if not call.principal.may(Permission.USAGE_READ_ALL):
+        totals = tuple(replace(total, energy_j=None) for total in totals)
     return UsageList(tuple(map(_row, totals)))
 
 
@@ -74,5 +81,5 @@ def _row(total: UsageTotal) -> UsageRow:
         completion_tokens=total.completion_tokens, cached_tokens=total.cached_tokens,
         engine_s=total.engine_s, tenant=total.tenant,
         key=None if total.key is None else holder_name(total.key), model=total.model,
-        day=total.day,
+        day=total.day, energy_j=total.energy_j,
     )  # fmt: skip
