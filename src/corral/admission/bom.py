@@ -117,8 +117,11 @@ def _references(receipt: Receipt) -> list[ExternalReference]:
 
 def _properties(receipt: Receipt) -> Iterator[tuple[str, str]]:
     """Yield what has no field of its own; empty values are left out."""
-    template = receipt.template
+    template, derivation = receipt.template, receipt.derivation
     plain = {
+        "derived_from": derivation.base if derivation else "",
+        "identity": receipt.identity if derivation else "",
+        "template:given_by_operator": "true" if derivation and derivation.template_sha256 else "",
         "size_bytes": receipt.size_bytes,
         "trust": receipt.trust,
         "source": receipt.source,

@@ -33,6 +33,11 @@ class CatalogEntry:
     receipt: Receipt
 
     @property
+    def identity(self) -> str:
+        """What names the artifact; two that differ in anything that is served have two."""
+        return self.receipt.identity
+
+    @property
     def held(self) -> bool:
         """The policy holds it back: nobody may use it."""
         return self.receipt.decision.outcome == "hold"

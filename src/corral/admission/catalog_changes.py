@@ -26,7 +26,9 @@ from corral.state.database import open_database, reading, writing
 from corral.state.tables import models
 
 
-def add_entry(home: Home, admitted: Admitted, receipt: Receipt, sealed: SealedBlob) -> CatalogEntry:
+def add_entry(
+    home: Home, admitted: Admitted, receipt: Receipt, sealed: SealedBlob, *, how: How
+) -> CatalogEntry:
     """Put an admitted blob into the store and its row into the catalog.
 
     Blob first, row second: a crash in between leaves a blob that `sweep_quarantine` removes.
@@ -36,9 +38,9 @@ def add_entry(home: Home, admitted: Admitted, receipt: Receipt, sealed: SealedBl
     """
     with store_lock(home):
         _check_policy(home, receipt)
-        check_name(home, ModelName(receipt.name), Digest(receipt.digest))
+        check_name(home, ModelName(receipt.name), receipt.identity)
         store_blob(home, admitted, sealed)
-        put_rows(home, [(receipt, admitted.receipt_text, admitted.signature)], how="pull")
+        put_rows(home, [(receipt, admitted.receipt_text, admitted.signature)], how=how)
         write_trust_marks(home)
     return entry_of(receipt)
 
@@ -53,7 +55,7 @@ def readmit_entry(home: Home, receipt: Receipt, text: str, signature: bytes) -> 
         _check_policy(home, receipt)
         if not home.blob(Digest(receipt.digest)).is_file():
             return None
-        check_name(home, ModelName(receipt.name), Digest(receipt.digest))
+        check_name(home, ModelName(receipt.name), receipt.identity)
         put_rows(home, [(receipt, text, signature)], how="store")
         write_trust_marks(home)
     return entry_of(receipt)
@@ -82,6 +84,7 @@ def put_rows(home: Home, signed: Sequence[tuple[Receipt, str, bytes]], *, how: H
         for receipt, text, signature in signed:
             row = {
                 "digest": receipt.digest,
+                "identity": receipt.identity,
                 "size_bytes": receipt.size_bytes,
                 "trust": receipt.trust,
                 "source": receipt.source,
@@ -95,20 +98,20 @@ def put_rows(home: Home, signed: Sequence[tuple[Receipt, str, bytes]], *, how: H
             note_receipt(home, receipt, text, how)
 
 
-def check_name(home: Home, name: ModelName, digest: Digest) -> None:
-    """Refuse a name that another file has.
+def check_name(home: Home, name: ModelName, identity: str) -> None:
+    """Refuse a name that another artifact has.
 
     Raises:
         CorralError: code `name_taken`.
     """
     with reading(open_database(home.database)) as connection:
         found = connection.execute(
-            select(models.c.digest).where(models.c.name == name)
+            select(models.c.identity).where(models.c.name == name)
         ).scalar_one_or_none()
-    if found not in {None, digest}:
+    if found not in {None, identity}:
         raise CorralError(
             "name_taken",
-            f"another file is admitted as {name}",
+            f"another model is admitted as {name}",
             remedy=f"choose another --name, or first: corral rm {name}",
         )
 

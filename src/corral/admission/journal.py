@@ -46,7 +46,7 @@ REFUSALS: Final = frozenset({
 _LINE_BYTES: Final = 1 << 16
 
 What = Literal["admitted", "decided", "refused", "removed"]
-How = Literal["pull", "store", "admit", "rm", "fsck"]
+How = Literal["pull", "derive", "store", "admit", "rm", "fsck"]
 Fault = Literal["", "journal_form", "journal_signature", "journal_chain"]
 
 
@@ -55,7 +55,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     Attributes:
         at: Unix seconds.
-        how: by a pull, from the store, by `corral admit`, `corral rm` or `corral fsck`.
+        how: by a pull, from the store, or by `corral derive`, `admit`, `rm` or `fsck`.
         name: of the model.
         sha256: of its file; empty if it was refused before anybody knew.
         source: where its bytes came from.
@@ -155,13 +155,14 @@ def note_removal(home: Home, name: str, sha256: str, how: How) -> None:
 
 
 @contextmanager
-def refusals_noted(home: Home, source: str, name: str) -> Iterator[Attempt]:
+def refusals_noted(home: Home, source: str, name: str, how: How = "pull") -> Iterator[Attempt]:
     """Write down whatever refusal ends the block.
 
     Args:
         home: state folder.
         source: what was pulled.
         name: that the model would have had.
+        how: it would have come in.
 
     Raises:
         CorralError: codes `receipt_key_unreadable`, `journal_not_written`.
@@ -172,7 +173,7 @@ def refusals_noted(home: Home, source: str, name: str) -> Iterator[Attempt]:
     except CorralError as error:
         if error.code in REFUSALS:
             append_entry(home, Entry(
-                at=int(time.time()), what="refused", how="pull", name=name, sha256=attempt.sha256,
+                at=int(time.time()), what="refused", how=how, name=name, sha256=attempt.sha256,
                 source=source, code=error.code,
             ))  # fmt: skip
         raise

@@ -68,9 +68,15 @@ def lock_model(
         folder: of the lock file.
 
     Raises:
-        CorralError: code `lock_source`.
+        CorralError: codes `lock_source`, `lock_derived`.
     """
     check_lockable(place)
+    if receipt.derivation is not None:
+        raise CorralError(
+            "lock_derived",
+            "a derived model cannot be written into a lock file, which has sources only",
+            remedy="lock its base, and derive it again",
+        )
     signer = next(iter(receipt.signers), None)
     # Of bytes that the store had already, these are about where they once came from.
     asked = receipt.source == str(place)
@@ -161,7 +167,8 @@ def is_met(locked: LockedModel, receipt: Receipt) -> bool:
     demanded = receipt.wheel_sha256_demanded, receipt.manifest_sha256_demanded
     found = receipt.wheel_sha256, receipt.manifest_sha256
     return (
-        receipt.sha256_demanded
+        receipt.derivation is None
+        and receipt.sha256_demanded
         and locked.parts_sha256 == tuple(part.sha256 for part in receipt.parts)
         and (receipt.digest, receipt.size_bytes) == (locked.sha256, locked.size_bytes)
         and all(

@@ -14,19 +14,19 @@ the partial download of a broken connection, which the next pull of the same sou
     7 decide       the standing policy gives a trust level, or refuses
     8 admit        signed receipt, blob into the store, row into the catalog
 
+Steps 4 to 8 are `admission.admitting`, which a derived model walks too (`admission.deriving`).
 A digest that the operator names and the store has takes the short way: `admission.readmission`.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
+from corral.admission.admitting import Admitting, passed
 from corral.admission.bringing import Bringer
 from corral.admission.catalog import CatalogEntry
-from corral.admission.catalog_changes import add_entry, check_name
+from corral.admission.catalog_changes import check_name
 from corral.admission.expectation import Expectation
 from corral.admission.journal import Attempt, refusals_noted
 from corral.admission.landing import next_landing, note_landing
@@ -35,9 +35,7 @@ from corral.admission.policy.standing import Standing, read_standing
 from corral.admission.progress import Progress, Stage, no_progress
 from corral.admission.quarantine import sweep_locked
 from corral.admission.readmission import readmit
-from corral.admission.receipt import make_receipt, sign_receipt
 from corral.admission.registry_source import RegistrySource
-from corral.admission.scan.runner import Part, scan_sealed
 from corral.admission.sealing import SealedBlob
 from corral.admission.set_bringing import bring_set
 from corral.admission.signature_fetch import SignatureFetch
@@ -53,16 +51,13 @@ from corral.admission.source import (
 )
 from corral.admission.source_set import set_of
 from corral.admission.trial_loader import TrialLoader
-from corral.admission.trusted_model import Denied, Fetched, Verified, begin
+from corral.admission.trusted_model import Fetched, Verified, begin
 from corral.advisories.database import Advisories, load_advisories
 from corral.control.client import LauncherClient
 from corral.core.config import Config
 from corral.core.errors import CorralError
 from corral.core.home import Home
 from corral.core.ids import ModelName, parse_model_name
-from corral.pki.receipt_key import load_receipt_key
-
-_Stage = TypeVar("_Stage")
 
 
 def pull_model(
@@ -227,35 +222,11 @@ class _Pull:
             quarantined.verify(self.expect, self.known_bad, self.signed, self.file_name)
         )
         check_name(self.home, self.model, blob.digest)
-        # 4 scan
-        self.progress("scan", 0, 0)
-        part = Part(str(self.model), blob.path)
-        report = scan_sealed([part], home=self.home, launcher=self.launcher)
-        replacing = self.config.admission.template == "replace"
-        policy = self.standing.policy
-        scanned = passed(verified.scan(report, policy, replacing=replacing))
-        # 5 estimate
-        estimated = passed(scanned.estimate(self.config.engine, policy))
-        # 6 trial
-        self.progress("trial", 0, 0)
-        trialled = passed(estimated.trial(self.trial.load(estimated)))
-        # 7 decide
-        decided = passed(trialled.decide(policy, now_s=self.standing.now_s()))
+        # 4 to 7
+        admitting = Admitting(
+            self.model, self.home, self.config, self.launcher, self.trial, self.progress,
+            self.standing,
+        )  # fmt: skip
+        decided = admitting.decide(verified, blob)
         # 8 admit
-        self.progress("admit", 0, 0)
-        receipt = make_receipt(
-            decided, name=self.model, fetched_at=fetched_at, admitted_at=int(time.time())
-        )
-        text, signature = sign_receipt(receipt, load_receipt_key(self.home))
-        return add_entry(self.home, decided.admit(text, signature), receipt, blob)
-
-
-def passed(result: _Stage | Denied) -> _Stage:
-    """Return what a stage let pass.
-
-    Raises:
-        CorralError: the stage refused, with its code.
-    """
-    if isinstance(result, Denied):
-        raise CorralError(result.code, result.message, remedy=result.remedy)
-    return result
+        return admitting.admit(decided, blob, fetched_at=fetched_at, how="pull")

@@ -4,8 +4,8 @@ Trust: operator side. Input: the operator's source and expectation; catalog entr
 verified. The bytes are known to the last one, so nothing is fetched, scanned or tried again; that
 holds only for what is checked here, and the receipt says that it was so.
 
-    1 an admission of these bytes by the scanner, the procedure and the engine of today; in
-      the wheel or under the manifest that is demanded, if one is
+    1 an admission of these bytes, and nothing besides, by the scanner, the procedure and the
+      engine of today; in the wheel or under the manifest that is demanded, if one is
     2 the blob is in the store, and is the regular file that was admitted
     3 a local source is a regular file with these very bytes; a remote one is not asked
     4 no advisory names bytes or signer; a demanded signature covers them under the demanded name
@@ -26,6 +26,7 @@ import msgspec
 from corral.admission.catalog import Catalog, CatalogEntry
 from corral.admission.catalog_changes import check_name, readmit_entry
 from corral.admission.demand import make_demand
+from corral.admission.denied import Denied, denied_as_bad, denied_as_held
 from corral.admission.expectation import Expectation
 from corral.admission.policy.standing import read_standing
 from corral.admission.progress import Progress
@@ -36,7 +37,6 @@ from corral.admission.sealing import hash_file, open_local_file
 from corral.admission.signing.verification import SignedModel
 from corral.admission.source import LocalSource, Source
 from corral.admission.trial import installed_engine
-from corral.admission.trusted_model import Denied, denied_as_bad, denied_as_held
 from corral.advisories.database import Advisories
 from corral.core.config import Config
 from corral.core.errors import CorralError
@@ -132,6 +132,7 @@ def stored_admission(home: Home, expect: Expectation) -> Receipt | None:
             entry.receipt
             for entry in catalog.entries().values()
             if entry.digest == expect.sha256
+            and entry.receipt.derivation is None  # its template is not what the file has
             and expect.wheel_sha256 in {None, entry.receipt.wheel_sha256}
             and expect.manifest_sha256 in {None, entry.receipt.manifest_sha256}
             and expect.parts in {(), tuple(part.sha256 for part in entry.receipt.parts)}

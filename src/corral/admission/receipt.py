@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 )
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+from corral.admission.derivation import Derivation, identity_of
 from corral.admission.estimate import Estimate, MemoryShape
 from corral.admission.layer import LayerClaim
 from corral.admission.part import PartOfModel
@@ -33,7 +34,7 @@ from corral.core.ids import ModelName
 if TYPE_CHECKING:
     from corral.admission.trusted_model import Decided
 
-PROCEDURE: Final = "corral-admission 4"
+PROCEDURE: Final = "corral-admission 5"
 """Name of the steps that `trusted_model` enforces; raise it when they change."""
 RECEIPT_CONTEXT: Final = b"corral admission receipt v1\n"
 """Put before the signed bytes, so that the key's signatures mean nothing elsewhere."""
@@ -75,6 +76,8 @@ class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         fetched_at, admitted_at: Unix seconds.
         readmitted_from_store: this admission fetched, scanned and tried nothing: the operator gave
             the digest of a file that an earlier one had put into the store.
+        derivation: what was added to these bytes; None: nothing. What was demanded of the bytes,
+            and who signed them, was verified when their base was admitted.
         asked_source: what the operator named then. A local file was hashed, a remote source was
             not asked; the bytes are those of the store.
     """
@@ -117,6 +120,12 @@ class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     admitted_at: int
     readmitted_from_store: bool = False
     asked_source: str = ""
+    derivation: Derivation | None = None
+
+    @property
+    def identity(self) -> str:
+        """What names the artifact: the file's digest, or more where the model is derived."""
+        return identity_of(self.digest, self.template.sha256, self.derivation)
 
 
 _decoder: Final = msgspec.json.Decoder(Receipt)
@@ -168,6 +177,7 @@ def make_receipt(
         template=scanned.template,
         fetched_at=fetched_at,
         admitted_at=admitted_at,
+        derivation=verified.derivation,
     )
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import msgspec
 
-from corral.admission.policy.decide import decide
+from corral.admission.derivation import subjects_of
+from corral.admission.policy.decide import decide_least
 from corral.admission.policy.document import Policy
 from corral.admission.policy.subject import Subject, counted, evidence_of
 from corral.admission.receipt import Receipt
@@ -37,5 +38,6 @@ def subject_of(receipt: Receipt) -> Subject:
 
 def decided_anew(receipt: Receipt, policy: Policy, *, now_s: int) -> Receipt:
     """Return the receipt with the trust level and decision of a policy."""
-    trust, decision = decide(policy, subject_of(receipt), now_s=now_s)
+    subjects = subjects_of(subject_of(receipt), receipt.derivation)
+    trust, decision = decide_least(policy, subjects, now_s=now_s)
     return msgspec.structs.replace(receipt, trust=trust, decision=decision)

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from corral.admission.bringing import Bringer, Brought, is_resumable
+from corral.admission.denied import denied_by_scan
 from corral.admission.expectation import Expectation
 from corral.admission.joining import join_parts
 from corral.admission.kept_parts import KeptParts
@@ -26,7 +27,6 @@ from corral.admission.scan.runner import Part, plan_sealed
 from corral.admission.sealing import SealedBlob, too_large
 from corral.admission.source import Source
 from corral.admission.source_set import part_name
-from corral.admission.trusted_model import denied_by_scan
 from corral.core.errors import CorralError
 from corral.core.ids import Digest
 

@@ -20,17 +20,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Final, final
 
+from msgspec.structs import replace as with_fields
+
 from corral.admission.demand import make_demand
+from corral.admission.denied import Denied, denied_as_bad, denied_by_policy, denied_by_scan
+from corral.admission.derivation import Derivation, subjects_of
 from corral.admission.estimate import Estimate
 from corral.admission.expectation import Expectation
-from corral.admission.known_bad import known_bad_finding
 from corral.admission.layer import LayerClaim
 from corral.admission.part import PartOfModel
-from corral.admission.policy.decide import decide
+from corral.admission.policy.decide import decide_least
 from corral.admission.policy.document import Policy
 from corral.admission.policy.subject import Subject, counted
 from corral.admission.policy.verdict import Decision
-from corral.admission.report import Facts, Finding, Report
+from corral.admission.report import Facts, Report
 from corral.admission.signing.cosign import SignedManifest
 from corral.admission.signing.signer import Signer
 from corral.admission.signing.verification import SignedModel
@@ -38,7 +41,6 @@ from corral.admission.template.choice import ServedTemplate, choose_template
 from corral.admission.trial import TrialRecord, TrialResult
 from corral.admission.trust_level import Trust
 from corral.advisories.database import Advisories
-from corral.advisories.record import Advisory
 from corral.core.config import Engine
 from corral.core.errors import CorralError
 from corral.core.ids import Digest
@@ -67,21 +69,6 @@ class Provenance:
     manifest_sha256: str = ""
     layers: tuple[LayerClaim, ...] = ()
     parts: tuple[PartOfModel, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Denied:
-    """A stage refused the model.
-
-    Attributes:
-        code: stable slug for `CorralError`.
-        findings: what the scanner saw, if it was the scanner.
-    """
-
-    code: str
-    message: str
-    remedy: str = ""
-    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +155,41 @@ class Quarantined(_Sealed):
             signers=(signed.signer,) if signed else (),
         )
 
+    def derive(
+        self,
+        digest: str,
+        derivation: Derivation,
+        known_bad: Advisories,
+        *,
+        expect: Expectation,
+        signers: tuple[Signer, ...],
+    ) -> Verified | Denied:
+        """Step 3 of a model made from an admitted one: these are the base's bytes still.
+
+        Args:
+            digest: of the base's receipt.
+            derivation: what is added to the base.
+            known_bad: advisories in force.
+            expect: digests that were demanded of the base, and held.
+            signers: whose signatures over it were verified then.
+        """
+        provenance = self.fetched.provenance
+        bad = known_bad.about(
+            (self.digest, provenance.wheel_sha256, *(part.sha256 for part in provenance.parts)),
+            [signer.fingerprint for signer in signers],
+        )
+        if bad is not None:
+            return denied_as_bad(bad)
+        if self.digest != digest:
+            return Denied(
+                "hash_mismatch",
+                f"the base's file in the store has sha256 {self.digest}, not {digest}",
+                "see what became of it: corral fsck",
+            )
+        return Verified(
+            seal=_SEAL, quarantined=self, expect=expect, signers=signers, derivation=derivation
+        )
+
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,19 +198,24 @@ class Verified(_Sealed):
 
     Attributes:
         signers: whose signatures over these bytes were verified; empty: none was demanded.
+        derivation: what is added to the bytes; None: nothing.
     """
 
     quarantined: Quarantined
     expect: Expectation
     signers: tuple[Signer, ...]
+    derivation: Derivation | None = None
 
     def scan(self, report: Report, policy: Policy, *, replacing: bool = False) -> Scanned | Denied:
         """Step 4: nothing that was rejected goes on, and nothing that the policy will refuse.
 
         A flagged model goes on only under a policy that lets its findings pass; its chat template
         must be fit, or be replaced by a built-in because the operator has said so (`replacing`).
+        One that the operator gave is never replaced: it is fit, or the model is refused.
         """
-        facts, found = report.facts, report.template
+        facts, found, derivation = report.facts, report.template, self.derivation
+        given = derivation.template_sha256 if derivation else ""
+        replacing = replacing and not given
         if facts is None or found is None:
             return denied_by_scan(report)
         if report.verdict == "reject" and not (replacing and report.only_template):
@@ -196,10 +223,15 @@ class Verified(_Sealed):
         template = choose_template(found, replacing=replacing)
         if template is None:
             return denied_by_scan(report)
+        if derivation is not None and given:
+            if template.sha256 != given:
+                return Denied("scan_failed", "the scan job answered with another chat template")
+            template = with_fields(template, found_sha256=derivation.base_template_sha256)
+            facts = with_fields(facts, has_chat_template=True)
         scanned = Scanned(seal=_SEAL, verified=self, report=report, facts=facts, template=template)
         # The same question as at the end: what will be refused is not worth a load.
-        _, decision = decide(policy, scanned.subject, now_s=0)
-        return _denied_by_policy(policy, decision, report) or scanned
+        _, decision = decide_least(policy, scanned.subjects, now_s=0)
+        return denied_by_policy(policy, decision, report) or scanned
 
 
 @final
@@ -213,11 +245,11 @@ class Scanned(_Sealed):
     template: ServedTemplate
 
     @property
-    def subject(self) -> Subject:
+    def subjects(self) -> tuple[Subject, ...]:
         """What the policy decides by, as far as it is known: not yet the memory."""
         verified = self.verified
         expect, quarantined = verified.expect, verified.quarantined
-        return Subject(
+        whole = Subject(
             source=quarantined.fetched.provenance.source,
             digest=quarantined.digest,
             size_bytes=quarantined.size_bytes,
@@ -230,6 +262,7 @@ class Scanned(_Sealed):
             findings=counted(self.report.findings, self.template.outcome),
             template=self.template.outcome,
         )
+        return subjects_of(whole, verified.derivation)
 
     def estimate(self, config: Engine, policy: Policy) -> Estimated | Denied:
         """Step 5: a worker with the configured context must fit under every ceiling.
@@ -241,8 +274,8 @@ class Scanned(_Sealed):
         except CorralError as error:
             return Denied(error.code, error.message, error.remedy or "")
         estimated = Estimated(seal=_SEAL, scanned=self, estimate=demand.estimate)
-        _, decision = decide(policy, estimated.subject, now_s=0)
-        return _denied_by_policy(policy, decision, self.report) or estimated
+        _, decision = decide_least(policy, estimated.subjects, now_s=0)
+        return denied_by_policy(policy, decision, self.report) or estimated
 
 
 @final
@@ -254,9 +287,10 @@ class Estimated(_Sealed):
     estimate: Estimate
 
     @property
-    def subject(self) -> Subject:
+    def subjects(self) -> tuple[Subject, ...]:
         """What the policy decides by."""
-        return replace(self.scanned.subject, memory_bytes=self.estimate.total_bytes)
+        total = self.estimate.total_bytes
+        return tuple(replace(one, memory_bytes=total) for one in self.scanned.subjects)
 
     @property
     def digest(self) -> Digest:
@@ -285,8 +319,8 @@ class Trialled(_Sealed):
 
     def decide(self, policy: Policy, *, now_s: int) -> Decided | Denied:
         """Step 7: the policy must give it a level."""
-        trust, decision = decide(policy, self.estimated.subject, now_s=now_s)
-        denied = _denied_by_policy(policy, decision, self.estimated.scanned.report)
+        trust, decision = decide_least(policy, self.estimated.subjects, now_s=now_s)
+        denied = denied_by_policy(policy, decision, self.estimated.scanned.report)
         return denied or Decided(seal=_SEAL, trialled=self, trust=trust, decision=decision)
 
 
@@ -322,48 +356,3 @@ class Admitted(_Sealed):
 def begin(provenance: Provenance) -> Fetched:
     """Step 1: bytes have arrived in quarantine; this proves nothing about them."""
     return Fetched(seal=_SEAL, provenance=provenance)
-
-
-def denied_as_bad(advisory: Advisory) -> Denied:
-    """Return the refusal of what an advisory names: a digest or a signer."""
-    finding = known_bad_finding(advisory)
-    remedy = f"read it: corral advisory show {advisory.id}"
-    return Denied("advisory_known_bad", finding.message, remedy, (finding,))
-
-
-def _denied_by_policy(policy: Policy, decision: Decision, report: Report) -> Denied | None:
-    if decision.outcome == "admit":
-        return None
-    cap = next((c for c in policy.caps if c.rule == decision.rule), None)
-    if cap is not None and report.verdict != "accept" and (cap.severities or cap.findings):
-        return denied_by_scan(report)
-    return denied_as_held(decision)
-
-
-def denied_as_held(decision: Decision) -> Denied:
-    """Return the refusal of what the policy holds back."""
-    return Denied(
-        "policy_refused",
-        f"the policy {decision.policy} refuses this model. {' '.join(decision.reasons)}"[:1000],
-        "see what it demands: corral admit --print-policy",
-    )
-
-
-_CODES: Final = {"magic": "not_gguf", "truncated": "truncated", "data_extent": "truncated"}
-
-
-def denied_by_scan(report: Report) -> Denied:
-    """Return the refusal of what the scan did not accept."""
-    worst = [f for f in report.findings if f.severity == "reject"] or [
-        f for f in report.findings if f.severity == "flag"
-    ]
-    if not worst:
-        return Denied("scan_failed", "the scan gave no facts about the model")
-    first = worst[0]
-    where = f" at {first.where}" if first.where else ""
-    return Denied(
-        _CODES.get(first.code, "scan_rejected"),
-        f"the scanner refused the file: {first.message}{where} ({first.code})",
-        "see every finding: corral scan PATH",
-        report.findings,
-    )

@@ -29,6 +29,7 @@ ACTIONS: Final = {
     "cert map": "certificate:map",
     "cert revoke": "certificate:revoke",
     "cert trust": "certificate:trust",
+    "derive": "model:derive",
     "fsck": "model:check",
     "grant add": "grant:change",
     "grant revoke": "grant:change",

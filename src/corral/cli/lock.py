@@ -64,7 +64,10 @@ def lock(
     else:
         found, faults = read_catalog(place)
         note_faults(faults)
-        entries = [entry for entry in found if not entry.held]
+        usable = [entry for entry in found if not entry.held]
+        entries = [entry for entry in usable if entry.receipt.derivation is None]
+        if len(entries) < len(usable):
+            print_note("derived models are left out: lock their bases, and derive them again")
     locked = {
         str(entry.name): lock_model(parse_source(entry.source), entry.receipt, None, path.parent)
         for entry in entries

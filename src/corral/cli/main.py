@@ -26,6 +26,7 @@ from corral.cli.verb_unsafe import load_verb
 VERBS: Final = {
     "up": "up:up",
     "pull": "pull:pull",
+    "derive": "derive:derive",
     "lock": "lock:lock",
     "admit": "admit:admit",
     "scan": "scan:scan",

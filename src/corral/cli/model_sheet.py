@@ -46,6 +46,7 @@ def _identity(receipt: Receipt) -> Facts:
     return [
         ("name", receipt.name),
         ("sha256", receipt.digest),
+        ("identity", receipt.identity if receipt.derivation else ""),
         ("size", f"{size_text(receipt.size_bytes)} ({receipt.size_bytes:,} bytes)"),
         ("architecture", receipt.architecture),
         ("licence", receipt.licence and f"{receipt.licence}, as the file says"),
@@ -60,6 +61,7 @@ def _identity(receipt: Receipt) -> Facts:
 
 def _source(receipt: Receipt) -> Facts:
     return [
+        ("derived from", receipt.derivation.base if receipt.derivation else ""),
         ("source", receipt.source),
         ("redirected to", receipt.final_url if receipt.final_url != receipt.source else ""),
         ("revision", receipt.revision),
@@ -108,9 +110,12 @@ def _findings(receipt: Receipt) -> Facts:
 
 
 def _template(receipt: Receipt) -> Facts:
-    template = receipt.template
+    template, derivation = receipt.template, receipt.derivation
+    meaning = _TEMPLATES[template.outcome]
+    if derivation is not None and derivation.template_sha256:
+        meaning = meaning.replace("the file's own", "given by the operator")
     return [
-        ("outcome", f"{template.outcome}: {_TEMPLATES[template.outcome]}"),
+        ("outcome", f"{template.outcome}: {meaning}"),
         ("name", template.name),
         ("sha256", template.sha256),
         (

@@ -37,12 +37,17 @@ def list_models(home: HomeOption = None, as_json: JsonOption = False) -> None:
         (
             (
                 e.name, size_text(e.size_bytes), "held" if e.held else e.trust,
-                f"{e.admitted_at:%Y-%m-%d %H:%M}", e.digest[:12], e.source,
+                f"{e.admitted_at:%Y-%m-%d %H:%M}", e.digest[:12], _origin(e),
             )
             for e in entries
         ),
         empty="no models: admit one with corral pull SOURCE",
     )  # fmt: skip
+
+
+def _origin(entry: CatalogEntry) -> str:
+    derivation = entry.receipt.derivation
+    return f"derived from {derivation.base}" if derivation else entry.source
 
 
 def rm(model: ModelArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
@@ -96,13 +101,16 @@ def find_model(home: Home, name: str, *, held_too: bool = False) -> CatalogEntry
 
 def entry_document(entry: CatalogEntry) -> dict[str, Any]:
     """Return a model as it is printed with --json."""
+    derivation = entry.receipt.derivation
     return {
         "name": entry.name,
         "sha256": entry.digest,
+        "identity": entry.identity,
         "size_bytes": entry.size_bytes,
         "trust": entry.trust,
         "held": entry.held,
         "source": entry.source,
+        "derived_from": derivation.base if derivation else None,
         "admitted_at": entry.admitted_at.isoformat(),
     }
 

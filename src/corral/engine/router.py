@@ -1,4 +1,4 @@
-"""Who is sent to which worker: one worker for each (tenant, model digest, options), never shared.
+"""Who is sent to which worker: one worker for each (tenant, artifact, options), never shared.
 
 Trust: gateway [net]. Input: start requests that the pipeline built from an admitted entry.
 The key holds the tenant, so that no KV cache, prompt cache, slot or batch ever has two tenants'
@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from corral.core.config import Engine
 from corral.core.errors import CorralError, IpcError
 from corral.engine.allocator_unsafe import release_free_memory
+from corral.engine.artifact import Artifact
 from corral.engine.capacity import Footprint
 from corral.engine.core_shares import CoreShares, Live
 from corral.engine.launcher_link import LauncherLink
@@ -39,12 +40,11 @@ class WorkerKey:
     """What a worker is for; requests that differ in any of it never meet in one worker."""
 
     tenant: str
-    digest: str
+    artifact: Artifact
     context_tokens: int
     parallel: int
     threads: int
     memory_bytes: int
-    template: str
 
 
 class Router:
@@ -100,7 +100,7 @@ class Router:
         self._ticker = self._loop.call_later(_IDLE_LOOK_S, self._look_for_idle)
 
     def worker(
-        self, start: StartEngine, template: str, *, room: Room = ROOMY,
+        self, start: StartEngine, template: str, *, identity: str = "", room: Room = ROOMY,
         weigh: Callable[[], Footprint] = Footprint,
     ) -> Supervisor:  # fmt: skip
         """Return who has, or will start, the worker of a tenant for these options.
@@ -108,21 +108,23 @@ class Router:
         Args:
             start: what to start.
             template: chat template of the model's receipt.
+            identity: of the artifact; empty: the file's digest.
             room: what its tenant's workers may take.
             weigh: tells what the worker takes of the machine's memory; called for a first request.
         """
         self._asked = True
         self.places.allow(start.tenant, room)
+        artifact = Artifact(identity or start.digest, template)
         key = WorkerKey(
-            start.tenant, start.digest, start.context_tokens, start.parallel, start.threads,
-            start.memory_bytes, template,
+            start.tenant, artifact, start.context_tokens, start.parallel, start.threads,
+            start.memory_bytes,
         )  # fmt: skip
         supervisor = self._supervisors.get(key)
         if supervisor is None:
             supervisor = self._supervisors[key] = Supervisor(
                 self._launcher,
                 start,
-                template,
+                artifact,
                 footprint=weigh(),
                 deadlines=self._deadlines,
                 policy=self._policy,

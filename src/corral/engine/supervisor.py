@@ -1,7 +1,7 @@
 """The life of one worker: started on demand, kept warm, restarted with back-off, given up.
 
 Trust: gateway [net]. Input: a hostile worker through `WorkerLink`, events of the launcher.
-There is one supervisor for each (tenant, model digest, options); whatever its worker does, only
+There is one supervisor for each (tenant, artifact, options); whatever its worker does, only
 requests of this tenant on this model feel it, and each of them gets a typed answer.
 
     idle → starting → ready → idle            on demand, unloaded when nobody needs it
@@ -22,6 +22,7 @@ from functools import partial
 from typing import Final
 
 from corral.core.errors import CorralError, IpcError
+from corral.engine.artifact import Artifact
 from corral.engine.backoff import Backoff
 from corral.engine.capacity import Footprint
 from corral.engine.launcher_link import LauncherLink
@@ -45,7 +46,7 @@ class Supervisor:
     Args:
         launcher: where workers come from.
         start: the request that starts this worker.
-        template: chat template of the model's receipt.
+        artifact: what the worker serves.
         footprint: what the worker takes of the machine's memory.
         deadlines: how long the worker may be silent.
         policy: when it is started again.
@@ -68,7 +69,7 @@ class Supervisor:
         self,
         launcher: LauncherLink,
         start: StartEngine,
-        template: str,
+        artifact: Artifact,
         *,
         footprint: Footprint,
         deadlines: Deadlines,
@@ -78,14 +79,14 @@ class Supervisor:
         places: Places,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self.live = False
+        self.live = self._confirmed = False
         self.users = self.running = 0
         self.waits = self.yielding = False
         self.ready_since_s = 0.0
         self.idle_since_s = self._loop.time()
         self._launcher = launcher
         self._start = start
-        self._template = template
+        self._artifact = artifact
         self.footprint = footprint
         self._deadlines = deadlines
         self._policy = policy
@@ -96,7 +97,6 @@ class Supervisor:
         self._slots = asyncio.Semaphore(start.parallel)
         self._link: WorkerLink | None = None
         self._worker_id = 0
-        self._confirmed = False
         self._starting: asyncio.Task[WorkerLink | Unavailable] | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._backoff = Backoff(policy, self._loop.time)
@@ -212,7 +212,7 @@ class Supervisor:
                 self._backoff.take_back()
                 if self._quarantined:
                     self._quarantined = False
-                    self._ward.lift(self._start.tenant, self._start.digest)
+                    self._ward.lift(self._start.tenant, self._artifact.identity)
 
     async def unload(self) -> None:
         """Stop the worker; requests that run get `Broken`."""
@@ -225,7 +225,7 @@ class Supervisor:
             await asyncio.shield(self._stopping)
 
     def _refusal(self) -> Unavailable | None:
-        held_s = self._ward.left_s(self._start.tenant, self._start.digest)
+        held_s = self._ward.left_s(self._start.tenant, self._artifact.identity)
         if held_s > 0:
             return Unavailable(
                 "model_quarantined",
@@ -305,7 +305,7 @@ class Supervisor:
         self._worker_id, self._confirmed = started.worker_id, False
         link = WorkerLink(
             pipes,
-            template=self._template,
+            template=self._artifact.template,
             deadlines=self._deadlines,
             on_broken=partial(self._broken, started.worker_id),
         )
@@ -378,7 +378,7 @@ class Supervisor:
             self._quarantined = True
             self._metrics.quarantines += 1
             self._ward.hold(
-                self._start.tenant, self._start.digest, model=self._start.model,
+                self._start.tenant, self._artifact.identity, model=self._start.model,
                 crashes=recent, seconds=self._policy.quarantine_s,
             )  # fmt: skip
             _log.error(

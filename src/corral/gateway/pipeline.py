@@ -174,7 +174,7 @@ class Pipeline:
             return
         services = self._services
         permit.model = authorised.entry.name
-        exchange.trail.about(authorised.entry.name, authorised.entry.digest)
+        exchange.trail.about(authorised.entry.name, authorised.entry.identity)
         timeline = exchange.timeline
         timeline.about(authorised.entry.name, self._dialect.operation)
         # 4 lease
@@ -208,7 +208,7 @@ class Pipeline:
             stream = routed.stream
             meter.sent(stream)
             # 7 sanitise out, 8 shape
-            fingerprint = f"fp_{authorised.entry.digest[:12]}"
+            fingerprint = f"fp_{authorised.entry.identity[:12]}"
             error = await send_answer(
                 routed, self._dialect.shape(routed.ask, fingerprint), exchange, metrics, keeping
             )

@@ -31,7 +31,7 @@ def begin_trail(trail: Trail, authorised: Authorised, keys: DataKeys) -> bool:
         return False
     entry = authorised.entry
     # Not before the lease: what a tenant's limits refuse must not fill the log.
-    trail.about(entry.name, entry.digest, prompt_digest(key, authenticated.parsed.ask))
+    trail.about(entry.name, entry.identity, prompt_digest(key, authenticated.parsed.ask))
     trail.begin()
     return True
 

@@ -207,7 +207,7 @@ class Authorised(_Sealed):
         texts = self.authenticated.parsed.ask.texts()
         return Entry(
             tenant=tenant,
-            lane=f"{tenant}/{self.entry.digest}",
+            lane=f"{tenant}/{self.entry.identity}",
             lane_places=config.engine.parallel,
             weight=quota.weight or 1,
             batch=batch,
@@ -292,7 +292,7 @@ class Sanitised(_Sealed):
             return OVER_CEILING
         template = entry.receipt.template.text
         worker = router.worker(
-            start, template, room=room,
+            start, template, identity=entry.identity, room=room,
             weigh=lambda: engine_footprint(entry.digest, entry.receipt, self.leased.config),
         )  # fmt: skip
         turn = self.leased.lease.turn

@@ -90,6 +90,8 @@ models: Final = Table(
     Column("admitted_at", Integer, nullable=False),
     Column("receipt", Text, nullable=False),
     Column("signature", LargeBinary, nullable=False),
+    # Of a derived model more than its file; empty is nobody's, so that no share is about it.
+    Column("identity", Text, nullable=False, server_default=""),
     CheckConstraint("length(digest) = 64", name="digest_length"),
     CheckConstraint("trust IN ('untrusted', 'verified', 'trusted')", name="trust"),
     sqlite_strict=True,

@@ -7,7 +7,8 @@ receiver's own workers, under its own limits and its own name (`engine.router` k
 tenant of the credential). It holds only as long as all of this is true, which `tenancy.keyring`
 asks of the database anew at every change:
 
-    the receiver accepted this very artifact (digest), and the name still stands for it
+    the receiver accepted this very artifact (its identity: the file's digest, and more where the
+        model is derived), and the name still stands for it
     the owner was granted the model by the operator, and is not frozen
     neither of the two ended the share
 
@@ -40,7 +41,7 @@ RIGHTS: Final = """
 SELECT tenant, model FROM grants
 UNION
 SELECT s.receiver, s.model FROM shares AS s
-JOIN models AS m ON m.name = s.model AND m.digest = s.digest
+JOIN models AS m ON m.name = s.model AND m.identity = s.digest
 JOIN tenants AS o ON o.name = s.owner AND o.frozen_at IS NULL
 WHERE s.accepted_at IS NOT NULL AND s.ended_at IS NULL AND EXISTS (
     SELECT 1 FROM grants AS g WHERE g.tenant = s.owner AND g.model IN (s.model, '*')
@@ -49,7 +50,7 @@ WHERE s.accepted_at IS NOT NULL AND s.ended_at IS NULL AND EXISTS (
 """Which tenant may use which model, by grants and by shares."""
 
 _GRANTED: Final = "SELECT 1 FROM grants WHERE tenant = ? AND model IN (?, '*')"
-_DIGEST: Final = "SELECT digest FROM models WHERE name = ?"
+_IDENTITY: Final = "SELECT identity FROM models WHERE name = ?"
 _OPEN: Final = "SELECT count(*) FROM shares WHERE owner = ? AND ended_at IS NULL"
 _SAME: Final = """
 SELECT * FROM shares
@@ -61,7 +62,7 @@ INSERT INTO shares (owner, receiver, model, digest, offered_at) VALUES (?, ?, ?,
 _ACCEPT: Final = """
 UPDATE shares SET accepted_at = coalesce(accepted_at, ?)
 WHERE id = ? AND receiver = ? AND ended_at IS NULL AND digest = ?
-AND digest = (SELECT digest FROM models WHERE name = shares.model) RETURNING *
+AND digest = (SELECT identity FROM models WHERE name = shares.model) RETURNING *
 """
 _OFFERED: Final = "SELECT 1 FROM shares WHERE id = ? AND receiver = ? AND ended_at IS NULL"
 _FORGET: Final = """
@@ -81,7 +82,8 @@ class Share:
     """One offer and what became of it.
 
     Attributes:
-        digest: of the artifact that was offered; another one under the same name is not covered.
+        digest: identity of the artifact that was offered; another one under the same name is
+            not covered.
         offered_at: Unix seconds, as are `accepted_at` and `ended_at`; None: not yet.
     """
 
@@ -124,7 +126,7 @@ def offer_share(database: Path, *, owner: TenantName, receiver: str, model: str)
         raise _no_model() from None
     with transaction(database) as connection:
         granted = connection.execute(_GRANTED, (owner, name)).fetchone()
-        admitted = connection.execute(_DIGEST, (name,)).fetchone()
+        admitted = connection.execute(_IDENTITY, (name,)).fetchone()
         if granted is None or admitted is None:
             raise _no_model()
         row = connection.execute(_SAME, (owner, to, name, admitted[0])).fetchone()
@@ -147,7 +149,7 @@ def accept_share(database: Path, share_id: int, *, receiver: TenantName, digest:
         database: the installation's.
         share_id: of an offer to this tenant.
         receiver: whose credential this is.
-        digest: of the artifact whose findings the receiver saw, in hex.
+        digest: identity of the artifact whose findings the receiver saw, in hex.
 
     Raises:
         CorralError: codes `share_not_found`, `share_changed` (the name stands for another artifact

@@ -2,6 +2,7 @@
 
 import pytest
 
+from corral.admission.denied import Denied
 from corral.admission.expectation import Expectation
 from corral.admission.policy.document import Policy
 from corral.admission.receipt import make_receipt
@@ -11,7 +12,6 @@ from corral.admission.trial import TrialResult
 from corral.admission.trusted_model import (
     Admitted,
     Decided,
-    Denied,
     Estimated,
     Fetched,
     Provenance,
@@ -179,6 +179,6 @@ def test_a_receipt_has_the_facts_that_were_decided_by() -> None:
     decided = trialled_by(DEFAULT, verified(Expectation(sha256=DIGEST))).decide(DEFAULT, now_s=7)
     assert isinstance(decided, Decided)
     receipt = make_receipt(decided, name=ModelName("m"), fetched_at=1, admitted_at=2)
-    assert subject_of(receipt) == decided.trialled.estimated.subject
+    assert (subject_of(receipt),) == decided.trialled.estimated.subjects
     again = decided_anew(receipt, DEFAULT, now_s=7)
     assert (again.trust, again.decision) == (decided.trust, decided.decision)

@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 
+from corral.admission.catalog import Catalog
+from corral.admission.derivation import Derivation
+from corral.tenancy.grants import grant_model
 from corral.tenancy.keys import create_key
 from corral.tenancy.shares import list_shares
 from corral.tenancy.tenants import add_tenant, freeze_tenant
 from tests.support.server import wait_until
-from tests.unit.gateway.conftest import Served
+from tests.unit.gateway.conftest import Served, admit
 
 Start = Callable[..., Served]
 SHARES = "/admin/v1/shares"
@@ -136,3 +139,38 @@ def test_a_key_that_is_taken_away_while_its_body_comes_changes_nothing(shared: S
     freeze_tenant(shared.home.database, "acme", frozen=False)
     offered = call(shared, "acme", "POST", body={"model": "tiny", "to": "bolt"})
     assert offered[0] == 201, "the control"
+
+
+@pytest.mark.claim("DRV-04")
+def test_a_derived_model_is_shown_as_such_and_shared_by_itself(shared: Served) -> None:
+    base = Catalog(
+        shared.home.database, shared.home.receipt_public_key.read_bytes()
+    ).entries()["tiny"].receipt  # fmt: skip
+    derivation = Derivation(
+        base="tiny", template_sha256=base.template.sha256, base_template="passed",
+        base_template_sha256="e" * 64,
+    )  # fmt: skip
+    admit(shared.home, "house", digest=base.digest, derivation=derivation)
+    shared.launcher.modes["house"] = "echo"
+    grant_model(shared.home.database, "acme", "house")
+    for model in ("tiny", "house"):
+        assert call(shared, "acme", "POST", body={"model": model, "to": "bolt"})[0] == 201
+    plain, derived = call(shared, "bolt", "GET")[1]["data"]
+    assert plain["model_sheet"]["derived"] is None
+    assert derived["model_sheet"]["derived"] == {"base": "tiny", "template_override": True}
+    assert plain["sha256"] == base.digest != derived["sha256"]
+    # Having looked at the base is not having looked at this one.
+    path = f"{SHARES}/{derived['id']}/accept"
+    refused = call(shared, "bolt", "POST", path, {"sha256": plain["sha256"]})
+    assert code_of(refused) == (409, "share_changed")
+    call(shared, "bolt", "POST", f"{SHARES}/{plain['id']}/accept", {"sha256": plain["sha256"]})
+    body = {"messages": [{"role": "user", "content": "x"}]}
+
+    def status(who: str, model: str) -> int:
+        return call(shared, who, "POST", "/v1/chat/completions", body | {"model": model})[0]
+
+    assert [status("bolt-user", one) for one in ("tiny", "house")] == [200, 404]
+    call(shared, "bolt", "POST", path, {"sha256": derived["sha256"]})
+    assert status("bolt-user", "house") == 200
+    # Same file, same tenant, same template: two workers all the same.
+    assert [start.model for start in shared.launcher.started] == ["tiny", "house"]

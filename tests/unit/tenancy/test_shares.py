@@ -28,8 +28,9 @@ from corral.tenancy.tenants import add_tenant, freeze_tenant
 ACME, BOLT, CHEM = (TenantName(name) for name in ("acme", "bolt", "chem"))
 MODEL, DIGEST = "llama", "a" * 64
 _ADMIT = (
-    "INSERT INTO models (name, digest, size_bytes, trust, source, admitted_at, receipt, signature)"
-    " VALUES (?, ?, 1, 'verified', 's', 0, '{}', x'00')"
+    "INSERT INTO models"
+    " (name, digest, identity, size_bytes, trust, source, admitted_at, receipt, signature)"
+    " VALUES (?1, ?2, ?2, 1, 'verified', 's', 0, '{}', x'00')"
 )
 
 
@@ -116,7 +117,7 @@ def test_another_artifact_under_the_same_name_was_not_accepted(
     database: Path, writer: sqlite3.Connection, accepted: Share, allowed: Callable[[str], bool]
 ) -> None:
     assert allowed(BOLT)
-    writer.execute("UPDATE models SET digest = ?, receipt = '[]'", ("b" * 64,))
+    writer.execute("UPDATE models SET identity = ?, receipt = '[]'", ("b" * 64,))
     assert (allowed(ACME), allowed(BOLT)) == (True, False)
     again = offer_share(database, owner=ACME, receiver=BOLT, model=MODEL)
     assert again.id != accepted.id
@@ -126,12 +127,25 @@ def test_another_artifact_under_the_same_name_was_not_accepted(
     assert allowed(BOLT)
 
 
+@pytest.mark.claim("DRV-04")
+def test_a_derived_model_of_the_same_file_was_not_accepted(
+    database: Path, writer: sqlite3.Connection, accepted: Share, allowed: Callable[[str], bool]
+) -> None:
+    assert allowed(BOLT)
+    # The name stands for a model derived from the very file that was accepted.
+    writer.execute("UPDATE models SET identity = ? WHERE name = ?", ("d" * 64, MODEL))
+    assert (allowed(ACME), allowed(BOLT)) == (True, False)
+    assert offer_share(database, owner=ACME, receiver=BOLT, model=MODEL).digest == "d" * 64
+    writer.execute("UPDATE models SET identity = digest WHERE name = ?", (MODEL,))
+    assert allowed(BOLT)  # control: what was accepted is what holds
+
+
 @pytest.mark.claim("SHARE-03")
 def test_a_model_that_changes_between_the_look_and_the_answer_is_not_accepted(
     database: Path, writer: sqlite3.Connection
 ) -> None:
     share = offer_share(database, owner=ACME, receiver=BOLT, model=MODEL)
-    writer.execute("UPDATE models SET digest = ?, receipt = '[]'", ("b" * 64,))
+    writer.execute("UPDATE models SET identity = ?, receipt = '[]'", ("b" * 64,))
     for digest in (DIGEST, "b" * 64):
         code = refusal(
             lambda digest=digest: accept_share(database, share.id, receiver=BOLT, digest=digest)

@@ -6,7 +6,10 @@ Fail closed: no grant, no admission; a fact that is not known fulfils no conditi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
+
+from msgspec.structs import replace
 
 from corral.admission.policy.document import LEVELS, Cap, Grant, Policy, conditions, matches_code
 from corral.admission.policy.reasons import evidence_reasons, unmet
@@ -50,6 +53,28 @@ def decide(policy: Policy, subject: Subject, *, now_s: int) -> tuple[Trust, Deci
         return held_decision(policy, cap.rule, reasons, now_s)
     reasons.append(f"Cap {cap.rule} leaves {cap.level}: {cap.why}{_seen(cap, subject)}")
     return cap.level, _decision(policy, cap.rule, cap.level, reasons, now_s)
+
+
+def decide_least(
+    policy: Policy, subjects: Sequence[Subject], *, now_s: int
+) -> tuple[Trust, Decision]:
+    """Return the least trusting of the decisions about a model and its parts; raises nothing.
+
+    Args:
+        policy: in force.
+        subjects: the whole model first.
+        now_s: Unix seconds, for the record alone.
+    """
+    decided = [(*decide(policy, one, now_s=now_s), one.part) for one in subjects]
+    trust, decision, part = min(decided, key=lambda one: _rank(one[0], one[1]))
+    if part:
+        said = f"The model is derived; what its {part} gets decides."
+        decision = replace(decision, reasons=(said, *decision.reasons))
+    return trust, decision
+
+
+def _rank(trust: Trust, decision: Decision) -> int:
+    return -1 if decision.outcome == "hold" else LEVELS.index(trust)
 
 
 def unmet_conditions(policy: Policy, rule: Grant | Cap, subject: Subject) -> dict[str, object]:

@@ -30,6 +30,7 @@ class Subject:
         signers: whose signatures over the bytes were verified.
         findings: what the scanner saw and did not reject.
         template: what became of the chat template.
+        part: which part of a derived model this is about; empty: the whole model.
     """
 
     source: str
@@ -43,6 +44,7 @@ class Subject:
     signers: tuple[Signer, ...]
     findings: tuple[Finding, ...]
     template: TemplateOutcome
+    part: Literal["", "base", "adapter"] = ""
 
 
 def evidence_of(

@@ -31,6 +31,7 @@ from corral.admission.scan.defaults import check_defaults
 from corral.admission.scan.draft import check_draft
 from corral.admission.scan.facts import gather_facts
 from corral.admission.scan.formats import recognise
+from corral.admission.scan.given_template import about_given, read_given
 from corral.admission.scan.hyperparameters import check_rotation, read_hyperparameters
 from corral.admission.scan.keys import check_keys
 from corral.admission.scan.merge_plan import MergePlan
@@ -44,13 +45,18 @@ from corral.admission.scan.tensors import Tensor, check_kinds
 from corral.admission.scan.tokenizer import read_vocabulary
 from corral.admission.scan.values import Values
 from corral.admission.scan.weights import check_finite, check_padding
-from corral.admission.template.examination import examine_templates, is_template
+from corral.admission.template.examination import TEMPLATE_KEY, examine_templates, is_template
 
 _PLAIN: Final = ScanRequest()
 
 
 def scan_descriptor(
-    fd: int, request: ScanRequest = _PLAIN, *, parts: Sequence[int] = (), model: int = -1
+    fd: int,
+    request: ScanRequest = _PLAIN,
+    *,
+    parts: Sequence[int] = (),
+    model: int = -1,
+    template: int = -1,
 ) -> Report:
     """Examine an open file.
 
@@ -66,11 +72,13 @@ def scan_descriptor(
         request: what is asked.
         parts: the other files of a set, called `request.parts`.
         model: the model that the file is for; -1 for none.
+        template: text that is served in place of the model's own template; -1 for none.
     """
     first: Container | None = None
     try:
         first = parse_container(fd)  # 1
-        report = _scan(first, request, parts, model)
+        given = None if template < 0 else read_given(template)
+        report = _scan(first, request, parts, model, given)
         alone = None if parts else first
         return msgspec.structs.replace(report, findings=placed(report.findings, alone))
     except ScanRefusal as refusal:
@@ -134,7 +142,13 @@ def bounded(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     return (*worst[: FINDINGS - 1], Finding("findings_cut", "flag", message))
 
 
-def _scan(first: Container, request: ScanRequest, others: Sequence[int], model: int) -> Report:
+def _scan(
+    first: Container,
+    request: ScanRequest,
+    others: Sequence[int],
+    model: int,
+    given: str | None,
+) -> Report:
     parts: tuple[Container, ...] = (first,)
     # 2
     if others:
@@ -151,8 +165,10 @@ def _scan(first: Container, request: ScanRequest, others: Sequence[int], model: 
     facts: Facts | None = None
     template: TemplateReport | None = None
     if kind == "model":
-        facts, remarks, template = _examine_model(parts[0], tensors, base)
+        facts, remarks, template = _examine_model(parts[0], tensors, base, given)
         findings += remarks
+    elif given is not None:
+        raise ScanRefusal("artifact_type", "only a model has a chat template")
     else:
         findings += _examine_addition(kind, values, tensors, base)
     # 4
@@ -164,17 +180,20 @@ def _scan(first: Container, request: ScanRequest, others: Sequence[int], model: 
 
 
 def _examine_model(
-    container: Container, tensors: tuple[Tensor, ...], target: Base | None
+    container: Container, tensors: tuple[Tensor, ...], target: Base | None, given: str | None
 ) -> tuple[Facts, tuple[Finding, ...], TemplateReport]:
     values = container.values
     vocabulary = read_vocabulary(values)
     sizes = read_hyperparameters(values)
     check_tensors(tensors, sizes, len(vocabulary.tokens))
     check_rotation(values, sizes)
+    texts = {key: values.text(key, "") for key in values if is_template(key)}
     findings, template = examine_templates(
-        {key: values.text(key, "") for key in values if is_template(key)},
+        texts if given is None else {TEMPLATE_KEY: given},
         control_tokens=vocabulary.control, bos=vocabulary.bos, eos=vocabulary.eos,
     )  # fmt: skip
+    if given is not None:
+        findings = about_given(findings)
     remarks = [*vocabulary.remarks, *findings]
     if target is not None:
         remarks += check_draft((values, vocabulary), (target.values, target.vocabulary))

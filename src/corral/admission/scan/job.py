@@ -25,7 +25,13 @@ def main() -> None:
     from corral.admission.report import REPORT_BYTES, encode_report
     from corral.admission.scan.examination import merge_descriptors, rejected, scan_descriptor
     from corral.admission.scan.merge_plan import MergePlan, encode_merge_plan
-    from corral.admission.scan.request import MODEL_FILE, REQUEST_BYTES, parse_request, part_file
+    from corral.admission.scan.request import (
+        MODEL_FILE,
+        REQUEST_BYTES,
+        TEMPLATE_FILE,
+        parse_request,
+        part_file,
+    )
 
     options = dict(zip(sys.argv[1::2], sys.argv[2::2], strict=False))
     candidate, beside = options.get("--candidate"), options.get("--beside", "/quarantine")
@@ -33,11 +39,14 @@ def main() -> None:
     fd = _FILE_FD if candidate is None else os.open(candidate, os.O_RDONLY | os.O_CLOEXEC)
     parts = [os.open(f"{beside}/{part_file(n)}", _FLAGS) for n in range(len(request.parts))]
     model = os.open(f"{beside}/{MODEL_FILE}", _FLAGS) if request.companion else -1
+    template = os.open(f"{beside}/{TEMPLATE_FILE}", _FLAGS) if request.template else -1
     if request.merge:
         found = merge_descriptors(fd, request, parts)
         line = encode_merge_plan(found) if isinstance(found, MergePlan) else encode_report(found)
     else:
-        line = encode_report(scan_descriptor(fd, request, parts=parts, model=model))
+        line = encode_report(
+            scan_descriptor(fd, request, parts=parts, model=model, template=template)
+        )
     if len(line) > REPORT_BYTES:
         line = encode_report(rejected("report_size", "the report about the file is too long"))
     while line:

@@ -14,6 +14,7 @@ import msgspec
 from corral.admission.report import TEMPLATE_CODES, Finding
 from corral.admission.scan.container import Container
 from corral.admission.scan.cursor import ScanRefusal
+from corral.admission.scan.given_template import GIVEN
 
 _TOKENS: Final = "tokenizer.ggml.tokens"
 _TEMPLATE: Final = "tokenizer.chat_template"
@@ -74,7 +75,7 @@ def _placed(finding: Finding, container: Container | None) -> Finding:
 
 
 def _place(finding: Finding, container: Container) -> tuple[int, int] | None:
-    if finding.code in _ELSEWHERE:
+    if finding.code in _ELSEWHERE or finding.where.startswith(GIVEN):
         return None
     name = finding.where
     pairs = container.metadata.places

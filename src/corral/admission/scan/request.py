@@ -5,6 +5,7 @@ under fixed names; how they are called where they came from is a claim to be che
 
     part-0, part-1, ...   further parts of a set
     model                 the model that the file is for
+    template              chat template that is served in place of the model's own
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from msgspec import Meta
 
 REQUEST_BYTES: Final = 1 << 19
 MODEL_FILE: Final = "model"
+TEMPLATE_FILE: Final = "template"
 
 Companion = Literal["", "base", "target"]
 _Name = Annotated[str, Meta(max_length=255)]
@@ -35,6 +37,7 @@ class ScanRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         parts: how the other parts of its set are called.
         companion: what the model beside is: the `base` of an adapter, projector or control vector,
             the `target` of a draft, or nothing.
+        template: examine the chat template beside in place of the file's own.
         merge: answer how the parts become one file, if they are sound, in place of a report.
     """
 
@@ -43,6 +46,7 @@ class ScanRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     parts: Annotated[tuple[_Name, ...], Meta(max_length=999)] = ()
     companion: Companion = ""
     merge: bool = False
+    template: bool = False
 
 
 _decoder: Final = msgspec.json.Decoder(ScanRequest)

@@ -19,6 +19,7 @@ from corral.admission.report import REPORT_BYTES, Finding, Report, make_report, 
 from corral.admission.scan.merge_plan import MergePlan, parse_merge_plan
 from corral.admission.scan.request import (
     MODEL_FILE,
+    TEMPLATE_FILE,
     Companion,
     ScanRequest,
     encode_request,
@@ -94,6 +95,7 @@ def scan_sealed(
     home: Home,
     launcher: LauncherClient,
     counterpart: Counterpart | None = None,
+    template: Path | None = None,
     deep: bool = True,
 ) -> Report:
     """Scan sealed files in a jail: one file, or all parts of one model.
@@ -107,6 +109,7 @@ def scan_sealed(
         home: state folder.
         launcher: starts the jail.
         counterpart: what the file is for.
+        template: sealed file with the chat template that is examined in place of the model's own.
         deep: look at every weight, however long it takes.
 
     Raises:
@@ -118,6 +121,7 @@ def scan_sealed(
         name=first.name,
         parts=tuple(other.name for other in others),
         companion=counterpart.companion if counterpart else "",
+        template=template is not None,
     )
     with scan_folder(home) as folder:
         os.link(first.path, folder / _CANDIDATE)
@@ -125,7 +129,10 @@ def scan_sealed(
             os.link(other.path, folder / part_file(number))
         if counterpart is not None:
             os.link(counterpart.path, folder / MODEL_FILE)
-        return _scan(launcher, folder, request, beside=bool(others) or counterpart is not None)
+        if template is not None:
+            os.link(template, folder / TEMPLATE_FILE)
+        beside = bool(others) or counterpart is not None or template is not None
+        return _scan(launcher, folder, request, beside=beside)
 
 
 def scan_files(

@@ -17,6 +17,7 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from corral.admission.catalog import Catalog, CatalogEntry
+from corral.admission.derivation import Derivation
 from corral.core.errors import CorralError
 from corral.gateway.errors import (
     CATALOG_UNAVAILABLE,
@@ -196,7 +197,7 @@ async def _change(
 
 def _document(share: Share, principal: Principal, catalog: Catalog) -> dict[str, object]:
     entry = catalog.lookup(share.model)
-    known = entry if entry is not None and entry.digest == share.digest else None
+    known = entry if entry is not None and entry.identity == share.digest else None
     return {
         "id": share.id,
         "object": "model.share",
@@ -226,5 +227,12 @@ def _sheet(entry: CatalogEntry, principal: Principal) -> dict[str, object]:
         "size_bytes": receipt.size_bytes,
         "admitted_at": receipt.admitted_at,
         "chat_template": receipt.template.outcome,
+        "derived": _derived(receipt.derivation),
         "policy_lets_you": receipt.decision.allowance.admits_tenant(principal.tenant),
     }
+
+
+def _derived(derivation: Derivation | None) -> dict[str, object] | None:
+    if derivation is None:
+        return None
+    return {"base": derivation.base, "template_override": bool(derivation.template_sha256)}

@@ -1,0 +1,215 @@
+"""Make a new model of an admitted one: the same bytes, with a chat template of the operator's.
+
+Trust: operator side. Input: BASE and options are the operator's; the template is only ever parsed
+in jails. Whatever refuses, fails or is interrupted leaves nothing behind.
+
+    0 base         an admitted model that is not held back and not derived itself
+    1 quarantine   private copies of its blob and of the template, hashed by us
+    2 verify       the blob is what was admitted; no advisory names it or who signed it
+    3 to 8         as of any model (`admission.admitting`); the template is examined in the place of
+                   the model's own by the same checks, and refused where they refuse
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from corral.admission.admitting import Admitting, passed
+from corral.admission.catalog import Catalog, CatalogEntry, entry_of
+from corral.admission.catalog_changes import check_name
+from corral.admission.derivation import Derivation, identity_of, template_findings
+from corral.admission.expectation import Expectation
+from corral.admission.journal import Attempt, refusals_noted
+from corral.admission.lock import pull_lock
+from corral.admission.policy.standing import read_standing
+from corral.admission.progress import Progress, no_progress
+from corral.admission.quarantine import blobs_folder, sweep_locked
+from corral.admission.receipt import Receipt, receipt_error
+from corral.admission.sealing import SealedBlob, open_local_file, seal_copy
+from corral.admission.template.normal import template_digest
+from corral.admission.trial_loader import TrialLoader
+from corral.admission.trusted_model import Provenance, begin
+from corral.advisories.database import load_advisories
+from corral.control.client import LauncherClient
+from corral.core.config import Config
+from corral.core.errors import CorralError
+from corral.core.home import Home
+from corral.core.ids import Digest, ModelName, parse_model_name
+
+_TEMPLATE_BYTES: Final = 2 << 20
+"""A longer file is not even copied; what a template may have, the scan says."""
+
+
+def derive_model(
+    base: str,
+    *,
+    name: str,
+    template: Path,
+    home: Home,
+    config: Config,
+    launcher: LauncherClient,
+    trial: TrialLoader,
+    progress: Progress = no_progress,
+    dry_run: bool = False,
+) -> CatalogEntry:
+    """Derive, check, try and admit a model.
+
+    Args:
+        base: name of an admitted model.
+        name: of the new one.
+        template: file of the chat template.
+        home: state folder, initialised.
+        config: effective configuration.
+        launcher: starts the jails.
+        trial: loads the model once.
+        progress: called on the way.
+        dry_run: do everything but the last step, and keep nothing.
+
+    Returns:
+        The new catalog entry; with `dry_run` the one that would be.
+
+    Raises:
+        CorralError: codes `no_such_model`, `model_held`, `derived_base`; else the code says which
+            stage refused.
+    """
+    model = parse_model_name(name)
+    with pull_lock(home, lambda done, total: progress("wait", done, total)), ExitStack() as stack:
+        attempt = Attempt()
+        if not dry_run:
+            source = f"derived:{base}"
+            attempt = stack.enter_context(refusals_noted(home, source, model, how="derive"))
+        sweep_locked(home)
+        # 0
+        receipt = find_base(home, base)
+        attempt.sha256 = receipt.digest
+        work = _Deriving(receipt, model, home, config, launcher, trial, progress)
+        return work.run(template, dry_run=dry_run)
+
+
+def find_base(home: Home, name: str) -> Receipt:
+    """Return the receipt of a model that others can be derived from.
+
+    Raises:
+        CorralError: codes `no_such_model`, `model_held`, `derived_base`, `receipt_invalid`,
+            `receipt_outdated`, `receipt_key_unreadable`, `database_unavailable`.
+    """
+    with closing(Catalog(home.database, home.receipt_public_key.read_bytes())) as catalog:
+        entry, held, faults = catalog.lookup(name), catalog.held(), catalog.faults()
+    if name in faults:
+        raise receipt_error(name, faults[name])
+    if name in held:
+        raise CorralError(
+            "model_held",
+            "the admission policy holds this model back",
+            remedy=f"see why: corral show {name}; decide anew: corral admit {name}",
+        )
+    if entry is None:
+        raise CorralError(
+            "no_such_model",
+            "no admitted model has that name",
+            remedy="see the names with corral list; admit one with corral pull SOURCE",
+        )
+    derivation = entry.receipt.derivation
+    if derivation is not None:
+        raise CorralError(
+            "derived_base",
+            "that model is derived itself, and nothing is derived from such a one",
+            remedy=f"derive from {derivation.base}, with all that is wanted at once",
+        )
+    return entry.receipt
+
+
+@dataclass(frozen=True, slots=True)
+class _Deriving:
+    base: Receipt
+    model: ModelName
+    home: Home
+    config: Config
+    launcher: LauncherClient
+    trial: TrialLoader
+    progress: Progress
+
+    def run(self, template: Path, *, dry_run: bool) -> CatalogEntry:
+        with ExitStack() as stack:
+            # 1
+            given = self._sealed(stack, template, _TEMPLATE_BYTES)
+            blob = self._sealed(
+                stack, self.home.blob(Digest(self.base.digest)), self.config.fetch.max_bytes
+            )
+            # 2
+            derivation = _derivation(self.base, given.path.read_bytes())
+            known_bad = load_advisories(self.home)
+            arrived = begin(_provenance(self.base)).quarantine(blob.digest, blob.size_bytes)
+            verified = passed(
+                arrived.derive(
+                    self.base.digest, derivation, known_bad,
+                    expect=_demanded(self.base), signers=self.base.signers,
+                )
+            )  # fmt: skip
+            identity = identity_of(blob.digest, derivation.template_sha256, derivation)
+            check_name(self.home, self.model, identity)
+            # 3 to 7
+            admitting = Admitting(
+                self.model, self.home, self.config, self.launcher, self.trial, self.progress,
+                read_standing(self.home),
+            )  # fmt: skip
+            decided = admitting.decide(verified, blob, template=given.path)
+            fetched_at = self.base.fetched_at
+            if dry_run:
+                return entry_of(admitting.receipt(decided, fetched_at=fetched_at))
+            # 8
+            return admitting.admit(decided, blob, fetched_at=fetched_at, how="derive")
+
+    def _sealed(self, stack: ExitStack, path: Path, max_bytes: int) -> SealedBlob:
+        fd = open_local_file(path)
+        try:
+            if max_bytes == _TEMPLATE_BYTES < os.fstat(fd).st_size:
+                raise CorralError("too_large", "the chat template is longer than any may be")
+            blob = seal_copy(
+                fd,
+                blobs_folder(self.home),
+                max_bytes=max_bytes,
+                moved=lambda done, total: self.progress("copy", done, total),
+            )
+        finally:
+            os.close(fd)
+        stack.callback(blob.path.unlink, missing_ok=True)
+        return blob
+
+
+def _derivation(base: Receipt, template: bytes) -> Derivation:
+    return Derivation(
+        base=base.name,
+        # What is no UTF-8 is refused by the scan.
+        template_sha256=template_digest(template.decode(errors="replace")),
+        base_template=base.template.outcome,
+        base_template_sha256=base.template.found_sha256,
+        base_findings=template_findings(base.findings),
+    )
+
+
+def _demanded(base: Receipt) -> Expectation:
+    """Return what was demanded of the base's bytes when they were admitted, and held."""
+    wheel = base.wheel_sha256 if base.wheel_sha256_demanded else ""
+    manifest = base.manifest_sha256 if base.manifest_sha256_demanded else ""
+    return Expectation(
+        sha256=Digest(base.digest) if base.sha256_demanded else None,
+        wheel_sha256=Digest(wheel) if wheel else None,
+        manifest_sha256=Digest(manifest) if manifest else None,
+    )
+
+
+def _provenance(base: Receipt) -> Provenance:
+    return Provenance(
+        source=base.source,
+        final_url=base.final_url,
+        wheel_sha256=base.wheel_sha256,
+        revision=base.revision,
+        manifest_sha256=base.manifest_sha256,
+        layers=base.layers,
+        parts=base.parts,
+    )
