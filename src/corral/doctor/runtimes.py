@@ -11,7 +11,7 @@ from corral.doctor.advisories import flaws_fact, judge, load_advisories
 from corral.doctor.fact import Fact, Flaw
 from corral.doctor.files import HostFiles
 from corral.doctor.packages import package_of
-from corral.doctor.runtimes_unsafe import read_version
+from corral.doctor.runtimes_unsafe import read_versions
 from corral.sandbox.runtimes import RUNTIME_NAMES, choose_runtimes, find_runtime, tier_of
 
 
@@ -38,16 +38,18 @@ def installed(files: HostFiles) -> tuple[tuple[Fact, ...], tuple[Flaw, ...]]:
     facts: list[Fact] = []
     flaws: list[Flaw] = []
     advisories = load_advisories()
+    found: dict[str, str] = {}
     for name in RUNTIME_NAMES:
         try:
-            found = find_runtime(tier_of(name), name)
+            found[name] = find_runtime(tier_of(name), name).path
         except SandboxError as error:
             facts.append(Fact(f"runtime-{name}", "absent", error.message, error.remedy))
-            continue
-        version = read_version(found.path)
-        package = package_of(files, name, found.path)
+    versions = read_versions(tuple(found.values()))
+    for name, path in found.items():
+        version = versions[path]
+        package = package_of(files, name, path)
         owner = f"package {package.name} {package.version}" if package else "of no package"
-        facts.append(Fact(f"runtime-{name}", "host-owned", f"{version} ({found.path}, {owner})"))
+        facts.append(Fact(f"runtime-{name}", "host-owned", f"{version} ({path}, {owner})"))
         of_this = judge(advisories.of(name), version, package)
         facts.append(flaws_fact(name, of_this))
         flaws += of_this

@@ -11,7 +11,7 @@ import pytest
 
 from corral.core.config import Config, override_config
 from corral.doctor.fact import Fact, Report
-from corral.doctor.runtimes_unsafe import read_version
+from corral.doctor.runtimes_unsafe import read_versions
 from corral.doctor.survey import survey_host
 
 NAMES = {
@@ -111,15 +111,24 @@ def test_tiers_by_trust_are_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     )
 
 
-def script(folder: Path, text: str) -> str:
-    path = folder / "runtime"
+def script(folder: Path, text: str, name: str = "runtime") -> str:
+    path = folder / name
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o755)
     return str(path)
 
 
 def test_versions(tmp_path: Path) -> None:
-    assert read_version(script(tmp_path, "echo first; echo second")) == "first"
-    assert read_version(script(tmp_path, "printf %0100d 0")) == "0" * 80
-    assert read_version(script(tmp_path, "exit 0")) == "no version"
-    assert read_version(str(tmp_path / "none")) == "does not run"
+    programs = {
+        script(tmp_path, "echo first; echo second", "two"): "first",
+        script(tmp_path, "printf %0100d 0", "long"): "0" * 80,
+        script(tmp_path, "printf '\\377'", "bytes"): "\ufffd",
+        script(tmp_path, "exit 0", "silent"): "no version",
+        str(tmp_path / "none"): "does not run",
+    }
+    assert read_versions(tuple(programs)) == programs
+
+
+def test_one_that_hangs_keeps_nobody(tmp_path: Path) -> None:
+    hangs, good = script(tmp_path, "exec sleep 60", "hangs"), script(tmp_path, "echo 1", "good")
+    assert read_versions((hangs, good), timeout_s=0.3) == {hangs: "does not run", good: "1"}
