@@ -3,7 +3,8 @@
 Trust: gateway [net] and operator side. Input: names of an operator, checked.
 
 A removed tenant keeps its row, its revoked keys and its usage: what was done stays on record under
-a name that nobody else gets, unless the operator says so.
+a name that nobody else gets, unless the operator says so. Who gets it is not shown what is older than
+`added_at`.
 """
 
 from __future__ import annotations
@@ -111,6 +112,16 @@ def add_tenant(database: Path, name: str, *, reuse: bool = False) -> Tenant:
                 remedy=f"take another name, or: corral tenant add {checked} --reuse",
             )
     return Tenant(name=checked, created_at=datetime.fromtimestamp(now, UTC), frozen_at=None)
+
+
+def added_at(database: Path, name: str) -> datetime:
+    """Return since when a name belongs to the tenant that has it now.
+
+    Raises:
+        CorralError: codes `no_such_tenant`, `database_unavailable`.
+    """
+    with snapshot(database) as connection:
+        return find_tenant(connection, name).created_at
 
 
 def list_tenants(database: Path) -> tuple[Tenant, ...]:

@@ -17,7 +17,7 @@ from corral.state.transaction import transaction
 from corral.tenancy import keys as keys_table
 from corral.tenancy.keys import create_key, list_keys, revoke_key
 from corral.tenancy.quota import KINDS
-from corral.tenancy.tenants import add_tenant, freeze_tenant
+from corral.tenancy.tenants import add_tenant, freeze_tenant, remove_tenant
 from tests.support.admin_calls import (
     ADMIN,
     call,
@@ -95,6 +95,33 @@ def test_energy_is_for_who_may_see_everybodys_usage(served: Served) -> None:
         return call(served, who, "GET", "/usage?tenant=acme")[1]["data"][0].get("energy_j")
 
     assert [seen(who) for who in ("lead", "acme", "auditor", "admin")] == [None, None, 2.5, 2.5]
+
+
+@pytest.mark.claim("PERM-10")
+def test_who_gets_a_former_tenants_name_sees_nothing_of_it(served: Served) -> None:
+    database, pepper = served.home.database, served.home.pepper.read_bytes()
+    body = {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "max_tokens": 2}
+    with served.http(headers=served.bearer("acme")) as http:
+        assert http.post("/v1/chat/completions", json=body).status_code == 200
+    assert wait_until(lambda: len(served.usage()) == 1)
+    assert {one["name"] for one in call(served, "lead", "GET", "/keys")[1]["data"]} > {"lead"}
+    remove_tenant(database, "acme", sure=True)
+    with transaction(database) as connection:  # some time ago
+        connection.execute("UPDATE keys SET created_at = created_at - 9 WHERE tenant = 'acme'")
+        connection.execute("UPDATE usage SET ts_ms = ts_ms - 9000")
+    add_tenant(database, "acme", reuse=True)
+    served.keys["heir"], _ = create_key(
+        database, pepper, tenant="acme", name="heir", role="tenant-admin"
+    )
+
+    def seen(who: str, path: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = call(served, who, "GET", path)[1]["data"]
+        return found
+
+    assert [one["name"] for one in seen("heir", "/keys")] == ["heir"]
+    assert seen("heir", "/usage?since=2020-01-01T00:00:00Z") == seen("heir", "/usage") == []
+    assert len(seen("auditor", "/keys?tenant=acme")) > 1, "the control: it is on record"
+    assert seen("auditor", "/usage?tenant=acme")[0]["requests"] == 1
 
 
 @pytest.mark.claim("PERM-09")

@@ -17,6 +17,7 @@ from corral.gateway.call import Call, Nothing
 from corral.tenancy.delegation import check_delegation, check_reach_of_role, reach
 from corral.tenancy.keys import KeyRecord, create_key, list_keys, revoke_key, rotate_key
 from corral.tenancy.permissions import Role
+from corral.tenancy.tenants import added_at
 
 
 class NewKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -105,8 +106,12 @@ class KeyShown(msgspec.Struct, frozen=True):
 
 def key_list(call: Call[KeyQuery]) -> KeyList:
     """GET /admin/v1/keys."""
-    tenant = reach(call.principal, call.asked.tenant)
-    return KeyList(tuple(map(_sheet, list_keys(call.services.database, tenant=tenant))))
+    database = call.services.database
+    found = list_keys(database, tenant=reach(call.principal, call.asked.tenant))
+    if (own := reach(call.principal)) is not None:
+        since = added_at(database, own)
+        found = tuple(one for one in found if one.created_at >= since)
+    return KeyList(tuple(map(_sheet, found)))
 
 
 async def key_create(call: Call[NewKey]) -> KeyShown:

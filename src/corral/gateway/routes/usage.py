@@ -18,6 +18,7 @@ from corral.tenancy.delegation import reach
 from corral.tenancy.holder import holder_name
 from corral.tenancy.permissions import Permission
 from corral.tenancy.principal import Principal
+from corral.tenancy.tenants import added_at
 from corral.tenancy.usage import UsageTotal, parse_groups, sum_usage
 
 
@@ -57,11 +58,12 @@ class UsageList(msgspec.Struct, frozen=True):
 
 def usage_list(call: Call[UsageQuery]) -> UsageList:
     """GET /admin/v1/usage."""
-    asked = call.asked
-    totals = sum_usage(
-        call.services.database, by=parse_groups(asked.by), since=asked.since,
-        tenant=_reach(call.principal, asked.tenant),
-    )  # fmt: skip
+    asked, database = call.asked, call.services.database
+    tenant, since = _reach(call.principal, asked.tenant), asked.since
+    if reach(call.principal) is not None:
+        own = added_at(database, call.principal.tenant)
+        since = own if since is None else max(since, own)
+    totals = sum_usage(database, by=parse_groups(asked.by), since=since, tenant=tenant)
     if not call.principal.may(Permission.USAGE_READ_ALL):
         totals = tuple(replace(total, energy_j=None) for total in totals)
     return UsageList(tuple(map(_row, totals)))
