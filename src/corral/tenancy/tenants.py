@@ -3,8 +3,8 @@
 Trust: gateway [net] and operator side. Input: names of an operator, checked.
 
 A removed tenant keeps its row, its revoked keys and its usage: what was done stays on record under
-a name that nobody else gets, unless the operator says so. Who gets it is not shown what is older than
-`added_at`.
+a name that nobody else gets, unless the operator says so. Who gets it is not shown what is older
+than `added_at`.
 """
 
 from __future__ import annotations
