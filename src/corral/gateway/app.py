@@ -178,9 +178,10 @@ ADDRESSES: Final[tuple[Address, ...]] = (
     Address("GET", "/admin/v1/workers", "workers", Permission.HOST_READ,
             lambda services, _: Workers(services)),
     Address("GET", "/admin/v1/openapi.json", "openapi", STRANGERS,
-            lambda _, __: Static(msgspec.json.encode(describe(ADDRESSES)), b"application/json")),
+            lambda _, __: Static(
+                lambda: msgspec.json.encode(describe(ADDRESSES)), b"application/json")),
     Address("GET", "/admin/v1/docs", "openapi", STRANGERS,
-            lambda _, __: Static(page(describe(ADDRESSES)), b"text/html; charset=utf-8",
+            lambda _, __: Static(lambda: page(describe(ADDRESSES)), b"text/html; charset=utf-8",
                                  PAGE_HEADERS)),
     Address("GET", "/metrics", "metrics", Permission.METRICS_READ,
             lambda services, _: MetricsPage(services)),

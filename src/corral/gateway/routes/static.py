@@ -1,9 +1,11 @@
-"""What is the same for everybody and at all times: made at the start, sent as it is.
+"""What is the same for everybody and at all times: made once, sent as it is.
 
 Trust: gateway [net]. Input: hostile requests, of which nothing is looked at.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from starlette.types import Receive, Scope, Send
 
@@ -14,17 +16,23 @@ class Static:
     """Answers with one body.
 
     Args:
-        body: whole.
+        make: returns it whole; called when it is first asked for, so that no start waits for it.
         media: its type.
         headers: more of them.
     """
 
     def __init__(
-        self, body: bytes, media: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()
+        self,
+        make: Callable[[], bytes],
+        media: bytes,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
     ) -> None:
-        self._body = body
+        self._make = make
+        self._body: bytes | None = None
         self._headers = ((b"content-type", media), *headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        if self._body is None:
+            self._body = self._make()
         await Exchange(scope, receive, send).send_whole(200, self._body, self._headers)
