@@ -16,7 +16,14 @@ import pytest
 from corral.service.layout import Layout
 from tests.support.own_user import UID, check_system_python, copy_state, install_program
 from tests.support.ports import reserved_port
-from tests.support.server import CORRAL, MODEL, degraded_options, folders_below, wait_until
+from tests.support.server import (
+    CORRAL,
+    MODEL,
+    corral,
+    degraded_options,
+    folders_below,
+    wait_until,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -43,6 +50,7 @@ DROP_IN = """# An operator's own: systemd gives a user no controllers of version
 DefaultDependencies=no
 [Service]
 ReadWritePaths=/sys/fs/cgroup/cpu
+LoadCredential=corral-passphrase:/run/test/passphrase
 StandardOutput=append:/run/test/output
 StandardError=append:/run/test/output
 ExecStartPre=+/bin/sh -c 'for c in memory pids; do chown {uid} /sys/fs/cgroup/$c/system.slice/\
@@ -197,7 +205,17 @@ def check_service(found: dict[str, Any]) -> dict[str, Any]:
     return monitor
 
 
+def lock_master_key(place: Path) -> None:
+    """Lock the service's master key: its passphrase comes from systemd, at each start."""
+    word = place / "passphrase"
+    word.write_text("five random words of mine\n")
+    word.chmod(0o600)  # root's: the service's own user never sees this file
+    corral(place / "home", "master-key", "lock", "--passphrase-file", str(word))
+    subprocess.run(["chown", "-R", f"{UID}:{UID}", str(place / "home")], check=True)
+
+
 @pytest.mark.claim("SVC-06")
+@pytest.mark.claim("REST-12")
 @pytest.mark.parametrize("runtime", ["crun", "runc"])
 def test_the_shipped_units_serve_a_chat(
     place: Path, model_home: Path, runtime: str, needs_runtime: Callable[[str], None]
@@ -206,6 +224,7 @@ def test_the_shipped_units_serve_a_chat(
     program = install_program(place)
     program.write_text(program.read_text().replace(f"{place}/venv", "/opt/corral"))
     copy_state(model_home, place / "home")
+    lock_master_key(place)
     (place / "home").chmod(0o700)
     api_key, _ = json.loads((model_home / "test-keys.json").read_text())
     write_units(place, api_key, runtime)

@@ -39,6 +39,8 @@ mount --bind /run/group /etc/group
 # unit-root: a user's systemd cannot make it; on a real host the first hardened system service did.
 mkdir -p /run/systemd/system /run/systemd/unit-root
 cp -r "$place/units/." /run/systemd/system/
+# As on a host, and among these namespaces only: credentials are mounted by a child of systemd's.
+mount --make-rshared /
 ip link set lo up
 export container=corral-test
 exec /lib/systemd/systemd --system --unit=test.target --log-target=console

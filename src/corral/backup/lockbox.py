@@ -6,13 +6,11 @@ The content is always an age v1 stream, of `pyrage`, Rust's age (https://age-enc
 STREAM over ChaCha20-Poly1305, Hoang, Reyhanitabar, Rogaway and Vizár, CRYPTO 2015), in chunks of
 64 KiB: memory is bounded, and a stream that was cut, reordered or lengthened does not open.
 To recipients, the file is nothing else, and `age -d -i KEY FILE | tar x` opens it too.
-By a passphrase, an age identity made for this file alone stands before the stream, wrapped:
+By a passphrase, an age identity made for this file alone stands before the stream, wrapped
+(`pki.passphrase`):
 
     16 bytes   MAGIC
-    1 byte     log2 of scrypt's N (RFC 7914); r = 8, p = 1
-    16 bytes   salt
-    12 bytes   nonce
-    90 bytes   the identity (74 bytes of text), AES-256-GCM; all before it is associated data
+    119 bytes  the identity (74 bytes of text), wrapped
     rest       age stream to that identity alone
 
 Nobody but who knows the passphrase knows even the public half of that identity, so nobody else can
@@ -21,41 +19,18 @@ make a file that opens with it. To recipients this is not so: anybody can write 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import BinaryIO, Final
 
 import pyrage
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from pyrage.x25519 import Identity, Recipient
 
 from corral.core.errors import CorralError
+from corral.pki.passphrase import OVERHEAD, Passphrase, unwrap_secret, wrap_secret
 
 MAGIC: Final = b"corral backup 1\n"
-COST: Final = 17
-"""log2 of scrypt's N: 128 MiB of memory and some tenths of a second for each guess (OWASP)."""
-_COSTS: Final = range(10, 21)
 _IDENTITY: Final = 74
-_HEAD: Final = len(MAGIC) + 1 + 16 + 12 + _IDENTITY + 16
-
-
-@dataclass(frozen=True, slots=True)
-class Passphrase:
-    """What locks and opens by a passphrase.
-
-    Attributes:
-        secret: UTF-8 bytes of it.
-        cost: log2 of scrypt's N when locking.
-    """
-
-    secret: bytes
-    cost: int = COST
-
-    def __repr__(self) -> str:
-        return "Passphrase(…)"
+_HEAD: Final = len(MAGIC) + _IDENTITY + OVERHEAD
 
 
 Lock = Passphrase | Sequence[Recipient]
@@ -173,28 +148,19 @@ def open_stream(file: BinaryIO, plain: BinaryIO, opener: Opener) -> None:
 
 
 def _wrap(identity: Identity, lock: Passphrase) -> bytes:
-    salt, nonce = os.urandom(16), os.urandom(12)
-    head = MAGIC + bytes([lock.cost]) + salt + nonce
-    key = _derive(lock.secret, salt, lock.cost)
-    return head + AESGCM(key).encrypt(nonce, str(identity).encode(), head)
+    return wrap_secret(MAGIC, str(identity).encode(), lock)
 
 
 def _unwrap(head: bytes, opener: Passphrase) -> Identity:
-    bound = len(MAGIC) + 1 + 16 + 12
-    cost, salt, nonce = head[16:17], head[17:33], head[33:bound]
-    if len(head) < _HEAD or cost[0] not in _COSTS:
-        raise CorralError("backup_damaged", "the head of the backup is damaged or cut off")
     try:
-        text = AESGCM(_derive(opener.secret, salt, cost[0])).decrypt(
-            nonce, head[bound:], head[:bound]
-        )
-    except InvalidTag:
-        raise _wrong() from None
+        text = unwrap_secret(MAGIC, head if len(head) == _HEAD else b"", opener)
+    except ValueError:
+        raise CorralError(
+            "backup_damaged", "the head of the backup is damaged or cut off"
+        ) from None
+    if text is None:
+        raise _wrong()
     return Identity.from_str(text.decode("ascii"))
-
-
-def _derive(secret: bytes, salt: bytes, cost: int) -> bytes:
-    return Scrypt(salt=salt, length=32, n=1 << cost, r=8, p=1).derive(secret)
 
 
 def _wrong() -> CorralError:

@@ -36,6 +36,9 @@ ACTIONS: Final = {
     "key create": "key:create",
     "key revoke": "key:revoke",
     "key rotate": "key:rotate",
+    "master-key change": "master_key:change",
+    "master-key lock": "master_key:lock",
+    "master-key unlock": "master_key:unlock",
     "oidc refresh": "oidc:refresh",
     "pull": "model:pull",
     "release": "quarantine:delete",
@@ -57,9 +60,9 @@ ACTIONS: Final = {
 READING: Final = frozenset({
     "advisory check", "advisory list", "advisory show", "audit admissions", "audit export",
     "audit tail", "cert list", "config show", "doctor", "explain", "grant list", "key list", "list",
-    "lock", "logs", "oidc list", "oidc user", "ps", "quota show", "restore", "run", "scan",
-    "selftest", "service install", "service show", "service uninstall", "service upgrade",
-    "share list", "show", "sign", "tenant list", "tenant show", "traces export",
+    "lock", "logs", "master-key status", "oidc list", "oidc user", "ps", "quota show", "restore",
+    "run", "scan", "selftest", "service install", "service show", "service uninstall",
+    "service upgrade", "share list", "show", "sign", "tenant list", "tenant show", "traces export",
     "traces tail", "up", "usage", "verify", "version",
 })  # fmt: skip
 """Commands that are not: they change nothing of the installation, or are in other records (a

@@ -57,6 +57,7 @@ VERBS: Final = {
     "selftest": "selftest:selftest",
     "advisory": "advisory:app",
     "config": "config:app",
+    "master-key": "master_key:app",
     "backup": "backup:backup",
     "restore": "backup:restore",
     "service": "service:app",

@@ -20,6 +20,7 @@ import typer
 
 from corral.cli.engine_check import check_engine
 from corral.cli.first_policy import install_first_policy
+from corral.cli.open_master_key import open_master_key, plain_master_key
 from corral.cli.options import (
     DegradedOption,
     HomeOption,
@@ -65,6 +66,15 @@ def up(
             show_default=False,
         ),
     ] = None,
+    passphrase_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--passphrase-file",
+            metavar="FILE",
+            help="File with the master key's passphrase, if it is locked by one; - is stdin.",
+            show_default=False,
+        ),
+    ] = None,
     home: HomeOption = None,
     as_json: Annotated[
         bool,
@@ -77,6 +87,8 @@ def up(
 
     The first run prints two API keys, once: one of tenant `default`, one of the operator.
     Under systemd's socket activation the socket is taken from there (see: corral service).
+    A locked master key (corral master-key) is opened by a passphrase: of --passphrase-file, of the
+    service's credential corral-passphrase, or of the terminal.
 
     Example: corral up --port 8443
     """
@@ -96,7 +108,8 @@ def up(
         # Asked here: the gateway's jail shows neither the machine's memory nor the groups above.
         settings["engine.memory_total_bytes"] = memory_limit_bytes()
     if not listener:
-        settle_scope(config)
+        settle_scope(config)  # may be the end of this process: nothing is asked before it
+    master_key = open_master_key(place, passphrase_file)
     enter_leaf()
     with work_beside(partial(looked_at, place, config)) as survey:
         first = prepare(place, config, first_keys)
@@ -106,10 +119,11 @@ def up(
     with shown_if_it_fails(first):
         from corral.control.command import serve_command
 
-        inherited = (listener.detach(),) if listener else ()
+        listening = listener.detach() if listener else -1
+        key = plain_master_key(place) if master_key < 0 else master_key
         become_launcher(
-            lambda ready: serve_command(place, settings, ready, *inherited),
-            inherit=inherited,
+            lambda ready: serve_command(place, settings, ready, listening, key),
+            inherit=(key, listening) if listener else (key,),
             announce=partial(_announce, place, config, first, as_json, os.getpid()),
             complain=partial(_complain, first, as_json),
             beside=_beside(place, config),

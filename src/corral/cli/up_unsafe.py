@@ -30,17 +30,7 @@ def work_beside(work: Callable[[], bytes]) -> Iterator[Callable[[], bytes]]:
     Gives a function that waits for the child and returns what `work` returned; nothing if it
     failed. At the end of the block the child has ended.
     """
-    read, write = os.pipe()
-    child = os.fork()  # SAFETY: this process has one thread.
-    if child == 0:
-        status = 1
-        try:
-            with os.fdopen(write, "wb") as pipe:
-                pipe.write(work())
-            status = 0
-        finally:
-            os._exit(status)
-    os.close(write)
+    child, read = _working(work)
     ended: list[int] = []
 
     def result() -> bytes:
@@ -56,6 +46,38 @@ def work_beside(work: Callable[[], bytes]) -> Iterator[Callable[[], bytes]]:
         if not ended:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
+
+
+def work_apart(work: Callable[[], bytes]) -> bytes:
+    """Do something in a child and wait for it: nothing that it learned is in our own memory.
+
+    Returns:
+        What `work` returned; nothing if it failed.
+    """
+    child, read = _working(work)
+    try:
+        with os.fdopen(read, "rb") as pipe:
+            document = pipe.read()
+    finally:
+        # Also after Ctrl-C, which the child has got too: it gives the terminal back before it ends.
+        status = os.waitpid(child, 0)[1]
+    return b"" if status else document
+
+
+def _working(work: Callable[[], bytes]) -> tuple[int, int]:
+    """Return a child, and the descriptor on which it writes what `work` returns."""
+    read, write = os.pipe()
+    child = os.fork()  # SAFETY: this process has one thread.
+    if child == 0:
+        status = 1
+        try:
+            with os.fdopen(write, "wb") as pipe:
+                pipe.write(work())
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(write)
+    return child, read
 
 
 def become_launcher(
@@ -81,7 +103,8 @@ def become_launcher(
     own = os.pidfd_open(os.getpid())  # this process, also after it has become the launcher
     child = os.fork()
     if child == 0:
-        os.close(ready_write)
+        for fd in (ready_write, *inherit):  # nothing that goes on beside the server has these
+            os.close(fd)
         # A grandchild belongs to init: the launcher never has to know or reap it.
         if os.fork() == 0:
             _tell(ready, own, announce, complain, beside)

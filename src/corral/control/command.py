@@ -24,8 +24,9 @@ _BOOT: Final = (
 
 
 def serve_command(
-    home: Home, settings: Mapping[str, object], ready_fd: int, listener_fd: int = -1
-) -> list[str]:
+    home: Home, settings: Mapping[str, object], ready_fd: int, listener_fd: int = -1,
+    master_key_fd: int = -1,
+) -> list[str]:  # fmt: skip
     """Return the argv of a server's launcher.
 
     Args:
@@ -34,8 +35,13 @@ def serve_command(
         ready_fd: inherited descriptor that gets one JSON line: `{"host", "port"}` once the gateway
             serves, or `{"error": {"code", "message", "remedy"}}`.
         listener_fd: inherited listening socket to serve on; -1 to bind `listen.host` and `.port`.
+        master_key_fd: inherited descriptor of the open master key (`control.sealed_key`); without
+            one no gateway of corral's starts.
     """
-    return [*_command("serve", home, settings, ready_fd), "--listener", str(listener_fd)]
+    return [
+        *_command("serve", home, settings, ready_fd),
+        "--listener", str(listener_fd), "--master-key", str(master_key_fd),
+    ]  # fmt: skip
 
 
 def job_command(home: Home, settings: Mapping[str, object], channel_fd: int) -> list[str]:

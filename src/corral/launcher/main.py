@@ -56,6 +56,8 @@ def main(argv: list[str]) -> None:
     fd = _move_up(options.fd)
     if options.listener >= 0:
         options.listener = _move_up(options.listener)
+    if options.master_key >= 0:
+        options.master_key = _move_up(options.master_key)
     report = report_to(fd) if options.mode == "serve" else _report_to_stderr
     try:
         code = _run(options, fd, report)
@@ -91,7 +93,7 @@ def _run(options: argparse.Namespace, fd: int, report: Callable[[dict[str, objec
     def inside(host_proc: int, alive: int) -> int:
         build_stage(home, images, hide_unified=host.plain_runtime.name == "crun")
         if options.mode == "serve":
-            return _serve(home, config, host, log, host_proc, alive, report, options.listener)
+            return _serve(home, config, host, log, host_proc, alive, report, options)
         return _job(home, config, host, log, host_proc, alive, fd)
 
     def beside() -> None:
@@ -105,8 +107,9 @@ def _run(options: argparse.Namespace, fd: int, report: Callable[[dict[str, objec
 
 def _serve(
     home: Home, config: Config, host: Host, log: EventLog, host_proc: int, alive: int,
-    report: Callable[[dict[str, object]], None], inherited: int,
+    report: Callable[[dict[str, object]], None], options: argparse.Namespace,
 ) -> int:  # fmt: skip
+    inherited = options.listener
     try:
         listener = bind_listener(config) if inherited < 0 else socket.socket(fileno=inherited)
         control = bind_control(home)
@@ -116,7 +119,7 @@ def _serve(
         loop.listen(control)
         server = Server(
             home=home, config=config, pen=pen, jails=jails, log=log, loop=loop,
-            listener=listener, report=report,
+            listener=listener, report=report, master_key=options.master_key,
         )  # fmt: skip
         return server.run()
     except CorralError as error:
@@ -186,4 +189,5 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--site", required=True)
     parser.add_argument("--set", required=True)
     parser.add_argument("--listener", type=int, default=-1)
+    parser.add_argument("--master-key", type=int, default=-1)
     return parser.parse_args(argv)

@@ -57,12 +57,16 @@ _READ_AGAIN: Final = ("tls_cert", "tls_key")
 
 
 class Requests:
-    """Carries out the request table for one launcher."""
+    """Carries out the request table for one launcher.
+
+    `master_key` is a server's memfd with the open master key; the launcher never sees its file.
+    """
 
     def __init__(
         self, *, home: Home, config: Config, pen: Pen, jails: JailTable, log: EventLog,
-        on_gateway_ready: Callable[[], None],
+        on_gateway_ready: Callable[[], None], master_key: int = -1,
     ) -> None:  # fmt: skip
+        self._master_key = master_key
         self._home = home
         self._config = config
         self._pen = pen
@@ -223,13 +227,15 @@ class Requests:
         paths = {
             "tls_cert": Path(tls.cert_file) if tls.cert_file else self._home.server_cert,
             "tls_key": Path(tls.key_file) if tls.key_file else self._home.server_key,
-            **{kind: self._home.secrets / kind for kind in ("pepper", "audit.key", "master.key")},
+            **{kind: self._home.secrets / kind for kind in ("pepper", "audit.key")},
             "receipt_public_key": self._home.receipt_public_key,
             "host": self._home.host_report,
         }
-        if message.kind == "config":
-            fd = os.memfd_create("config", os.MFD_CLOEXEC)
-            os.write(fd, json.dumps(asdict(self._config)).encode())
+        if message.kind in {"config", "master.key"}:
+            # A copy for each gateway: one descriptor of ours would have one offset for all.
+            key = os.pread(self._master_key, 64, 0) if message.kind == "master.key" else b""
+            fd = os.memfd_create(message.kind, os.MFD_CLOEXEC)
+            os.write(fd, key or json.dumps(asdict(self._config)).encode())
             os.lseek(fd, 0, os.SEEK_SET)
             return Reply(Secret(), (fd,))
         path = paths.get(message.kind)

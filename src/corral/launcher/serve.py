@@ -86,6 +86,7 @@ class Server:
     def __init__(
         self, *, home: Home, config: Config, pen: Pen, jails: JailTable, log: EventLog,
         loop: Loop, listener: socket.socket, report: Callable[[dict[str, object]], None],
+        master_key: int,
     ) -> None:  # fmt: skip
         self._pen = pen
         self._log = log
@@ -101,7 +102,7 @@ class Server:
         self._jails = jails
         self._requests = Requests(
             home=home, config=config, pen=pen, jails=jails, log=log,
-            on_gateway_ready=self._note_ready,
+            on_gateway_ready=self._note_ready, master_key=master_key,
         )  # fmt: skip
 
     def run(self) -> int:

@@ -22,8 +22,7 @@ def write_atomically(path: Path, data: bytes, *, mode: int) -> None:
     Raises:
         CorralError: code `state_write_failed`.
     """
-    # One fixed name: what a crash left is replaced by the next attempt, so nothing piles up.
-    temporary = path.with_name(f".{path.name}.new")
+    temporary = leftover_of(path)
     try:
         temporary.unlink(missing_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -41,6 +40,14 @@ def write_atomically(path: Path, data: bytes, *, mode: int) -> None:
             "a file of the state folder cannot be written",
             remedy="check the state folder's disk space and permissions: corral doctor",
         ) from error
+
+
+def leftover_of(path: Path) -> Path:
+    """Return where a write of `path` that a crash cut off leaves what it had.
+
+    One fixed name: it is replaced by the next attempt, so nothing piles up.
+    """
+    return path.with_name(f".{path.name}.new")
 
 
 def sync_folder(folder: Path) -> None:

@@ -8,8 +8,9 @@ import os
 import pytest
 from pyrage.x25519 import Identity
 
-from corral.backup.lockbox import MAGIC, Lock, Opener, Passphrase, lock_stream, open_stream
+from corral.backup.lockbox import MAGIC, Lock, Opener, lock_stream, open_stream
 from corral.core.errors import CorralError
+from corral.pki.passphrase import Passphrase
 
 SECRET = Passphrase(b"five random words of mine", cost=10)
 IDENTITY = Identity.generate()

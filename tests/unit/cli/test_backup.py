@@ -70,7 +70,7 @@ def test_age_keys(corral: Corral, home: Home, tmp_path: Path) -> None:
         (("--passphrase-file", "short"), "bad_passphrase"),
         (("--passphrase-file", "empty"), "bad_passphrase"),
         (("--passphrase-file", "large"), "bad_passphrase"),
-        (("--passphrase-file", "absent"), "backup_key_unreadable"),
+        (("--passphrase-file", "absent"), "secret_file_unreadable"),
         (("--recipient", "age1x"), "bad_recipient"),
         (("--passphrase-file", "short", "--recipient", "age1x"), "bad_passphrase"),
     ],

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from corral.cli.up_unsafe import parse_ready, work_beside
+from corral.cli.up_unsafe import parse_ready, work_apart, work_beside
 from corral.core.errors import CorralError
 from tests.support.children import ended
 
@@ -21,6 +21,34 @@ become_launcher(
     # One write for a line: two processes have this pipe.
     announce=lambda host, port: os.write(1, f"ready {host} {port}\\n".encode()),
     complain=lambda error: os.write(1, f"failed {error.code}\\n".encode()),
+)
+"""
+
+
+INHERITING = """
+import os, sys
+from corral.cli.up_unsafe import become_launcher
+from corral.control.sealed_key import key_memory, seal_key
+
+key = seal_key(key_memory(), b"k" * 32)
+
+
+def found():
+    links = (f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd"))
+    return sum(os.path.lexists(link) and "memfd" in os.readlink(link) for link in links)
+
+
+assert found() == 1
+launcher = '''
+import os, sys
+os.write(1, b"got " + os.pread(int(sys.argv[2]), 99, 0) + bytes([10]))
+os.write(int(sys.argv[1]), b'{"host": "h", "port": 1}' + bytes([10]))
+'''
+become_launcher(
+    lambda fd: [sys.executable, "-c", launcher, str(fd), str(key)],
+    announce=lambda host, port: os.write(1, f"beside {found()}\\n".encode()),
+    complain=lambda error: None,
+    inherit=(key,),
 )
 """
 
@@ -95,3 +123,29 @@ def test_work_beside_that_fails_gives_nothing_and_none_outlives_the_block() -> N
     with pytest.raises(KeyError), work_beside(sleep):
         raise KeyError
     assert time.monotonic() - began < 30
+
+
+@pytest.mark.claim("REST-12")
+def test_only_the_launcher_inherits_what_is_handed_over() -> None:
+    with ended(
+        subprocess.Popen([sys.executable, "-c", INHERITING], stdout=subprocess.PIPE, text=True)
+    ) as process:
+        out, _ = process.communicate(timeout=30)
+    assert sorted(out.splitlines()) == ["beside 0", f"got {'k' * 32}"]
+
+
+def test_work_apart_is_waited_for_and_what_fails_gives_nothing() -> None:
+    known: list[bytes] = []
+
+    def learn() -> bytes:
+        known.append(b"secret")
+        return f"{os.getpid()}".encode()
+
+    assert int(work_apart(learn)) != os.getpid()
+    assert known == []
+
+    def fail() -> bytes:
+        os.close(2)  # its traceback is of no interest here
+        raise MemoryError
+
+    assert work_apart(fail) == b""

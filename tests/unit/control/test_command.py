@@ -28,6 +28,13 @@ def test_the_launcher_reads_what_the_command_says(make: object, mode: str) -> No
     assert json.loads(options.set) == {"listen.port": 0}
 
 
+def test_what_a_server_inherits_is_in_its_command_as_numbers() -> None:
+    options = _parse(serve_command(HOME, {}, 7, 8, 9)[6:])
+    assert (options.fd, options.listener, options.master_key) == (7, 8, 9)
+    options = _parse(serve_command(HOME, {}, 7)[6:])
+    assert (options.listener, options.master_key) == (-1, -1)
+
+
 @pytest.mark.parametrize("argv", [[], ["other"], ["serve", "--home", "/h"]])
 def test_other_command_lines(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:

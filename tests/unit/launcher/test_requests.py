@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from corral.control.sealed_key import key_memory, seal_key
 from corral.core.config import Config, Tls, parse_config
 from corral.core.errors import CorralError
 from corral.core.home import Home
@@ -342,6 +343,30 @@ def test_nothing_else_is_a_secret(table: Requests, kind: str) -> None:
     reply = table.open_secret(GATEWAY, OpenSecret(kind))
     assert isinstance(reply.message, Refused)
     assert reply.message.code == "not_permitted"
+
+
+@pytest.mark.claim("REST-12")
+def test_the_master_key_is_what_the_launcher_was_given_and_never_the_file(
+    home: Home, config: Config, pen: Pen, jails: JailTable, log: EventLog, table: Requests
+) -> None:
+    home.secrets.mkdir()
+    (home.secrets / "master.key").write_text("the file")
+    key = seal_key(key_memory(), b"k" * 32)
+    given = Requests(
+        home=home, config=config, pen=pen, jails=jails, log=log, on_gateway_ready=lambda: None,
+        master_key=key,
+    )  # fmt: skip
+    try:
+        for _ in range(3):  # each gateway reads all of it
+            assert read_secret(given, "master.key") == b"k" * 32
+        used = Session(1, Role.GATEWAY, {GatewayReady})
+        reply = given.open_secret(used, OpenSecret("master.key"))
+        assert isinstance(reply.message, Refused)
+        assert reply.message.code == "not_permitted"
+    finally:
+        os.close(key)
+    with pytest.raises(OSError, match="descriptor"):
+        table.open_secret(GATEWAY, OpenSecret("master.key"))
 
 
 def test_the_operators_own_certificate(
