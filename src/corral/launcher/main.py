@@ -97,6 +97,9 @@ def _run(options: argparse.Namespace, fd: int, report: Callable[[dict[str, objec
         return _job(home, config, host, log, host_proc, alive, fd)
 
     def beside() -> None:
+        # The launcher's alone: unlike that, this monitor can be looked into by its own user.
+        if options.master_key >= 0:
+            os.close(options.master_key)
         # A server that runs is not ended because of what others have left.
         with contextlib.suppress(OSError, CorralError):
             if options.mode == "serve":
