@@ -68,7 +68,9 @@ READING: Final = frozenset({
 """Commands that are not: they change nothing of the installation, or are in other records (a
 server's start is the first record of a segment of its chain; a restore writes its own into the
 chain that it puts back, as `installation:restore`)."""
-_UNSPOKEN: Final = frozenset({"source", "prompt", "home", "as_json", "tenant", "for_tenant"})
+_UNSPOKEN: Final = frozenset({
+    "sources", "adapter", "prompt", "home", "as_json", "tenant", "for_tenant",
+})  # fmt: skip
 _COULD_NOT: Final = {"fsck": 2}
 """Verbs whose exit code tells "could not check" from "found something"."""
 _TOKEN: Final = re.compile(r"(sk-corral-[a-z0-9]+)-\S*")

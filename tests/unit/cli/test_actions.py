@@ -30,3 +30,18 @@ def test_of_a_whole_key_only_the_public_part_is_kept(corral: Corral, home: Home)
 ])  # fmt: skip
 def test_only_plain_words_are_kept(said: str, kept: str) -> None:
     assert spoken({"name": said, "prompt": said, "home": "/x"}) == {"name": kept}
+
+
+@pytest.mark.claim("ADM-15")
+def test_where_a_model_is_brought_from_is_not_kept(corral: Corral, home: Home) -> None:
+    place = ("--home", str(home.root), "--json")
+    secret = "https://user:hunter2@host.example/model.gguf"
+    for command in (
+        ("pull", secret, "--name", "plain-word"),
+        ("derive", "plain-word", "--as", "other-word", "--adapter", secret),
+    ):
+        assert corral(*command, *place).error_code
+    log = b"".join(path.read_bytes() for path in (home.root / "audit").iterdir())
+    assert b"hunter2" not in log
+    assert b"plain-word" in log, "the control: the commands are in it"
+    assert b"other-word" in log
