@@ -54,9 +54,10 @@ def put_signed(home: Home, receipt: Receipt, text: str, signature: bytes) -> Non
     with closing(sqlite3.connect(home.database)) as connection, connection:
         connection.execute(
             "INSERT INTO models (name, digest, size_bytes, trust, source, admitted_at, receipt, "
-            "signature, identity) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "signature, identity, adapter) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 receipt.name, receipt.digest, receipt.size_bytes, receipt.trust, receipt.source,
                 receipt.admitted_at, text, signature, receipt.identity,
+                receipt.adapter.digest if receipt.adapter else None,
             ),
         )  # fmt: skip

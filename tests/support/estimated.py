@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from corral.admission.estimate import MemoryShape
 from corral.admission.expectation import Expectation
+from corral.admission.provenance import Provenance
 from corral.admission.report import Facts, make_report
-from corral.admission.trusted_model import Estimated, Provenance, Scanned, Verified, begin
+from corral.admission.trusted_model import Estimated, Scanned, Verified, begin
 from corral.advisories.database import Advisories
 from corral.core.config import Engine
 from corral.core.ids import Digest

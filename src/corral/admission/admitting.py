@@ -90,14 +90,14 @@ class Admitting:
         )
 
     def admit(
-        self, decided: Decided, blob: SealedBlob, *, fetched_at: int, how: How
+        self, decided: Decided, *blobs: SealedBlob, fetched_at: int, how: How
     ) -> CatalogEntry:
         """Return the entry that step 8 makes.
 
         Args:
             decided: proof of the steps before.
-            blob: in quarantine.
-            fetched_at: when its bytes came, Unix seconds.
+            blobs: in quarantine: the model, and what is laid over it.
+            fetched_at: when the model's bytes came, Unix seconds.
             how: for the journal.
 
         Raises:
@@ -106,7 +106,7 @@ class Admitting:
         self.progress("admit", 0, 0)
         receipt = self.receipt(decided, fetched_at=fetched_at)
         text, signature = sign_receipt(receipt, load_receipt_key(self.home))
-        return add_entry(self.home, decided.admit(text, signature), receipt, blob, how=how)
+        return add_entry(self.home, decided.admit(text, signature), receipt, blobs, how=how)
 
 
 def passed(result: _Stage | Denied) -> _Stage:

@@ -175,20 +175,25 @@ def _rows(home: Home, rows: list[SignedRow], lines: list[JournalLine]) -> Iterat
         if row.sha256 not in noted and since is not None and receipt.admitted_at >= since:
             message = "the admission is not in the journal, which is older than it"
             yield Discrepancy("not_in_journal", row.name, message)
-        yield from _blob(home, receipt)
+        yield from _blobs(home, receipt)
 
 
-def _blob(home: Home, receipt: Receipt) -> Iterator[Discrepancy]:
-    for place in (home.blob(Digest(receipt.digest)), held_blobs(home) / receipt.digest):
+def _blobs(home: Home, receipt: Receipt) -> Iterator[Discrepancy]:
+    for digest, size_bytes in receipt.blobs:
+        yield from _blob(home, receipt.name, digest, size_bytes)
+
+
+def _blob(home: Home, name: str, digest: str, size_bytes: int) -> Iterator[Discrepancy]:
+    for place in (home.blob(Digest(digest)), held_blobs(home) / digest):
         with suppress(OSError):
             facts = place.lstat()
             if not stat.S_ISREG(facts.st_mode):
                 continue
-            if facts.st_size != receipt.size_bytes:
-                message = f"its file has {facts.st_size} bytes, not {receipt.size_bytes}"
-                yield Discrepancy("blob_size", receipt.name, message)
+            if facts.st_size != size_bytes:
+                message = f"its file has {facts.st_size} bytes, not {size_bytes}"
+                yield Discrepancy("blob_size", name, message)
             return
-    yield Discrepancy("blob_missing", receipt.name, "its file is not in the store")
+    yield Discrepancy("blob_missing", name, "its file is not in the store")
 
 
 def _absent(rows: list[SignedRow], lines: list[JournalLine]) -> Iterator[Discrepancy]:

@@ -32,6 +32,7 @@ from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
 from corral.admission.receipt import Receipt
+from corral.admission.report import Finding
 from corral.admission.source import HubSource, PypiSource, parse_source
 from corral.core.errors import CorralError
 
@@ -46,6 +47,7 @@ def make_bom(receipt: Receipt, receipt_sha256: str) -> dict[str, Any]:
         receipt: of the admission.
         receipt_sha256: digest of its signed text, which gives the serial number.
     """
+    components = [_model(receipt), *_adapter(receipt)]
     bom = Bom(
         serial_number=uuid.uuid5(_NAMESPACE, receipt_sha256),
         metadata=BomMetaData(
@@ -55,11 +57,13 @@ def make_bom(receipt: Receipt, receipt_sha256: str) -> dict[str, Any]:
             ),
             properties=[Property(name="corral:receipt_sha256", value=receipt_sha256)],
         ),
-        components=[_model(receipt)],
+        components=components,
     )
+    bom.register_dependency(components[0], components[1:])
     document: dict[str, Any] = json.loads(JsonV1Dot6(bom).output_as_string())
     # The library (11.12) knows no model cards, which the standard asks for with every model.
-    document["components"][0]["modelCard"] = {
+    model = next(c for c in document["components"] if c["bom-ref"] == components[0].bom_ref.value)
+    model["modelCard"] = {
         "modelParameters": {
             "task": "text-generation",
             "modelArchitecture": receipt.architecture,
@@ -84,6 +88,38 @@ def _model(receipt: Receipt) -> Component:
             Property(name=f"corral:{name}", value=value) for name, value in _properties(receipt)
         ],
     )
+
+
+def _adapter(receipt: Receipt) -> Iterator[Component]:
+    """Yield the adapter that is laid over the model, a model of its own by the standard's types."""
+    adapter = receipt.adapter
+    if adapter is None:
+        return
+    plain = {
+        "size_bytes": adapter.size_bytes,
+        "adapter_scale": adapter.scale / 1000,
+        "source": adapter.source,
+        "final_url": adapter.final_url,
+        "revision": adapter.revision,
+        "wheel_sha256": adapter.wheel_sha256,
+        "manifest_sha256": adapter.manifest_sha256,
+        "fetched_at": _time(adapter.fetched_at),
+    }
+    named = [(name, str(value)) for name, value in plain.items() if value != ""]
+    named += [("finding", _finding(one)) for one in adapter.findings]
+    named += [("signer", f"{one.kind} {one.fingerprint}") for one in adapter.signers]
+    yield Component(
+        type=ComponentType.MACHINE_LEARNING_MODEL,
+        bom_ref=f"sha256:{adapter.digest}",
+        name=f"LoRA adapter of {receipt.name}",
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=adapter.digest)],
+        properties=[Property(name=f"corral:{name}", value=value) for name, value in named],
+    )
+
+
+def _finding(finding: Finding) -> str:
+    where = f" at {finding.where}" if finding.where else ""
+    return f"{finding.severity} {finding.code}{where}: {finding.message}"
 
 
 def _package(receipt: Receipt) -> PackageURL | None:
@@ -149,9 +185,7 @@ def _properties(receipt: Receipt) -> Iterator[tuple[str, str]]:
     }
     yield from ((name, str(value)) for name, value in plain.items() if value != "")
     yield from (("trust_reason", reason) for reason in receipt.decision.reasons)
-    for finding in receipt.findings:
-        where = f" at {finding.where}" if finding.where else ""
-        yield "finding", f"{finding.severity} {finding.code}{where}: {finding.message}"
+    yield from (("finding", _finding(finding)) for finding in receipt.findings)
     for number, signer in enumerate(receipt.signers):
         yield f"signer:{number}:kind", signer.kind
         yield f"signer:{number}:fingerprint", signer.fingerprint

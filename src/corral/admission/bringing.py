@@ -24,11 +24,11 @@ from corral.admission.inquiry import inquire
 from corral.admission.landing import Landing, landed_since
 from corral.admission.manifest_proof import KeptManifest, read_manifest
 from corral.admission.progress import Progress
+from corral.admission.provenance import Provenance
 from corral.admission.quarantine import blobs_folder, partial_bytes, remove_folder
 from corral.admission.registry_source import RegistrySource
 from corral.admission.sealing import SealedBlob, open_fetched_file, open_local_file, seal_copy
 from corral.admission.source import LocalSource, RemoteSource, Source, source_folder
-from corral.admission.trusted_model import Provenance
 from corral.control.client import LauncherClient
 from corral.core.config import Config
 from corral.core.errors import CorralError

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import Connection, delete, or_, select
 from sqlalchemy.dialects.sqlite import insert
 
 from corral.admission.catalog import CatalogEntry, entry_of
@@ -27,11 +27,11 @@ from corral.state.tables import models
 
 
 def add_entry(
-    home: Home, admitted: Admitted, receipt: Receipt, sealed: SealedBlob, *, how: How
+    home: Home, admitted: Admitted, receipt: Receipt, sealed: Sequence[SealedBlob], *, how: How
 ) -> CatalogEntry:
-    """Put an admitted blob into the store and its row into the catalog.
+    """Put the blobs of an admitted model into the store and its row into the catalog.
 
-    Blob first, row second: a crash in between leaves a blob that `sweep_quarantine` removes.
+    Blobs first, row second: a crash in between leaves blobs that `sweep_quarantine` removes.
 
     Raises:
         CorralError: codes `blob_changed`, `name_taken`, `policy_changed`, `database_unavailable`.
@@ -39,7 +39,8 @@ def add_entry(
     with store_lock(home):
         _check_policy(home, receipt)
         check_name(home, ModelName(receipt.name), receipt.identity)
-        store_blob(home, admitted, sealed)
+        for blob in sealed:
+            store_blob(home, admitted, blob)
         put_rows(home, [(receipt, admitted.receipt_text, admitted.signature)], how=how)
         write_trust_marks(home)
     return entry_of(receipt)
@@ -85,6 +86,7 @@ def put_rows(home: Home, signed: Sequence[tuple[Receipt, str, bytes]], *, how: H
             row = {
                 "digest": receipt.digest,
                 "identity": receipt.identity,
+                "adapter": receipt.adapter.digest if receipt.adapter else None,
                 "size_bytes": receipt.size_bytes,
                 "trust": receipt.trust,
                 "source": receipt.source,
@@ -117,7 +119,7 @@ def check_name(home: Home, name: ModelName, identity: str) -> None:
 
 
 def remove_entry(home: Home, name: str) -> None:
-    """Remove a model; its blob goes too unless another name uses it.
+    """Remove a model; each of its blobs goes too unless another name uses it.
 
     Raises:
         CorralError: codes `no_such_model`, `database_unavailable`; those of `read_standing`,
@@ -126,19 +128,23 @@ def remove_entry(home: Home, name: str) -> None:
     with store_lock(home):
         read_standing(home)  # what is left is marked by it
         with writing(open_database(home.database)) as connection:
-            digest = connection.execute(
-                delete(models).where(models.c.name == name).returning(models.c.digest)
-            ).scalar_one_or_none()
-            if digest is None:
+            statement = delete(models).where(models.c.name == name)
+            row = connection.execute(
+                statement.returning(models.c.digest, models.c.adapter)
+            ).one_or_none()
+            if row is None:
                 raise CorralError(
                     "no_such_model",
                     "no admitted model has that name",
                     remedy="see the names with corral list",
                 )
-            left = connection.execute(
-                select(func.count()).select_from(models).where(models.c.digest == digest)
-            ).scalar_one()
-            note_removal(home, name, digest, "rm")
-        if not left:
+            unused = [one for one in row if one and not _is_used(connection, one)]
+            note_removal(home, name, row.digest, "rm")
+        for digest in unused:
             remove_blob(home, Digest(digest))
         write_trust_marks(home)
+
+
+def _is_used(connection: Connection, digest: str) -> bool:
+    named = or_(models.c.digest == digest, models.c.adapter == digest)
+    return connection.execute(select(models.c.name).where(named).limit(1)).first() is not None

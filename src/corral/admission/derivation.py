@@ -12,10 +12,39 @@ from typing import Final
 
 import msgspec
 
-from corral.admission.policy.subject import Subject, TemplateOutcome, counted
+from corral.admission.policy.subject import Subject, TemplateOutcome, counted, evidence_of
 from corral.admission.report import TEMPLATE_CODES, Finding
+from corral.admission.signing.signer import Signer
 
 _CONTEXT: Final = "corral derived model v1"
+
+
+class AdapterRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A LoRA adapter that is laid over a model: what was known when it was admitted with it.
+
+    Attributes:
+        scale: how strongly, in thousandths.
+        source, final_url, wheel_sha256, revision, manifest_sha256, fetched_at: where its bytes came
+            from, as in a receipt.
+        sha256_demanded, wheel_sha256_demanded, manifest_sha256_demanded: the operator gave it.
+        signers: whose signatures over its bytes were verified.
+        findings: what the scanner saw in it, beside its base, and let pass.
+    """
+
+    digest: str
+    size_bytes: int
+    scale: int
+    source: str
+    final_url: str = ""
+    wheel_sha256: str = ""
+    revision: str = ""
+    manifest_sha256: str = ""
+    sha256_demanded: bool = False
+    wheel_sha256_demanded: bool = False
+    manifest_sha256_demanded: bool = False
+    signers: tuple[Signer, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    fetched_at: int = 0
 
 
 class Derivation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -27,6 +56,7 @@ class Derivation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             none: the base's own is served.
         base_template, base_template_sha256: what became of the base's own template, and its digest.
         base_findings: what was found in the base's own template and let pass.
+        adapter: what is laid over the base's weights; None: nothing.
     """
 
     base: str
@@ -34,6 +64,7 @@ class Derivation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     base_template: TemplateOutcome
     base_template_sha256: str
     base_findings: tuple[Finding, ...] = ()
+    adapter: AdapterRecord | None = None
 
 
 def identity_of(digest: str, template_sha256: str, derivation: Derivation | None) -> str:
@@ -48,7 +79,9 @@ def identity_of(digest: str, template_sha256: str, derivation: Derivation | None
     """
     if derivation is None:
         return digest
-    parts = (_CONTEXT, digest, template_sha256, "-")
+    adapter = derivation.adapter
+    laid = f"{adapter.digest} {adapter.scale}" if adapter else "-"
+    parts = (_CONTEXT, digest, template_sha256, laid)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -60,11 +93,32 @@ def template_findings(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
 def subjects_of(whole: Subject, derivation: Derivation | None) -> tuple[Subject, ...]:
     """Return all that a policy must admit, of which the least trusted gives the level.
 
-    A template that the operator gave must not lift a model above its base.
+    A template that the operator gave must not lift a model above its base, nor what is known of the
+    base an adapter that somebody else made. Nothing is known of an adapter's licence.
     """
-    if derivation is None or not derivation.template_sha256:
+    if derivation is None:
         return (whole,)
+    found = [whole]
+    if derivation.template_sha256:
+        found.append(_base_of(whole, derivation))
+    adapter = derivation.adapter
+    if adapter is not None:
+        found.append(replace(
+            whole, part="adapter", source=adapter.source, digest=adapter.digest,
+            size_bytes=adapter.size_bytes, licence="", signers=adapter.signers,
+            findings=adapter.findings,
+            evidence=evidence_of(
+                sha256=adapter.sha256_demanded,
+                wheel_sha256=adapter.wheel_sha256_demanded,
+                manifest_sha256=adapter.manifest_sha256_demanded,
+                signature=bool(adapter.signers),
+            ),
+        ))  # fmt: skip
+    return tuple(found)
+
+
+def _base_of(whole: Subject, derivation: Derivation) -> Subject:
     own = tuple(one for one in whole.findings if not one.code.startswith(TEMPLATE_CODES))
     outcome = derivation.base_template
     findings = counted((*own, *derivation.base_findings), outcome)
-    return whole, replace(whole, part="base", template=outcome, findings=findings)
+    return replace(whole, part="base", template=outcome, findings=findings)

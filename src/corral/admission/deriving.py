@@ -1,13 +1,15 @@
-"""Make a new model of an admitted one: the same bytes, with a chat template of the operator's.
+"""Make a new model of an admitted one: the same bytes, with another template, an adapter, or both.
 
-Trust: operator side. Input: BASE and options are the operator's; the template is only ever parsed
-in jails. Whatever refuses, fails or is interrupted leaves nothing behind.
+Trust: operator side. Input: BASE and options are the operator's; template and adapter are hostile,
+and only ever parsed in jails. Whatever refuses, fails or is interrupted leaves nothing behind,
+except the partial download of a broken connection.
 
     0 base         an admitted model that is not held back and not derived itself
     1 quarantine   private copies of its blob and of the template, hashed by us
     2 verify       the blob is what was admitted; no advisory names it or who signed it
-    3 to 8         as of any model (`admission.admitting`); the template is examined in the place of
-                   the model's own by the same checks, and refused where they refuse
+    3 adapter      fetched, hashed, verified as a model is; scanned beside the base
+    4 to 8         as of any model (`admission.admitting`), with both; the template is examined in
+                   the place of the model's own by the same checks, and refused where they refuse
 """
 
 from __future__ import annotations
@@ -19,21 +21,29 @@ from pathlib import Path
 from typing import Final
 
 from corral.admission.admitting import Admitting, passed
+from corral.admission.bringing import Bringer
 from corral.admission.catalog import Catalog, CatalogEntry, entry_of
 from corral.admission.catalog_changes import check_name
 from corral.admission.derivation import Derivation, identity_of, template_findings
 from corral.admission.expectation import Expectation
 from corral.admission.journal import Attempt, refusals_noted
+from corral.admission.landing import next_landing
 from corral.admission.lock import pull_lock
 from corral.admission.policy.standing import read_standing
 from corral.admission.progress import Progress, no_progress
+from corral.admission.provenance import Provenance
+from corral.admission.pull import prepare_pull
 from corral.admission.quarantine import blobs_folder, sweep_locked
 from corral.admission.receipt import Receipt, receipt_error
+from corral.admission.scan.runner import Counterpart, Part, scan_sealed
 from corral.admission.sealing import SealedBlob, open_local_file, seal_copy
+from corral.admission.signature_fetch import SignatureFetch
+from corral.admission.signing.demand import SignatureDemand, verify_demand
+from corral.admission.source_set import set_of
 from corral.admission.template.normal import template_digest
 from corral.admission.trial_loader import TrialLoader
-from corral.admission.trusted_model import Provenance, begin
-from corral.advisories.database import load_advisories
+from corral.admission.trusted_model import ScannedAdapter, begin
+from corral.advisories.database import Advisories, load_advisories
 from corral.control.client import LauncherClient
 from corral.core.config import Config
 from corral.core.errors import CorralError
@@ -44,11 +54,41 @@ _TEMPLATE_BYTES: Final = 2 << 20
 """A longer file is not even copied; what a template may have, the scan says."""
 
 
+@dataclass(frozen=True, slots=True)
+class WantedAdapter:
+    """What the operator wants laid over a model.
+
+    Attributes:
+        source: see `admission.source`; one file.
+        expect: digests that must match.
+        demand: who must have signed it; None demands no signature.
+        scale: how strongly, in thousandths.
+    """
+
+    source: str
+    expect: Expectation
+    demand: SignatureDemand | None
+    scale: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is added to a model.
+
+    Attributes:
+        template: file of the chat template; None: the base's own.
+        adapter: what to lay over the base; None: nothing.
+    """
+
+    template: Path | None = None
+    adapter: WantedAdapter | None = None
+
+
 def derive_model(
     base: str,
     *,
     name: str,
-    template: Path,
+    wanted: Wanted,
     home: Home,
     config: Config,
     launcher: LauncherClient,
@@ -61,7 +101,7 @@ def derive_model(
     Args:
         base: name of an admitted model.
         name: of the new one.
-        template: file of the chat template.
+        wanted: what is added to the base.
         home: state folder, initialised.
         config: effective configuration.
         launcher: starts the jails.
@@ -76,7 +116,7 @@ def derive_model(
         CorralError: codes `no_such_model`, `model_held`, `derived_base`; else the code says which
             stage refused.
     """
-    model = parse_model_name(name)
+    model, since = parse_model_name(name), next_landing(home)
     with pull_lock(home, lambda done, total: progress("wait", done, total)), ExitStack() as stack:
         attempt = Attempt()
         if not dry_run:
@@ -86,8 +126,8 @@ def derive_model(
         # 0
         receipt = find_base(home, base)
         attempt.sha256 = receipt.digest
-        work = _Deriving(receipt, model, home, config, launcher, trial, progress)
-        return work.run(template, dry_run=dry_run)
+        work = _Deriving(receipt, model, home, config, launcher, trial, progress, since)
+        return work.run(wanted.template, wanted.adapter, dry_run=dry_run)
 
 
 def find_base(home: Home, name: str) -> Receipt:
@@ -132,16 +172,19 @@ class _Deriving:
     launcher: LauncherClient
     trial: TrialLoader
     progress: Progress
+    since: int
 
-    def run(self, template: Path, *, dry_run: bool) -> CatalogEntry:
+    def run(
+        self, template: Path | None, adapter: WantedAdapter | None, *, dry_run: bool
+    ) -> CatalogEntry:
         with ExitStack() as stack:
             # 1
-            given = self._sealed(stack, template, _TEMPLATE_BYTES)
+            given = None if template is None else self._sealed(stack, template, _TEMPLATE_BYTES)
             blob = self._sealed(
                 stack, self.home.blob(Digest(self.base.digest)), self.config.fetch.max_bytes
             )
             # 2
-            derivation = _derivation(self.base, given.path.read_bytes())
+            derivation = _derivation(self.base, given.path.read_bytes() if given else None)
             known_bad = load_advisories(self.home)
             arrived = begin(_provenance(self.base)).quarantine(blob.digest, blob.size_bytes)
             verified = passed(
@@ -150,19 +193,56 @@ class _Deriving:
                     expect=_demanded(self.base), signers=self.base.signers,
                 )
             )  # fmt: skip
-            identity = identity_of(blob.digest, derivation.template_sha256, derivation)
-            check_name(self.home, self.model, identity)
-            # 3 to 7
+            blobs = [blob]
+            # 3
+            if adapter is not None:
+                over, scanned = self._adapter(stack, adapter, blob, known_bad)
+                blobs.append(over)
+                verified = verified.lay(scanned)
+            served = derivation.template_sha256 or self.base.template.sha256
+            check_name(self.home, self.model, identity_of(blob.digest, served, verified.derivation))
+            # 4 to 7
             admitting = Admitting(
                 self.model, self.home, self.config, self.launcher, self.trial, self.progress,
                 read_standing(self.home),
             )  # fmt: skip
-            decided = admitting.decide(verified, blob, template=given.path)
+            decided = admitting.decide(verified, blob, template=given.path if given else None)
             fetched_at = self.base.fetched_at
             if dry_run:
                 return entry_of(admitting.receipt(decided, fetched_at=fetched_at))
             # 8
-            return admitting.admit(decided, blob, fetched_at=fetched_at, how="derive")
+            return admitting.admit(decided, *blobs, fetched_at=fetched_at, how="derive")
+
+    def _adapter(
+        self, stack: ExitStack, wanted: WantedAdapter, base: SealedBlob, known_bad: Advisories
+    ) -> tuple[SealedBlob, ScannedAdapter]:
+        """Bring an adapter, and look at it beside its base."""
+        place, _, expect = prepare_pull(wanted.source, self.model, wanted.expect)
+        if len(set_of(place)) > 1:
+            raise CorralError("bad_source", "an adapter is one file")
+        signed, file_name = None, ""
+        if wanted.demand is not None:
+            fetch = SignatureFetch(self.home, self.config, self.launcher)
+            signed = verify_demand(wanted.demand, place, self.config, self.home.root, fetch)
+            file_name = wanted.demand.file_name(place)
+        bringer = Bringer(self.home, self.config, self.launcher, self.progress, self.since)
+        brought = bringer.bring(place, expect)
+        stack.callback(brought.blob.path.unlink, missing_ok=True)
+        if brought.manifest is not None:
+            brought.manifest.check_names(brought.blob.digest)
+        blob = brought.blob
+        arrived = begin(brought.provenance).quarantine(blob.digest, blob.size_bytes)
+        verified = passed(arrived.verify(expect, known_bad, signed, file_name))
+        self.progress("scan", 0, 0)
+        report = scan_sealed(
+            [Part(str(self.model), blob.path)],
+            home=self.home,
+            launcher=self.launcher,
+            counterpart=Counterpart("base", base.path),
+            scale=wanted.scale / 1000,
+        )
+        scanned = verified.scan_adapter(report, scale=wanted.scale, fetched_at=brought.fetched_at)
+        return blob, passed(scanned)
 
     def _sealed(self, stack: ExitStack, path: Path, max_bytes: int) -> SealedBlob:
         fd = open_local_file(path)
@@ -181,11 +261,12 @@ class _Deriving:
         return blob
 
 
-def _derivation(base: Receipt, template: bytes) -> Derivation:
+def _derivation(base: Receipt, template: bytes | None) -> Derivation:
+    # What is no UTF-8 is refused by the scan.
+    text = None if template is None else template.decode(errors="replace")
     return Derivation(
         base=base.name,
-        # What is no UTF-8 is refused by the scan.
-        template_sha256=template_digest(template.decode(errors="replace")),
+        template_sha256="" if text is None else template_digest(text),
         base_template=base.template.outcome,
         base_template_sha256=base.template.found_sha256,
         base_findings=template_findings(base.findings),

@@ -15,6 +15,7 @@ gives is measured (docs/estimate.md has both, and what the kernel counted beside
     vocabulary   tables of tokens and merges (llama-vocab.cpp)
     output       logits and candidates of a token of every slot (llama-context.cpp, -sampler.cpp)
     compute      the widest moment of the graph, and attention masks (ggml-alloc.c)
+    adapter      the matrices of a LoRA adapter, which are not mapped (llama-adapter.cpp)
     engine       interpreter, graph, slots, templates: what does not depend on the model
 """
 
@@ -69,6 +70,7 @@ class MemoryShape(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         inner_width: floats between the two halves of the widest block, for one token.
         vocabulary: tokens.
         merges: pairs of a byte-pair vocabulary.
+        adapter_bytes: of the adapter that is laid over the model.
     """
 
     weights_bytes: _Bytes
@@ -81,6 +83,7 @@ class MemoryShape(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     inner_width: _Count
     vocabulary: _Count
     merges: _Count = 0
+    adapter_bytes: _Bytes = 0
 
 
 class Estimate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -103,6 +106,7 @@ class Estimate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     output_bytes: int
     compute_bytes: int
     engine_bytes: int
+    adapter_bytes: int = 0
 
     @property
     def private_bytes(self) -> int:
@@ -116,6 +120,7 @@ class Estimate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             + self.output_bytes
             + self.compute_bytes
             + self.engine_bytes
+            + self.adapter_bytes
         )
 
     @property
@@ -151,6 +156,7 @@ def estimate_memory(shape: MemoryShape, *, context_tokens: int, parallel: int) -
         output_bytes=_clamped(logits + parallel * shape.vocabulary * _CANDIDATE_BYTES),
         compute_bytes=_clamped(masks + max(block, logits + 5 * residual)),
         engine_bytes=_ENGINE_BYTES,
+        adapter_bytes=_clamped(shape.adapter_bytes),
     )
 
 

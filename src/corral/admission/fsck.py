@@ -100,7 +100,7 @@ class _Check:
         self._troubles: list[Trouble] = []
         self._blobs = self._bytes = self._total = 0
         self._names: dict[str, list[str]] = {}
-        self._receipts: dict[str, Receipt] = {}
+        self._sizes: dict[str, int] = {}
 
     def run(self) -> Checked:
         # 1
@@ -136,22 +136,24 @@ class _Check:
                 "receipt_key_missing", "the key that verifies admission receipts is gone"
             ) from error
         statement = select(
-            models.c.name, models.c.digest, models.c.receipt, models.c.signature
+            models.c.name, models.c.digest, models.c.adapter, models.c.receipt, models.c.signature
         ).order_by(models.c.name)
         with reading(open_database(self._home.database)) as connection:
             rows = connection.execute(statement).all()
-        for name, digest, text, signature in rows:
-            self._names.setdefault(digest, []).append(name)
+        for name, digest, adapter, text, signature in rows:
+            for blob in (digest, adapter):
+                if blob is not None:
+                    self._names.setdefault(blob, []).append(name)
             receipt = read(text, signature)
             if receipt == "receipt_outdated":
                 message = "this version does not read the receipt of this name: pull it again"
                 self._tell("receipt_outdated", _shown(name), message)
-            elif not isinstance(receipt, Receipt) or (receipt.name, receipt.digest) != (
-                name, digest,
-            ):  # fmt: skip
+            elif not isinstance(receipt, Receipt) or (
+                receipt.name, *(blob for blob, _ in receipt.blobs)
+            ) != (name, *filter(None, (digest, adapter))):  # fmt: skip
                 self._tell("receipt", _shown(name), "the receipt of this name does not verify")
             else:
-                self._receipts[digest] = receipt
+                self._sizes.update(receipt.blobs)
 
     def _entry(self, folder: int, name: str) -> None:
         where = f"store/sha256/{_shown(name)}"
@@ -187,9 +189,9 @@ class _Check:
             self._tell("links", name, "the blob has another name outside of the store")
         if _noted_measure(self._home, name) not in {"", measure_verity(fd)}:
             self._tell("verity", name, "the kernel no longer seals the file that was admitted")
-        receipt = self._receipts.get(name)
-        if receipt is not None and receipt.size_bytes != facts.st_size:
-            self._tell("size", name, f"{facts.st_size} bytes, not {receipt.size_bytes}")
+        size_bytes = self._sizes.get(name, facts.st_size)
+        if size_bytes != facts.st_size:
+            self._tell("size", name, f"{facts.st_size} bytes, not {size_bytes}")
         before = self._bytes
         try:
             found = hash_file(fd, max_bytes=_LARGEST, moved=self._moved(before))

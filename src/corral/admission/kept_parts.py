@@ -22,10 +22,10 @@ from corral.admission.bringing import Bringer, Brought
 from corral.admission.expectation import Expectation
 from corral.admission.fetch.wire import Told
 from corral.admission.manifest_proof import KeptManifest
+from corral.admission.provenance import Provenance
 from corral.admission.quarantine import remove_folder, set_folder
 from corral.admission.sealing import SealedBlob, hash_file, identity_of, open_local_file
 from corral.admission.source import LocalSource, RemoteSource, Source, source_folder
-from corral.admission.trusted_model import Provenance
 from corral.core.errors import CorralError
 from corral.core.ids import Digest
 from corral.pki.atomic import write_atomically

@@ -14,8 +14,8 @@ from typing import Final
 import msgspec
 
 from corral.admission.layer import LayerClaim
+from corral.admission.provenance import Provenance
 from corral.admission.source import RemoteSource, source_folder
-from corral.admission.trusted_model import Provenance
 from corral.core.home import Home
 from corral.core.ids import Digest
 from corral.pki.atomic import write_atomically

@@ -26,6 +26,7 @@ from corral.admission.lock import pull_lock
 from corral.admission.policy.forecast import foresee
 from corral.admission.policy.standing import read_standing
 from corral.admission.progress import Progress, no_progress
+from corral.admission.provenance import Provenance
 from corral.admission.pull import prepare_pull
 from corral.admission.quarantine import kept_bytes, partial_bytes, set_folder
 from corral.admission.readmission import stored_admission
@@ -43,7 +44,7 @@ from corral.admission.signing.signer import Signer
 from corral.admission.source import LocalSource, RemoteSource, source_folder
 from corral.admission.source_set import set_of
 from corral.admission.trust_level import Trust
-from corral.admission.trusted_model import Provenance, begin
+from corral.admission.trusted_model import begin
 from corral.advisories.database import load_advisories
 from corral.control.client import LauncherClient
 from corral.core.config import Config

@@ -22,7 +22,7 @@ from corral.admission.lock import store_lock, try_pull_lock
 from corral.admission.scan_folder import SCAN_PREFIX, is_abandoned, remove_abandoned
 from corral.admission.source import RemoteSource, source_folder
 from corral.admission.store import sweep_blobs
-from corral.admission.trust_marks import write_trust_marks
+from corral.admission.trust_marks import NAMED_BLOBS, write_trust_marks
 from corral.core.home import Home
 from corral.state.connection import read_rows
 
@@ -135,7 +135,8 @@ def collect_garbage(home: Home) -> tuple[str, ...]:
 
 def _admitted_digests(home: Home) -> frozenset[str]:
     """Return the digest of every row, verified or not: none of their blobs may be swept."""
-    return frozenset(digest for (digest,) in read_rows(home.database, "SELECT digest FROM models"))
+    rows = read_rows(home.database, NAMED_BLOBS)
+    return frozenset(digest for (digest,) in rows)
 
 
 def _is_stale(folder: Path, now_s: float) -> bool:

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 )
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from corral.admission.derivation import Derivation, identity_of
+from corral.admission.derivation import AdapterRecord, Derivation, identity_of
 from corral.admission.estimate import Estimate, MemoryShape
 from corral.admission.layer import LayerClaim
 from corral.admission.part import PartOfModel
@@ -121,6 +121,27 @@ class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     readmitted_from_store: bool = False
     asked_source: str = ""
     derivation: Derivation | None = None
+
+    @property
+    def adapter(self) -> AdapterRecord | None:
+        """What is laid over its weights."""
+        return self.derivation.adapter if self.derivation else None
+
+    @property
+    def blobs(self) -> tuple[tuple[str, int], ...]:
+        """Digest and bytes of each blob that it needs, its own first."""
+        adapter = self.adapter
+        over = ((adapter.digest, adapter.size_bytes),) if adapter else ()
+        return ((self.digest, self.size_bytes), *over)
+
+    @property
+    def advised(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What an advisory may name: digests, and keys of signers."""
+        adapter = self.adapter
+        digests = [self.digest, self.wheel_sha256]
+        signers = [*self.signers, *(adapter.signers if adapter else ())]
+        digests += [adapter.digest, adapter.wheel_sha256] if adapter else []
+        return tuple(digests), tuple(signer.fingerprint for signer in signers)
 
     @property
     def identity(self) -> str:

@@ -142,8 +142,7 @@ def _times(home: Home, receipts: dict[str, Receipt]) -> Iterator[int]:
 
 
 def _decide(receipt: Receipt, policy: Policy, known_bad: Advisories, now_s: int) -> Receipt:
-    keys = [signer.fingerprint for signer in receipt.signers]
-    advisory = known_bad.about((receipt.digest, receipt.wheel_sha256), keys)
+    advisory = known_bad.about(*receipt.advised)
     if advisory is None:
         return decided_anew(receipt, policy, now_s=now_s)
     reasons = [known_bad_finding(advisory).message]

@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import base64
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
-from sqlalchemy import delete
+from sqlalchemy import delete, or_
 
 from corral.admission.journal import note_removal
 from corral.admission.lock import store_lock
+from corral.admission.trust_marks import write_trust_marks
+from corral.core.errors import CorralError
 from corral.core.home import Home
 from corral.core.ids import Digest
 from corral.pki.atomic import sync_folder, write_atomically
@@ -56,7 +59,7 @@ def set_aside(home: Home, digest: Digest, facts: os.stat_result) -> Path | None:
         place = _free_place(folder, digest)
         statement = (
             delete(models)
-            .where(models.c.digest == digest)
+            .where(or_(models.c.digest == digest, models.c.adapter == digest))
             .returning(models.c.name, models.c.receipt, models.c.signature)
         )
         with writing(open_database(home.database)) as connection:
@@ -71,6 +74,8 @@ def set_aside(home: Home, digest: Digest, facts: os.stat_result) -> Path | None:
         sync_folder(folder)
         # No name of it is left, so its mark goes too; that needs no policy, which may be broken.
         home.trust_mark(digest).unlink(missing_ok=True)
+        with suppress(CorralError):
+            write_trust_marks(home)  # those of pairs that it was one of
     return place
 
 

@@ -43,7 +43,7 @@ def store_blob(home: Home, admitted: Admitted, sealed: SealedBlob) -> None:
         CorralError: code `blob_changed`.
     """
     home.blobs.mkdir(mode=0o755, parents=True, exist_ok=True)
-    if sealed.digest != admitted.digest:
+    if sealed.digest not in admitted.digests:
         raise _changed()
     folder = os.open(home.blobs, _FLAGS | os.O_DIRECTORY)
     try:

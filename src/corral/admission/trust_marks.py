@@ -5,6 +5,10 @@ receipt's signature verifies. The launcher picks the sandbox tier by these marks
 a receipt (no third-party code) and must not believe the gateway, which asks for the model. Where
 several names share a blob, its least trusted receipt decides; a blob without a mark is `untrusted`.
 
+A model with an adapter laid over it has a mark of its own, under `pair_digest`: without it the
+launcher starts no such pair. It does not count for the blob of the model alone, as long as that is
+admitted by itself.
+
 A blob whose names the policy all holds back lies in `HOME/store/held`, where the launcher does not
 look: whatever the gateway asks for, it cannot be started. A receipt that was signed before the
 standing policy was installed counts as held: the gateway's zone could put an old row back.
@@ -20,12 +24,16 @@ from corral.admission.policy.standing import read_standing
 from corral.admission.receipt import Receipt, verify_receipt
 from corral.admission.trust_level import Trust
 from corral.core.home import Home
-from corral.core.ids import Digest
+from corral.core.ids import Digest, pair_digest
 from corral.pki.atomic import sync_folder, write_atomically
 from corral.state.connection import read_rows
 
 _LEVELS: Final[tuple[Trust, ...]] = get_args(Trust)
 """Least trusted first."""
+NAMED_BLOBS: Final = (
+    "SELECT digest FROM models UNION SELECT adapter FROM models WHERE adapter IS NOT NULL"
+)
+"""Every blob that a row names, verified or not."""
 
 
 def held_blobs(home: Home) -> Path:
@@ -39,7 +47,7 @@ def write_trust_marks(home: Home) -> None:
     Raises:
         CorralError: code `database_unavailable`; those of `read_standing` where there are models.
     """
-    wanted, held = _levels_of_blobs(home)
+    wanted, usable, held = _levels(home)
     home.trust_marks.mkdir(mode=0o755, parents=True, exist_ok=True)
     for mark in home.trust_marks.iterdir():
         if mark.name not in wanted:
@@ -48,7 +56,7 @@ def write_trust_marks(home: Home) -> None:
         mark = home.trust_marks / digest
         if not mark.is_file() or mark.read_text(encoding="ascii", errors="replace") != trust:
             write_atomically(mark, trust.encode(), mode=0o444)
-    _place_blobs(home, frozenset(wanted), held)
+    _place_blobs(home, usable, held)
 
 
 def wrong_marks(home: Home) -> list[tuple[str, str]]:
@@ -57,7 +65,7 @@ def wrong_marks(home: Home) -> list[tuple[str, str]]:
     Raises:
         CorralError: code `database_unavailable`.
     """
-    wanted, held = _levels_of_blobs(home)
+    wanted, _, held = _levels(home)
     there = {mark.name: mark for mark in home.trust_marks.iterdir()} if (
         home.trust_marks.is_dir()
     ) else {}  # fmt: skip
@@ -76,19 +84,32 @@ def wrong_marks(home: Home) -> list[tuple[str, str]]:
     return sorted(wrong)
 
 
-def _levels_of_blobs(home: Home) -> tuple[Mapping[str, Trust], frozenset[str]]:
-    """Return the level of each blob that may be used, and the blobs that may not."""
+def _levels(home: Home) -> tuple[Mapping[str, Trust], frozenset[str], frozenset[str]]:
+    """Return the marks, the blobs that may be used, and those that may not."""
     receipts = list(_receipts(home))
     if not receipts:
-        return {}, frozenset()
+        return {}, frozenset(), frozenset()
     since_s = read_standing(home).installed_at
-    found: dict[str, Trust] = {}
+    alone: dict[str, Trust] = {}
+    paired: dict[str, Trust] = {}
+    usable: set[str] = set()
     for receipt in receipts:
-        decision = receipt.decision
-        if decision.outcome == "admit" and decision.decided_at >= since_s:
-            known = found.get(receipt.digest, receipt.trust)
-            found[receipt.digest] = min(known, receipt.trust, key=_LEVELS.index)
-    return found, frozenset(one.digest for one in receipts) - found.keys()
+        decision, adapter = receipt.decision, receipt.adapter
+        if decision.outcome != "admit" or decision.decided_at < since_s:
+            continue
+        usable |= {blob for blob, _ in receipt.blobs}
+        if adapter is None:
+            _note(alone, receipt.digest, receipt.trust)
+            continue
+        _note(paired, receipt.digest, receipt.trust)
+        base, over = Digest(receipt.digest), Digest(adapter.digest)
+        _note(paired, pair_digest(base, over, adapter.scale), receipt.trust)
+    named = frozenset(blob for one in receipts for blob, _ in one.blobs)
+    return paired | alone, frozenset(usable), named - usable
+
+
+def _note(marks: dict[str, Trust], name: str, trust: Trust) -> None:
+    marks[name] = min(marks.get(name, trust), trust, key=_LEVELS.index)
 
 
 def _receipts(home: Home) -> Iterator[Receipt]:
@@ -123,5 +144,5 @@ def _place_blobs(home: Home, usable: frozenset[str], held: frozenset[str]) -> No
 
 def _is_named(home: Home, digest: str) -> bool:
     """Return whether a row names a blob, also one whose receipt does not verify."""
-    rows = read_rows(home.database, "SELECT digest FROM models")
+    rows = read_rows(home.database, NAMED_BLOBS)
     return digest in {named for (named,) in rows}

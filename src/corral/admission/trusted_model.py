@@ -24,15 +24,14 @@ from msgspec.structs import replace as with_fields
 
 from corral.admission.demand import make_demand
 from corral.admission.denied import Denied, denied_as_bad, denied_by_policy, denied_by_scan
-from corral.admission.derivation import Derivation, subjects_of
+from corral.admission.derivation import AdapterRecord, Derivation, subjects_of
 from corral.admission.estimate import Estimate
 from corral.admission.expectation import Expectation
-from corral.admission.layer import LayerClaim
-from corral.admission.part import PartOfModel
 from corral.admission.policy.decide import decide_least
 from corral.admission.policy.document import Policy
 from corral.admission.policy.subject import Subject, counted
 from corral.admission.policy.verdict import Decision
+from corral.admission.provenance import Provenance
 from corral.admission.report import Facts, Report
 from corral.admission.signing.cosign import SignedManifest
 from corral.admission.signing.signer import Signer
@@ -46,29 +45,6 @@ from corral.core.errors import CorralError
 from corral.core.ids import Digest
 
 _SEAL: Final = object()
-
-
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """Where the bytes came from, as claimed by the fetch job and the servers.
-
-    Attributes:
-        source: canonical form of what the operator asked for.
-        final_url: where the last redirect led; empty for local files.
-        wheel_sha256: digest of the wheel, checked by the fetch job; empty if there was none.
-        revision: commit that the hub named; empty if none.
-        manifest_sha256: of the registry's manifest, which we hashed; empty if there was none.
-        layers: what that manifest has besides the model, as it says.
-        parts: the files that were joined to these bytes, as we hashed them; empty: it was one.
-    """
-
-    source: str
-    final_url: str = ""
-    wheel_sha256: str = ""
-    revision: str = ""
-    manifest_sha256: str = ""
-    layers: tuple[LayerClaim, ...] = ()
-    parts: tuple[PartOfModel, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,6 +182,50 @@ class Verified(_Sealed):
     signers: tuple[Signer, ...]
     derivation: Derivation | None = None
 
+    def lay(self, adapter: ScannedAdapter) -> Verified:
+        """Return the derived model with an adapter over it that was scanned beside its base.
+
+        Raises:
+            TypeError: it is no derived model.
+        """
+        if self.derivation is None:
+            raise TypeError("an adapter is laid over a derived model")
+        return replace(self, derivation=with_fields(self.derivation, adapter=adapter.record))
+
+    def scan_adapter(
+        self, report: Report, *, scale: int, fetched_at: int
+    ) -> ScannedAdapter | Denied:
+        """Step 4 of an adapter: what is rejected does not go on; what is flagged, by the policy.
+
+        Args:
+            report: of the adapter beside its base.
+            scale: with which it is laid over it, in thousandths.
+            fetched_at: Unix seconds.
+        """
+        if report.verdict == "reject":
+            return denied_by_scan(report)
+        if report.kind != "adapter":
+            return Denied("not_an_adapter", f"the file is no LoRA adapter, but a {report.kind}")
+        quarantined, expect = self.quarantined, self.expect
+        provenance = quarantined.fetched.provenance
+        record = AdapterRecord(
+            digest=quarantined.digest,
+            size_bytes=quarantined.size_bytes,
+            scale=scale,
+            source=provenance.source,
+            final_url=provenance.final_url,
+            wheel_sha256=provenance.wheel_sha256,
+            revision=provenance.revision,
+            manifest_sha256=provenance.manifest_sha256,
+            sha256_demanded=expect.sha256 is not None,
+            wheel_sha256_demanded=expect.wheel_sha256 is not None,
+            manifest_sha256_demanded=expect.manifest_sha256 is not None,
+            signers=self.signers,
+            findings=report.findings,
+            fetched_at=fetched_at,
+        )
+        return ScannedAdapter(seal=_SEAL, record=record)
+
     def scan(self, report: Report, policy: Policy, *, replacing: bool = False) -> Scanned | Denied:
         """Step 4: nothing that was rejected goes on, and nothing that the policy will refuse.
 
@@ -228,10 +248,21 @@ class Verified(_Sealed):
                 return Denied("scan_failed", "the scan job answered with another chat template")
             template = with_fields(template, found_sha256=derivation.base_template_sha256)
             facts = with_fields(facts, has_chat_template=True)
+        if derivation is not None and derivation.adapter is not None:
+            memory = with_fields(facts.memory, adapter_bytes=derivation.adapter.size_bytes)
+            facts = with_fields(facts, memory=memory)
         scanned = Scanned(seal=_SEAL, verified=self, report=report, facts=facts, template=template)
         # The same question as at the end: what will be refused is not worth a load.
         _, decision = decide_least(policy, scanned.subjects, now_s=0)
         return denied_by_policy(policy, decision, report) or scanned
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScannedAdapter(_Sealed):
+    """Step 4 of an adapter: it is sound, and fits the model that it was scanned beside."""
+
+    record: AdapterRecord
 
 
 @final
@@ -348,9 +379,12 @@ class Admitted(_Sealed):
     signature: bytes
 
     @property
-    def digest(self) -> Digest:
-        """The blob's name in the store."""
-        return self.decided.trialled.estimated.digest
+    def digests(self) -> frozenset[str]:
+        """The names in the store of its blob, and of the adapter that is laid over it."""
+        estimated = self.decided.trialled.estimated
+        derivation = estimated.scanned.verified.derivation
+        adapter = derivation.adapter if derivation else None
+        return frozenset({estimated.digest, *([adapter.digest] if adapter else ())})
 
 
 def begin(provenance: Provenance) -> Fetched:

@@ -153,9 +153,7 @@ def _bad_models(known: Advisories, home: Home) -> list[tuple[str, Advisory]]:
         entries = catalog.entries().values()
     found: list[tuple[str, Advisory]] = []
     for entry in entries:
-        receipt = entry.receipt
-        keys = [signer.fingerprint for signer in receipt.signers]
-        record = known.about((receipt.digest, receipt.wheel_sha256), keys)
+        record = known.about(*entry.receipt.advised)
         if record is not None:
             found.append((entry.name, record))
     return found

@@ -1,10 +1,12 @@
-"""`corral derive`: make a new model of an admitted one, with another chat template.
+"""`corral derive`: make a new model of an admitted one, with another template or an adapter.
 
-Trust: operator side. Input: the operator's command line; the template is parsed in jails only.
+Trust: operator side. Input: the operator's command line; template and adapter are parsed in jails
+only.
 """
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -29,13 +31,66 @@ def derive(
     base: Annotated[str, typer.Argument(metavar="BASE", help="Name of an admitted model.")],
     name: Annotated[str, typer.Option("--as", metavar="NAME", help="Name of the new model.")],
     chat_template: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "--chat-template",
             metavar="FILE",
             help="Jinja template that is served in place of the model's own.",
+            show_default=False,
         ),
-    ],
+    ] = None,
+    adapter: Annotated[
+        str | None,
+        typer.Option(
+            "--adapter",
+            metavar="SOURCE",
+            help="LoRA adapter (GGUF) that is laid over the model; any source that pull takes.",
+            show_default=False,
+        ),
+    ] = None,
+    adapter_scale: Annotated[
+        float,
+        typer.Option(
+            "--adapter-scale", min=0, max=64, help="How strongly; 1 is as it was trained."
+        ),
+    ] = 1.0,
+    sha256: Annotated[
+        str | None,
+        typer.Option("--sha256", help="The adapter must have this digest.", show_default=False),
+    ] = None,
+    wheel_sha256: Annotated[
+        str | None,
+        typer.Option(
+            "--wheel-sha256", help="The wheel around it must have this digest.", show_default=False
+        ),
+    ] = None,
+    signed_by: Annotated[
+        str | None,
+        typer.Option(
+            "--signed-by",
+            metavar="SIGNER",
+            help="A signer of [trust.signers] must have signed the adapter.",
+            show_default=False,
+        ),
+    ] = None,
+    signature: Annotated[
+        Path | None,
+        typer.Option(
+            "--signature",
+            metavar="FILE",
+            help="Signature file; else FILE.sig or model.sig beside the adapter.",
+            show_default=False,
+        ),
+    ] = None,
+    signed_name: Annotated[
+        str | None,
+        typer.Option(
+            "--signed-name",
+            metavar="NAME",
+            help="What the adapter was called when it was signed; else as the source calls it.",
+            show_default=False,
+        ),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Check and try everything, and keep nothing."),
@@ -48,17 +103,35 @@ def derive(
 ) -> None:
     """Make a new model of an admitted one: scanned, tried and decided as a whole, as by a pull.
 
-    Both share one file in the store. What is refused leaves nothing behind.
+    The digests and the signer that can be demanded are the adapter's; what was demanded of the base
+    holds on. Both models share one file in the store. What is refused leaves nothing behind.
 
     Example: corral derive smollm2-135m-instruct --as house-style --chat-template house.jinja
     """
-    from corral.admission.deriving import derive_model
+    from corral.admission.deriving import Wanted, WantedAdapter, derive_model
+    from corral.admission.expectation import Expectation
+    from corral.admission.signing.demand import SignatureDemand
     from corral.cli.engine_check import check_engine
     from corral.cli.job_unsafe import job_launcher
     from corral.cli.policed import policed_settings
     from corral.cli.scope_unsafe import settle_scope
     from corral.engine.trial import EngineTrial
 
+    if chat_template is None and adapter is None:
+        raise typer.BadParameter("name a template, an adapter, or both", param_hint="--adapter")
+    if adapter is None and any((sha256, wheel_sha256, signed_by, adapter_scale != 1)):
+        raise typer.BadParameter("say of which adapter", param_hint="--adapter")
+    if signed_by is None and (signature or signed_name):
+        raise typer.BadParameter("say who must have signed", param_hint="--signed-by")
+    scale = round(adapter_scale * 1000)
+    if not math.isclose(scale, adapter_scale * 1000, abs_tol=1e-6):
+        raise typer.BadParameter("at most three decimals", param_hint="--adapter-scale")
+    wanted = adapter and WantedAdapter(
+        adapter,
+        Expectation.parse(sha256=sha256, wheel_sha256=wheel_sha256),
+        SignatureDemand(signed_by, signature, signed_name) if signed_by else None,
+        scale,
+    )
     place = open_home(home)
     settings = policed_settings(place, sandbox_settings(tier, runtime, allow_degraded))
     config = effective_config(place, settings)
@@ -68,7 +141,7 @@ def derive(
         entry = derive_model(
             base,
             name=name,
-            template=chat_template,
+            wanted=Wanted(chat_template, wanted or None),
             home=place,
             config=config,
             launcher=launcher,
@@ -79,12 +152,14 @@ def derive(
     if as_json:
         print_json(entry_document(entry) | {"dry_run": dry_run})
         return
+    found = entry.receipt.adapter
     print_facts(
         (
             ("would be admitted" if dry_run else "admitted", entry.name),
             ("identity", entry.identity),
             ("base", base),
             ("chat template", entry.receipt.template.outcome),
+            *((("adapter", found.digest),) if found else ()),
             ("trust", entry.trust),
         )
     )

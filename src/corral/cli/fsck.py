@@ -53,7 +53,9 @@ def fsck(
     except (CorralError, OSError) as error:
         print_error(typed_failure(error), as_json=as_json)
         raise typer.Exit(2) from error
-    workers = _workers(place, {t.where for t in checked.troubles if t.kind == "rotten"})
+    rotten = [trouble for trouble in checked.troubles if trouble.kind == "rotten"]
+    named = {name for trouble in rotten for name in trouble.models}  # of an adapter, too
+    workers = _workers(place, {trouble.where for trouble in rotten}, named)
     if as_json:
         print_json({
             "blobs": checked.blobs,
@@ -85,10 +87,14 @@ def fsck(
         raise typer.Exit(1)
 
 
-def _workers(home: Home, digests: Collection[str]) -> list[WorkerStatus]:
-    """Return the live workers of these blobs; none if no server runs."""
+def _workers(home: Home, digests: Collection[str], models: Collection[str]) -> list[WorkerStatus]:
+    """Return the live workers of these blobs or models; none if no server runs."""
     if not digests:
         return []
     with suppress(CorralError), connected(home) as launcher:
-        return [worker for worker in launcher.workers() if worker.digest in digests]
+        return [
+            worker
+            for worker in launcher.workers()
+            if worker.digest in digests or worker.model in models
+        ]
     return []

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from corral.cli.terminal import size_text
 
 if TYPE_CHECKING:
+    from corral.admission.derivation import AdapterRecord
     from corral.admission.estimate import Estimate
     from corral.admission.receipt import Receipt
     from corral.admission.trial import TrialRecord
@@ -35,6 +36,7 @@ def model_sheet(receipt: Receipt) -> Iterator[tuple[str, Facts]]:
         ("trust", _trust(receipt)),
         ("findings", _findings(receipt)),
         ("chat template", _template(receipt)),
+        *((("adapter", _adapter(receipt.adapter)),) if receipt.adapter else ()),
         ("resources", _resources(receipt)),
         ("admission", _admission(receipt)),
     )
@@ -125,6 +127,20 @@ def _template(receipt: Receipt) -> Facts:
     ]
 
 
+def _adapter(adapter: AdapterRecord) -> Facts:
+    return [
+        ("sha256", adapter.digest),
+        ("size", f"{size_text(adapter.size_bytes)} ({adapter.size_bytes:,} bytes)"),
+        ("scale", f"{adapter.scale / 1000:g}"),
+        ("source", adapter.source),
+        ("redirected to", adapter.final_url if adapter.final_url != adapter.source else ""),
+        ("revision", adapter.revision),
+        ("fetched", _time(adapter.fetched_at)),
+        *(("signed as", signer.signed_name) for signer in adapter.signers),
+        *((one.severity, f"{one.code}: {one.message}") for one in adapter.findings),
+    ]
+
+
 def _resources(receipt: Receipt) -> Facts:
     context = receipt.context_train_tokens
     return [
@@ -144,6 +160,7 @@ def estimate_facts(estimate: Estimate) -> Facts:
         "logits": estimate.output_bytes,
         "compute buffers": estimate.compute_bytes,
         "engine": estimate.engine_bytes,
+        "adapter": estimate.adapter_bytes,
     }
     load = f"for {estimate.parallel} times {estimate.context_tokens:,} tokens of context"
     return [

@@ -91,8 +91,9 @@ def run(
         longest = min(longest, allowance.answer_tokens_max)
     sampling = Sampling(max_tokens=longest, temperature=temperature, seed=seed)
     start = engine_start(
-        tenant=_LOCAL, model=entry.name, digest=entry.digest, receipt=entry.receipt, config=config
-    )
+        tenant=_LOCAL, model=entry.name, digest=entry.digest, receipt=entry.receipt, config=config,
+        derivation=entry.receipt.derivation,
+    )  # fmt: skip
     with job_launcher(place, settings) as launcher, ExitStack() as stack:
         with shown_load(entry.name) as loading:
             template = entry.receipt.template.text

@@ -6,6 +6,7 @@ Input: untrusted strings, bounded by the patterns below.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import Final, NewType
 
@@ -63,3 +64,9 @@ def parse_digest(text: str) -> Digest:
     if not _DIGEST.fullmatch(bare):
         raise CorralError("bad_digest", "a sha256 digest has 64 hexadecimal digits")
     return Digest(bare)
+
+
+def pair_digest(model: Digest, adapter: Digest, scale: int) -> Digest:
+    """Return what names a model with an adapter laid over it, `scale` thousandths strong."""
+    text = f"corral pair v1\n{model}\n{adapter}\n{scale}"
+    return Digest(hashlib.sha256(text.encode()).hexdigest())

@@ -2,7 +2,8 @@
 
 Trust: jail zone. Input: our own sealed profile, read before the model is.
 
-1. `before_load`, while there is one thread: Landlock with the model to read and nothing else; no
+1. `before_load`, while there is one thread: Landlock with the model (and an adapter over it) to
+   read and nothing else; no
    TCP, no signal and no abstract socket to the outside. Every thread that the engine makes later
    inherits it.
 2. The engine loads the model and answers one request, so that all its threads exist.
@@ -69,13 +70,13 @@ class Seal:
             raise SealError(f"the kernel has no Landlock of version {LANDLOCK_VERSION_MIN}")
         self._landlock = version > 0
 
-    def before_load(self, model: str) -> None:
-        """Let the load read the model, and no other file.
+    def before_load(self, *files: str) -> None:
+        """Let the load read the model and the adapter over it, and no other file.
 
         Raises:
             SealError: the kernel refused.
         """
-        self._restrict([(model, READ_FILE)])
+        self._restrict([(file, READ_FILE) for file in files])
 
     def after_load(self) -> None:
         """End the engine's listener and forbid all files to this thread and those it makes.

@@ -6,7 +6,10 @@ file, and the operator's configuration.
 
 from __future__ import annotations
 
+from typing import Any
+
 from corral.admission.demand import CONTEXT_TOKENS_MIN, Demand, Sized, make_demand
+from corral.admission.derivation import Derivation
 from corral.core.config import Config, Engine
 from corral.core.ids import Digest, ModelName, TenantName
 from corral.engine.capacity import Footprint
@@ -22,6 +25,7 @@ def engine_start(
     digest: Digest,
     receipt: Sized,
     config: Config,
+    derivation: Derivation | None = None,
 ) -> StartEngine:
     """Return the request that starts a worker of an admitted model for one tenant.
 
@@ -31,6 +35,7 @@ def engine_start(
         digest: sha256 of the admitted blob.
         receipt: the model's receipt.
         config: the effective configuration.
+        derivation: of the receipt, which may name an adapter.
 
     Raises:
         CorralError: code `over_ceiling`.
@@ -46,6 +51,7 @@ def engine_start(
         threads=demand.threads,
         memory_bytes=demand.memory_bytes,
         event_interval_ms=config.engine.event_interval_ms,
+        **_adapter_options(derivation),
     )
 
 
@@ -71,7 +77,9 @@ def trial_demand(model: Sized, config: Engine) -> Demand:
     return make_demand(model, config, tokens=tokens, parallel=1)
 
 
-def trial_start(digest: Digest, demand: Demand) -> StartEngine:
+def trial_start(
+    digest: Digest, demand: Demand, derivation: Derivation | None = None
+) -> StartEngine:
     """Return the request that loads a quarantined model once, for its trial."""
     return StartEngine(
         tenant="trial",
@@ -82,4 +90,12 @@ def trial_start(digest: Digest, demand: Demand) -> StartEngine:
         parallel=demand.estimate.parallel,
         threads=demand.threads,
         memory_bytes=demand.memory_bytes,
+        **_adapter_options(derivation),
     )
+
+
+def _adapter_options(derivation: Derivation | None) -> dict[str, Any]:
+    adapter = derivation.adapter if derivation else None
+    if adapter is None:
+        return {}
+    return {"adapter": adapter.digest, "adapter_scale": adapter.scale}

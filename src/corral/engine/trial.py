@@ -66,7 +66,7 @@ class EngineTrial:
             began = time.monotonic()
             with LocalWorker(
                 self._launcher,
-                trial_start(model.digest, demand),
+                trial_start(model.digest, demand, model.scanned.verified.derivation),
                 model.scanned.template.text,
                 self._config.engine.load_timeout_s,
                 silence_s=self._silence_s,

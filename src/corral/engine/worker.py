@@ -49,6 +49,7 @@ _OPTIONS: Final = frozenset({
     "--model", "--context-tokens", "--parallel", "--threads", "--event-interval-ms", "--seal",
     "--landlock",
 })  # fmt: skip
+_ADAPTER: Final = frozenset({"--adapter", "--adapter-scale"})
 
 
 class Output:
@@ -143,7 +144,8 @@ def parse_options(argv: list[str]) -> EngineOptions:
         KeyError: `--landlock` is neither `required` nor `optional`.
     """
     values = dict(zip(argv[::2], argv[1::2], strict=True))
-    if set(values) != _OPTIONS:
+    laid = set(values) - _OPTIONS
+    if set(values) - laid != _OPTIONS or laid not in (set(), _ADAPTER):
         raise ValueError(f"the worker takes {', '.join(sorted(_OPTIONS))}")
     return EngineOptions(
         model_path=values["--model"],
@@ -153,6 +155,7 @@ def parse_options(argv: list[str]) -> EngineOptions:
         event_interval_ms=int(values["--event-interval-ms"]),
         sealed_profile=values["--seal"],
         landlock={"required": True, "optional": False}[values["--landlock"]],
+        adapter=(values["--adapter"], int(values["--adapter-scale"]) / 1000) if laid else None,
     )
 
 
@@ -188,7 +191,7 @@ def main() -> None:
     lines = read_lines(_STDIN)
     try:
         seal = Seal(options.sealed_profile, landlock=options.landlock)
-        seal.before_load(options.model_path)
+        seal.before_load(options.model_path, *(options.adapter or ())[:1])
         try:
             options.template = parse_load(next(lines, b""))
             engine.load(options)

@@ -283,6 +283,7 @@ class Sanitised(_Sealed):
                 digest=entry.digest,
                 receipt=entry.receipt,
                 config=self.leased.config,
+                derivation=entry.receipt.derivation,
             )
         except CorralError:
             return OVER_CEILING

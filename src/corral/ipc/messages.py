@@ -30,6 +30,8 @@ class StartEngine:
         threads: compute threads.
         memory_bytes: most memory of the worker, page cache excluded where the host can tell.
         event_interval_ms: pieces of answers are gathered for this long; 0 for not at all.
+        adapter: sha256 of the LoRA adapter that is laid over the model; empty for none.
+        adapter_scale: how strongly, in thousandths.
     """
 
     tenant: str
@@ -41,6 +43,8 @@ class StartEngine:
     threads: int
     memory_bytes: int
     event_interval_ms: int = 0
+    adapter: str = ""
+    adapter_scale: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Final
 
 from corral.core.errors import SandboxError
 from corral.core.home import Home
-from corral.core.ids import parse_digest
+from corral.core.ids import pair_digest, parse_digest
 from corral.launcher.stage import QUARANTINE, STORE
 from corral.sandbox.runtimes import TRUSTS
 
@@ -32,6 +32,22 @@ def open_blob(digest: str, *, quarantined: bool) -> int:
     return open_read_only(str(path))
 
 
+def open_pair(model: str, adapter: str, *, quarantined: bool) -> tuple[int, int]:
+    """Return descriptors of a model, and of the adapter that is laid over it or -1.
+
+    Raises:
+        SandboxError, CorralError: as `open_blob`.
+    """
+    fd = open_blob(model, quarantined=quarantined)
+    if not adapter:
+        return fd, -1
+    try:
+        return fd, open_blob(adapter, quarantined=quarantined)
+    except BaseException:
+        os.close(fd)
+        raise
+
+
 def read_trust(home: Home, digest: str) -> str:
     """Return the trust level that admission noted for a blob; the least if nothing sound is there.
 
@@ -45,6 +61,19 @@ def read_trust(home: Home, digest: str) -> str:
     with os.fdopen(fd, "rb") as file:
         word = file.read(16).decode(errors="replace").strip()
     return word if word in TRUSTS else TRUSTS[0]
+
+
+def read_pair_trust(home: Home, base: str, adapter: str, scale: int) -> str:
+    """Return the trust level that admission noted for a model with an adapter laid over it.
+
+    Raises:
+        SandboxError: code `adapter_not_admitted`: it noted none, so nobody has tried the two.
+        CorralError: code `bad_digest`.
+    """
+    pair = pair_digest(parse_digest(base), parse_digest(adapter), scale)
+    if not home.trust_mark(pair).is_file():
+        raise SandboxError("adapter_not_admitted", "that adapter was not admitted for this model")
+    return min(read_trust(home, base), read_trust(home, pair), key=TRUSTS.index)
 
 
 def open_candidate(name: str) -> int:

@@ -22,7 +22,7 @@ from corral.launcher.lease import Leases
 from corral.launcher.placement import Place, Places
 from corral.launcher.sealed import find_flaw, is_ending
 from corral.launcher.spawn_unsafe import Stdio, remove_bundle, start_bundle
-from corral.launcher.stage import IMAGES, hide_file, show_file
+from corral.launcher.stage import ADAPTER, FILE, FOLDER, IMAGES, hide_file, show_file
 from corral.sandbox.oci import Bind, Start, compile_bundle
 from corral.sandbox.outcome import Outcome, Status, classify_exit
 
@@ -33,6 +33,7 @@ class JailRequest:
 
     Attributes:
         file_fd: opened file that the jail may read; -1 for none. Closed by `Pen.start`.
+        adapter_fd: opened file that the program is told of as `--adapter`; likewise.
         beside_fd: opened folder that the jail may read as /quarantine; likewise.
         file_option: how the program is told: `--model` or `--candidate`.
         memory_bytes: 0 for the profile's own.
@@ -48,6 +49,7 @@ class JailRequest:
     title_suffix: str = ""
     memory_bytes: int = 0
     file_fd: int = -1
+    adapter_fd: int = -1
     beside_fd: int = -1
     file_option: str = ""
     binds: tuple[Bind, ...] = ()
@@ -87,7 +89,8 @@ class Pen:
             close_all(pipes)
             raise
         finally:
-            close_all([fd for fd in (request.file_fd, request.beside_fd) if fd >= 0])
+            opened = (request.file_fd, request.adapter_fd, request.beside_fd)
+            close_all([fd for fd in opened if fd >= 0])
         close_all((stdin, stdout, stderr))
         return jail, (to_stdin, from_stdout, from_stderr)
 
@@ -177,16 +180,21 @@ class Pen:
         pid, place = 0, Place()
         try:
             self._places.fill(place, request.tenant, cgroup_path, strict=request.strict)
-            if request.file_fd >= 0:
-                inside = "/proc/self/fd/3"
+            for fd, option, ending in (
+                (request.file_fd, request.file_option, FILE),
+                (request.adapter_fd, "--adapter", ADAPTER),
+            ):
+                if fd < 0:
+                    continue
                 if runtime.passes_fds:
-                    extra.append(request.file_fd)
+                    inside = f"/proc/self/fd/{3 + len(extra)}"
+                    extra.append(fd)
                 else:
-                    inside = f"/{request.file_option.removeprefix('--')}"
-                    binds = (*binds, Bind(show_file(name, request.file_fd), inside))
-                args = (*args, request.file_option, inside)
+                    inside = f"/{option.removeprefix('--')}"
+                    binds = (*binds, Bind(show_file(name, fd, ending), inside))
+                args = (*args, option, inside)
             if request.beside_fd >= 0:
-                shown = show_file(name, request.beside_fd, beside=True)
+                shown = show_file(name, request.beside_fd, FOLDER)
                 binds = (*binds, Bind(shown, "/quarantine"))
             # gVisor's sentry answers for itself; what it inherited from us holds for it as a whole.
             if request.strict and host.isolation.required and runtime.tier == "namespaces":

@@ -36,7 +36,14 @@ from corral.ipc.messages import (
     StopWorker,
     WorkerStatus,
 )
-from corral.launcher.blobs import FOLDER, open_beside, open_blob, open_candidate, read_trust
+from corral.launcher.blobs import (
+    FOLDER,
+    open_beside,
+    open_candidate,
+    open_pair,
+    read_pair_trust,
+    read_trust,
+)
 from corral.launcher.events import EventLog
 from corral.launcher.jails import Jail, JailTable
 from corral.launcher.pen import JailRequest, Pen
@@ -94,9 +101,10 @@ class Requests:
         strict = isolation_level(self._config, tenant) == "strict"
         isolation = self._pen.host.isolation
         threads = isolation.threads_of(message.threads) if strict else message.threads
-        fd = open_blob(message.digest, quarantined=message.quarantined)
         # The tier follows from what admission noted, never from what the channel says.
-        trust = "untrusted" if message.quarantined else read_trust(self._home, message.digest)
+        trust = "untrusted" if message.quarantined else self._noted_trust(message)
+        fd, adapter_fd = open_pair(message.digest, message.adapter, quarantined=message.quarantined)
+        scale = ("--adapter-scale", str(message.adapter_scale)) if message.adapter else ()
         return self._start(
             session,
             JailRequest(
@@ -104,11 +112,18 @@ class Requests:
                 args=("--context-tokens", str(message.context_tokens),
                       "--parallel", str(message.parallel), "--threads", str(threads),
                       "--event-interval-ms", str(message.event_interval_ms),
-                      "--seal", SEALED_PROFILE, "--landlock", self._pen.host.landlock(trust)),
-                file_fd=fd, file_option="--model", trust=trust, tenant=tenant, strict=strict,
+                      "--seal", SEALED_PROFILE, "--landlock", self._pen.host.landlock(trust),
+                      *scale),
+                file_fd=fd, file_option="--model", adapter_fd=adapter_fd, trust=trust,
+                tenant=tenant, strict=strict,
             ),
             tenant=tenant, model=model, digest=message.digest,
         )  # fmt: skip
+
+    def _noted_trust(self, message: StartEngine) -> str:
+        if not message.adapter:
+            return read_trust(self._home, message.digest)
+        return read_pair_trust(self._home, message.digest, message.adapter, message.adapter_scale)
 
     def start_scan(self, session: Session, message: StartScan) -> Reply:
         """Start a scan of one file in quarantine, with the files that belong to it."""

@@ -31,8 +31,8 @@ STATE: Final = STAGE / "state"
 BUNDLES: Final = STAGE / "bundles"
 RUNTIME: Final = STAGE / "runtime"
 
-_SHOWN: Final = ".file"
-_BESIDE: Final = ".folder"
+FILE, ADAPTER, FOLDER = ".file", ".adapter", ".folder"
+"""What `show_file` shows of a jail, as endings of names in the private tree."""
 _LOCKED_FLAGS: Final = (
     (os.ST_NOSUID, linux.MS_NOSUID),
     (os.ST_NODEV, linux.MS_NODEV),
@@ -70,14 +70,14 @@ def build_stage(home: Home, images: Mapping[str, Path], *, hide_unified: bool) -
         linux.mount("tmpfs", str(cgroup.ROOT / "unified"), "tmpfs", _SAFE, "size=1m")
 
 
-def show_file(name: str, fd: int, *, beside: bool = False) -> str:
-    """Bind an open file, or the folder beside it, to a path of the private tree.
+def show_file(name: str, fd: int, ending: str = FILE) -> str:
+    """Bind an open file, or with `FOLDER` an open folder, to a path of the private tree.
 
     For a runtime that passes no descriptors, and for folders. What is bound is what was opened and
     checked, so that its name can play no trick. Returns the path.
     """
-    path = BUNDLES / f"{name}{_BESIDE if beside else _SHOWN}"
-    if beside:
+    path = BUNDLES / f"{name}{ending}"
+    if ending == FOLDER:
         path.mkdir(mode=0o755)
     else:
         path.touch(mode=0o444)
@@ -88,7 +88,7 @@ def show_file(name: str, fd: int, *, beside: bool = False) -> str:
 
 def hide_file(name: str) -> None:
     """Undo each `show_file` of this jail."""
-    for ending, remove in ((_SHOWN, os.unlink), (_BESIDE, os.rmdir)):
+    for ending, remove in ((FILE, os.unlink), (ADAPTER, os.unlink), (FOLDER, os.rmdir)):
         path = BUNDLES / f"{name}{ending}"
         if path.exists():
             linux.unmount(str(path))

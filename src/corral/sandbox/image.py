@@ -49,7 +49,7 @@ _UNWANTED: Final = frozenset({
 _NOT_USED: Final = frozenset({"pip", "setuptools", "requests", "tqdm"})
 """Requirements of a wheel that none of its modules we import needs."""
 _MOUNT_POINTS: Final = ("proc", "dev", "tmp", "sys", "etc", "state", "quarantine")
-_EMPTY_FILES: Final = ("model", "candidate", "etc/resolv.conf", "etc/hosts")
+_EMPTY_FILES: Final = ("model", "adapter", "candidate", "etc/resolv.conf", "etc/hosts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,7 @@ def _link_tree(source: Path, target: Path) -> None:
 
 
 def _base_folder(images: Path) -> Path:
-    digest = hashlib.sha256(f"6 {sys.version} {sys.base_prefix} {_system_state()}".encode())
+    digest = hashlib.sha256(f"7 {sys.version} {sys.base_prefix} {_system_state()}".encode())
     return images / f"base-{digest.hexdigest()[:16]}"
 
 

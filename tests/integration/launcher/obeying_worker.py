@@ -12,6 +12,10 @@ def main() -> None:
     with open(path, encoding="ascii") as model:
         command, _, argument = model.read().strip("\0\n ").partition(" ")
     os.write(1, f"{command}\n".encode())
+    if command == "adapter":
+        with open(sys.argv[sys.argv.index("--adapter") + 1], encoding="ascii") as adapter:
+            os.write(1, adapter.read().encode() + b"\n")
+        os.write(1, f"{sys.argv[sys.argv.index('--adapter-scale') + 1]}\n".encode())
     if command == "exit":
         os._exit(int(argument))
     if command == "crash":

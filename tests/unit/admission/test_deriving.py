@@ -13,7 +13,7 @@ from corral.admission.audit import verify_admissions
 from corral.admission.catalog import Catalog, CatalogEntry
 from corral.admission.catalog_changes import remove_entry
 from corral.admission.derivation import identity_of
-from corral.admission.deriving import derive_model
+from corral.admission.deriving import Wanted, derive_model
 from corral.admission.expectation import Expectation
 from corral.admission.fsck import check_store
 from corral.admission.journal import read_journal
@@ -72,8 +72,9 @@ def derive(home: Home, launcher: LauncherClient, trial: Trial, tmp_path: Path) -
         file = tmp_path / "given.jinja"
         if not file.is_symlink():
             file.write_bytes(text if isinstance(text, bytes) else text.encode())
+        wanted = Wanted(template=Path(str(changes.pop("template", file))))
         options: dict[str, object] = {
-            "name": "house", "template": file, "config": Config(), "launcher": launcher,
+            "name": "house", "wanted": wanted, "config": Config(), "launcher": launcher,
             "trial": trial, "home": home,
         }  # fmt: skip
         return derive_model(base, **options | changes)  # type: ignore[arg-type]

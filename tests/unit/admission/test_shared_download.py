@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from corral.admission.landing import Landing, landed_since, next_landing, note_landing
+from corral.admission.provenance import Provenance
 from corral.admission.source import HttpsSource
-from corral.admission.trusted_model import Provenance
 from corral.core.home import Home
 from corral.core.ids import Digest
 from tests.support.download_server import DownloadServer, Page

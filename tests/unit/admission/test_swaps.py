@@ -159,9 +159,9 @@ def test_a_blob_is_synced_before_its_name_and_only_read_from_then_on(
 
 def test_another_digest_than_the_admitted_one_is_not_stored(home: Home) -> None:
     class Named:
-        digest = "0" * 64
+        digests = frozenset({"0" * 64})
 
-    class Sealed(Named):
+    class Sealed:
         digest = "1" * 64
 
     with pytest.raises(CorralError) as caught:

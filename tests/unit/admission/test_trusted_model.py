@@ -3,8 +3,10 @@
 import pytest
 
 from corral.admission.denied import Denied
+from corral.admission.derivation import AdapterRecord, Derivation
 from corral.admission.expectation import Expectation
 from corral.admission.policy.document import Policy
+from corral.admission.provenance import Provenance
 from corral.admission.receipt import make_receipt
 from corral.admission.redecision import decided_anew, subject_of
 from corral.admission.report import Facts, Finding, Report, make_report
@@ -14,9 +16,9 @@ from corral.admission.trusted_model import (
     Decided,
     Estimated,
     Fetched,
-    Provenance,
     Quarantined,
     Scanned,
+    ScannedAdapter,
     Trialled,
     Verified,
     begin,
@@ -68,6 +70,34 @@ def test_no_proof_can_be_made_by_hand(kind: type) -> None:
         kind(**dict.fromkeys(names) | {"seal": object()})
 
 
+@pytest.mark.claim("ADM-01")
+def test_an_adapter_is_laid_over_a_derived_model_and_no_other() -> None:
+    with pytest.raises(TypeError):
+        ScannedAdapter(
+            seal=object(), record=AdapterRecord(digest="f", size_bytes=1, scale=1, source="s")
+        )
+    report = make_report((), None, "s 1", "adapter")
+    scanned = verified().scan_adapter(report, scale=500, fetched_at=1)
+    assert isinstance(scanned, ScannedAdapter)
+    with pytest.raises(TypeError, match="derived"):
+        verified().lay(scanned)
+    derivation = Derivation(base="b", base_template="passed", base_template_sha256="")
+    derived = quarantined().derive(DIGEST, derivation, NONE_BAD, expect=Expectation(), signers=())
+    assert isinstance(derived, Verified)
+    laid = derived.lay(scanned)
+    assert laid.derivation is not None
+    assert laid.derivation.adapter is not None
+    assert (laid.derivation.adapter.digest, laid.derivation.adapter.scale) == (DIGEST, 500)
+    for kind in ("control_vector", "projector"):
+        other = verified().scan_adapter(
+            make_report((), None, "s 1", kind),
+            scale=1,
+            fetched_at=1,  # type: ignore[arg-type]
+        )
+        assert isinstance(other, Denied)
+        assert other.code == "not_an_adapter"
+
+
 def test_the_whole_way() -> None:
     scanned = verified(Expectation(sha256=DIGEST)).scan(CLEAN, DEFAULT)
     assert isinstance(scanned, Scanned)
@@ -77,7 +107,7 @@ def test_the_whole_way() -> None:
     assert isinstance(decided, Decided)
     assert (decided.trust, decided.decision.rule) == ("verified", "demanded")
     assert (decided.decision.policy_sha256, decided.decision.decided_at) == (DEFAULT.sha256, 7)
-    assert decided.admit("{}", b"sig").digest == DIGEST
+    assert decided.admit("{}", b"sig").digests == {DIGEST}
 
 
 def trialled_by(policy: Policy, stage: Verified) -> Trialled:

@@ -11,13 +11,14 @@ import pytest
 from corral.core.errors import CorralError
 from corral.engine.router import Router
 from corral.engine.unavailable import RestartPolicy, Unavailable
-from corral.engine.wire import End
+from corral.engine.wire import End, Sampling
 from corral.engine.worker_link import Broken, Stream
 from corral.ipc.messages import OPERATOR_STOP, WorkerEnded
 from corral.state.database import open_database
 from corral.tenancy.quarantine import list_quarantines, release_quarantine
 from corral.tenancy.ward import Ward
-from tests.support.routing import ask, drain, routing, until
+from tests.support.routing import ask, drain, routing, start, until
+from tests.support.served_template import TEXT
 
 
 @pytest.mark.claim("BLS-06")
@@ -39,6 +40,29 @@ def test_a_crashed_worker_comes_back_and_a_crash_loop_is_quarantined() -> None:
             other = await ask(router, "loop", "other")
             assert isinstance(other, Stream)
             await drain(other)
+
+    asyncio.run(run())
+
+
+@pytest.mark.claim("DRV-04")
+def test_what_crashes_as_a_derived_model_is_not_held_back_as_its_base() -> None:
+    """Same tenant, same file, same template: the identities differ."""
+
+    async def run() -> None:
+        async with routing({"m": ["die", "die", "die", "echo"]}) as (router, launcher):
+
+            async def answer(identity: str) -> object:
+                worker = router.worker(start("m"), TEXT, identity=identity)
+                return await worker.open(Sampling(max_tokens=8), None, "hi")
+
+            for delay_s in (0.06, 0.11, 0):
+                await drain(await answer("d" * 64))  # type: ignore[arg-type]
+                await asyncio.sleep(delay_s)
+            held = await answer("d" * 64)
+            assert isinstance(held, Unavailable)
+            assert held.code == "model_quarantined"
+            assert isinstance((await drain(await answer("")))[-1], End)  # type: ignore[arg-type]
+            assert len({one.digest for one in launcher.started}) == 1
 
     asyncio.run(run())
 

@@ -1,3 +1,4 @@
+from corral.admission.derivation import AdapterRecord, Derivation
 from corral.core.config import Config, Engine
 from corral.core.ids import Digest, ModelName, TenantName
 from corral.engine.sizing import engine_start, trial_demand, trial_start
@@ -30,3 +31,19 @@ def test_a_trial_is_small_and_from_the_quarantine() -> None:
 def test_a_trial_has_no_more_context_than_the_model() -> None:
     assert trial_demand(Model(context_train_tokens=200), Engine()).estimate.context_tokens == 200
     assert trial_demand(Model(context_train_tokens=1), Engine()).estimate.context_tokens == 128
+
+
+def test_an_adapter_is_asked_for_with_its_model_in_a_trial_too() -> None:
+    adapter = AdapterRecord(digest="f" * 64, size_bytes=7, scale=250, source="file:///a")
+    derivation = Derivation(
+        base="b", base_template="passed", base_template_sha256="", adapter=adapter
+    )
+    served = engine_start(
+        tenant=TenantName("t"), model=ModelName("m"), digest=DIGEST, receipt=Model(),
+        config=Config(), derivation=derivation,
+    )  # fmt: skip
+    tried = trial_start(DIGEST, trial_demand(Model(), Engine()), derivation)
+    for request in (served, tried):
+        assert (request.adapter, request.adapter_scale) == ("f" * 64, 250)
+        assert decode_message(encode_message(request, 1)) == (request, 1)
+    assert start(Model(), Config()).adapter == ""

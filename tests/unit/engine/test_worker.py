@@ -23,7 +23,7 @@ from corral.engine.wire import (
     Usage,
     decode_from_worker,
 )
-from corral.engine.worker import Output, Worker, read_lines
+from corral.engine.worker import Output, Worker, parse_options, read_lines
 from corral.engine.worker_wire import Cancel, Generate, LineError, chunk, fatal
 from corral.sandbox.policy import sealed_document
 
@@ -304,3 +304,20 @@ def test_a_worker_that_cannot_serve_says_so(tmp_path: Path, profile: str, code: 
     assert done.returncode == 1
     assert decode_from_worker(done.stdout) == Fatal(code)
     assert code.encode() in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("more", "adapter"),
+    [((), None), (("--adapter", "/a", "--adapter-scale", "1500"), ("/a", 1.5))],
+)
+def test_an_adapter_is_named_with_its_scale_or_not_at_all(
+    more: tuple[str, ...], adapter: tuple[str, float] | None
+) -> None:
+    plain = ["--model", "/m", "--seal", "/s", *OPTIONS]
+    assert parse_options([*plain, *more]).adapter == adapter
+    for wrong in (more[:2], more[2:], ("--lora", "/a"), ()):
+        if wrong not in {more, ()}:
+            with pytest.raises(ValueError, match="the worker takes"):
+                parse_options([*plain, *wrong])
+    with pytest.raises(ValueError, match="the worker takes"):
+        parse_options([*plain[2:], *more])

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from corral.admission.catalog import Catalog
-from corral.admission.derivation import Derivation
+from corral.admission.derivation import AdapterRecord, Derivation
+from corral.admission.report import Finding
 from corral.tenancy.grants import grant_model
 from corral.tenancy.keys import create_key
 from corral.tenancy.shares import list_shares
@@ -148,7 +149,10 @@ def test_a_derived_model_is_shown_as_such_and_shared_by_itself(shared: Served) -
     ).entries()["tiny"].receipt  # fmt: skip
     derivation = Derivation(
         base="tiny", template_sha256=base.template.sha256, base_template="passed",
-        base_template_sha256="e" * 64,
+        base_template_sha256="e" * 64, adapter=AdapterRecord(
+            digest="f" * 64, size_bytes=7, scale=500, source="file:///home/me/a.gguf",
+            findings=(Finding("template_note", "info", "m"),),
+        ),
     )  # fmt: skip
     admit(shared.home, "house", digest=base.digest, derivation=derivation)
     shared.launcher.modes["house"] = "echo"
@@ -157,7 +161,13 @@ def test_a_derived_model_is_shown_as_such_and_shared_by_itself(shared: Served) -
         assert call(shared, "acme", "POST", body={"model": model, "to": "bolt"})[0] == 201
     plain, derived = call(shared, "bolt", "GET")[1]["data"]
     assert plain["model_sheet"]["derived"] is None
-    assert derived["model_sheet"]["derived"] == {"base": "tiny", "template_override": True}
+    assert derived["model_sheet"]["derived"] == {
+        "base": "tiny", "template_override": True,
+        "adapter": {
+            "sha256": "f" * 64, "size_bytes": 7, "scale": 0.5, "source": "file", "signers": [],
+            "findings": [{"rule": "template_note", "severity": "info"}],
+        },
+    }  # fmt: skip
     assert plain["sha256"] == base.digest != derived["sha256"]
     # Having looked at the base is not having looked at this one.
     path = f"{SHARES}/{derived['id']}/accept"
@@ -173,4 +183,5 @@ def test_a_derived_model_is_shown_as_such_and_shared_by_itself(shared: Served) -
     call(shared, "bolt", "POST", path, {"sha256": derived["sha256"]})
     assert status("bolt-user", "house") == 200
     # Same file, same tenant, same template: two workers all the same.
-    assert [start.model for start in shared.launcher.started] == ["tiny", "house"]
+    asked = [(one.model, one.adapter, one.adapter_scale) for one in shared.launcher.started]
+    assert asked == [("tiny", "", 0), ("house", "f" * 64, 500)]

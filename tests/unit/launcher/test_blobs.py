@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 
 from corral.core.errors import CorralError
 from corral.core.home import Home
-from corral.core.ids import Digest
+from corral.core.ids import Digest, pair_digest
 from corral.launcher import blobs
 from corral.launcher.blobs import (
     open_beside,
     open_blob,
     open_candidate,
+    open_pair,
     open_read_only,
+    read_pair_trust,
     read_trust,
 )
 
@@ -184,3 +186,43 @@ def test_folders_beside_that_are_none(stage: Path) -> None:
         ("open", "model_unsafe"),
     ):  # fmt: skip
         assert code_of(lambda name=name: open_beside(name)) == code, name  # type: ignore[misc]
+
+
+OVER = "f" * 64
+
+
+def test_a_pair_is_opened_whole_or_not_at_all(stage: Path) -> None:
+    place(stage / "store" / DIGEST)
+    fd, none = open_pair(DIGEST, "", quarantined=False)
+    os.close(fd)
+    assert none == -1
+    assert code_of(lambda: open_pair(DIGEST, OVER, quarantined=False)) == "model_missing"
+    place(stage / "store" / OVER, mode=0o666)
+    assert code_of(lambda: open_pair(DIGEST, OVER, quarantined=False)) == "model_unsafe"
+    place(stage / "store" / OVER)
+    fds = open_pair(DIGEST, OVER, quarantined=False)
+    names = [os.readlink(f"/proc/self/fd/{fd}").rpartition("/")[2] for fd in fds]
+    assert names == [DIGEST, OVER]
+    for fd in fds:
+        os.close(fd)
+
+
+@pytest.mark.claim("DRV-08")
+def test_only_a_pair_that_admission_noted_is_started(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.trust_marks.mkdir(parents=True)
+    home.trust_mark(Digest(DIGEST)).write_text("trusted")
+    home.trust_mark(Digest(OVER)).write_text("trusted")
+    pair = (DIGEST, OVER, 1000)
+    assert code_of(lambda: read_pair_trust(home, *pair)) == "adapter_not_admitted"
+    mark = home.trust_mark(pair_digest(Digest(DIGEST), Digest(OVER), 1000))
+    for mine, base, found in (
+        ("trusted", "trusted", "trusted"), ("verified", "trusted", "verified"),
+        ("trusted", "untrusted", "untrusted"), ("nonsense", "trusted", "untrusted"),
+    ):  # fmt: skip
+        mark.write_text(mine)
+        home.trust_mark(Digest(DIGEST)).write_text(base)
+        assert read_pair_trust(home, *pair) == found
+    for other in ((DIGEST, OVER, 999), (OVER, DIGEST, 1000), (DIGEST, DIGEST, 1000)):
+        assert code_of(lambda other=other: read_pair_trust(home, *other)) == "adapter_not_admitted"  # type: ignore[misc]
+    assert code_of(lambda: read_pair_trust(home, DIGEST, "../x", 1000)) == "bad_digest"

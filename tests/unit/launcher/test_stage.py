@@ -86,6 +86,23 @@ def test_a_file_is_shown_to_one_jail_and_hidden_again(home: Home, tmp_path: Path
     assert privately(look) == str((b"GGUF", False))
 
 
+def test_an_adapter_is_shown_beside_a_model_and_hidden_with_it(home: Home, tmp_path: Path) -> None:
+    for name in ("model", "adapter"):
+        (tmp_path / name).write_text(name)
+
+    def look() -> object:
+        stage.build_stage(home, {}, hide_unified=False)
+        shown = [
+            Path(stage.show_file("engine-1", os.open(tmp_path / name, os.O_RDONLY), ending))
+            for name, ending in (("model", stage.FILE), ("adapter", stage.ADAPTER))
+        ]
+        content = [path.read_text() for path in shown]
+        stage.hide_file("engine-1")
+        return content, [path.exists() for path in shown]
+
+    assert privately(look) == str((["model", "adapter"], [False, False]))
+
+
 def test_a_folder_is_shown_to_one_jail_read_only_and_hidden_again(
     home: Home, tmp_path: Path
 ) -> None:
@@ -96,7 +113,7 @@ def test_a_folder_is_shown_to_one_jail_read_only_and_hidden_again(
     def look() -> object:
         stage.build_stage(home, {}, hide_unified=False)
         fd = os.open(folder, os.O_RDONLY)
-        shown = Path(stage.show_file("scan-1", fd, beside=True))
+        shown = Path(stage.show_file("scan-1", fd, stage.FOLDER))
         content, flags = (shown / "part-0").read_bytes(), flags_of(shown)
         stage.hide_file("scan-1")
         return content, "ro" in flags, shown.exists()

@@ -25,8 +25,16 @@ _INVOCATION: Final = 1024
 _EMBEDDINGS: Final = "token_embd.weight"
 
 
-def check_adapter(values: Values, tensors: tuple[Tensor, ...], base: Base | None = None) -> None:
+def check_adapter(
+    values: Values, tensors: tuple[Tensor, ...], base: Base | None = None, scale: float = 1.0
+) -> None:
     """Hold an adapter against itself, and against its base where given.
+
+    Args:
+        values: of its metadata.
+        tensors: its matrices.
+        base: the model that it is for.
+        scale: with which it will be laid over the base.
 
     Raises:
         ScanRefusal: codes `artifact_type`, `lora_arch`, `lora_scale`, `lora_shape`, `lora_target`,
@@ -54,7 +62,7 @@ def check_adapter(values: Values, tensors: tuple[Tensor, ...], base: Base | None
         down, up = by_name.get(f"{target}.lora_a"), by_name.get(f"{target}.lora_b")
         if down is None or up is None:
             raise ScanRefusal("lora_target", "a matrix has no partner", name.encode())
-        _check_pair(target, down, up, alpha, base.tensors if base else None)
+        _check_pair(target, down, up, alpha * scale, base.tensors if base else None)
 
 
 def _check_invocation(values: Values, base: Base | None) -> None:

@@ -170,7 +170,7 @@ def _scan(
     elif given is not None:
         raise ScanRefusal("artifact_type", "only a model has a chat template")
     else:
-        findings += _examine_addition(kind, values, tensors, base)
+        findings += _examine_addition(kind, values, tensors, base, request.scale)
     # 4
     for part in parts:
         check_padding(part.fd, part.tensors, part.metadata_bytes)
@@ -202,10 +202,10 @@ def _examine_model(
 
 
 def _examine_addition(
-    kind: Kind, values: Values, tensors: tuple[Tensor, ...], base: Base | None
+    kind: Kind, values: Values, tensors: tuple[Tensor, ...], base: Base | None, scale: float
 ) -> tuple[Finding, ...]:
     if kind == "adapter":
-        check_adapter(values, tensors, base)
+        check_adapter(values, tensors, base, scale)
     elif kind == "projector":
         check_projector(values, tensors, base)
     else:

@@ -37,6 +37,7 @@ class ScanRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         parts: how the other parts of its set are called.
         companion: what the model beside is: the `base` of an adapter, projector or control vector,
             the `target` of a draft, or nothing.
+        scale: with which an adapter will be laid over its base.
         template: examine the chat template beside in place of the file's own.
         merge: answer how the parts become one file, if they are sound, in place of a report.
     """
@@ -47,6 +48,7 @@ class ScanRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     companion: Companion = ""
     merge: bool = False
     template: bool = False
+    scale: float = 1.0
 
 
 _decoder: Final = msgspec.json.Decoder(ScanRequest)

@@ -96,6 +96,7 @@ def scan_sealed(
     launcher: LauncherClient,
     counterpart: Counterpart | None = None,
     template: Path | None = None,
+    scale: float = 1.0,
     deep: bool = True,
 ) -> Report:
     """Scan sealed files in a jail: one file, or all parts of one model.
@@ -110,6 +111,7 @@ def scan_sealed(
         launcher: starts the jail.
         counterpart: what the file is for.
         template: sealed file with the chat template that is examined in place of the model's own.
+        scale: with which an adapter will be laid over its counterpart.
         deep: look at every weight, however long it takes.
 
     Raises:
@@ -122,6 +124,7 @@ def scan_sealed(
         parts=tuple(other.name for other in others),
         companion=counterpart.companion if counterpart else "",
         template=template is not None,
+        scale=scale,
     )
     with scan_folder(home) as folder:
         os.link(first.path, folder / _CANDIDATE)

@@ -21,6 +21,8 @@ class EngineOptions:
 
     Attributes:
         context_tokens: context of each parallel request.
+        adapter: path of a LoRA adapter that is laid over the model, and how strongly (1.0 is as
+            it was trained); None for none.
         template: chat template; the engine must use no other.
         event_interval_ms: see `engine.pacer`; this and what follows is the worker's matter, not
             the driver's.
@@ -29,8 +31,8 @@ class EngineOptions:
     """
 
     __slots__ = (
-        "context_tokens", "event_interval_ms", "landlock", "model_path", "parallel",
-        "sealed_profile", "template", "threads",
+        "adapter", "context_tokens", "event_interval_ms", "landlock",
+        "model_path", "parallel", "sealed_profile", "template", "threads",
     )  # fmt: skip
 
     def __init__(
@@ -44,6 +46,7 @@ class EngineOptions:
         sealed_profile: str = "",
         landlock: bool = True,
         template: str = "",
+        adapter: tuple[str, float] | None = None,
     ) -> None:
         self.model_path = model_path
         self.context_tokens = context_tokens
@@ -53,6 +56,7 @@ class EngineOptions:
         self.sealed_profile = sealed_profile
         self.landlock = landlock
         self.template = template
+        self.adapter = adapter
 
 
 class Engine(Protocol):

@@ -48,6 +48,8 @@ class XllamacppEngine:
         params.chat_template = options.template
         params.use_jinja = True
         params.model.path = options.model_path
+        if options.adapter:
+            params.lora_adapters = [engine.CommonAdapterLoraInfo(*options.adapter)]
         params.n_ctx = options.context_tokens * options.parallel
         params.n_parallel = options.parallel
         params.kv_unified = False

@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from corral.admission.catalog import Catalog, CatalogEntry
 from corral.admission.derivation import Derivation
+from corral.admission.report import Finding
 from corral.core.errors import CorralError
 from corral.gateway.errors import (
     CATALOG_UNAVAILABLE,
@@ -217,11 +218,10 @@ def _document(share: Share, principal: Principal, catalog: Catalog) -> dict[str,
 def _sheet(entry: CatalogEntry, principal: Principal) -> dict[str, object]:
     receipt = entry.receipt
     return {
-        # A path of the operator's machine is nobody's business.
-        "source": "file" if receipt.source.startswith("file:") else receipt.source,
+        "source": _shown_source(receipt.source),
         "signers": [one.name for one in receipt.signers],
         "trust": receipt.trust,
-        "findings": [{"rule": one.code, "severity": one.severity} for one in receipt.findings],
+        "findings": _shown_findings(receipt.findings),
         "licence": receipt.licence,
         "architecture": receipt.architecture,
         "size_bytes": receipt.size_bytes,
@@ -235,4 +235,25 @@ def _sheet(entry: CatalogEntry, principal: Principal) -> dict[str, object]:
 def _derived(derivation: Derivation | None) -> dict[str, object] | None:
     if derivation is None:
         return None
-    return {"base": derivation.base, "template_override": bool(derivation.template_sha256)}
+    adapter = derivation.adapter
+    return {
+        "base": derivation.base,
+        "template_override": bool(derivation.template_sha256),
+        "adapter": adapter and {
+            "sha256": adapter.digest,
+            "size_bytes": adapter.size_bytes,
+            "scale": adapter.scale / 1000,
+            "source": _shown_source(adapter.source),
+            "signers": [one.name for one in adapter.signers],
+            "findings": _shown_findings(adapter.findings),
+        },
+    }  # fmt: skip
+
+
+def _shown_source(source: str) -> str:
+    """Return a source; a path of the operator's machine is nobody's business."""
+    return "file" if source.startswith("file:") else source
+
+
+def _shown_findings(findings: tuple[Finding, ...]) -> list[dict[str, str]]:
+    return [{"rule": one.code, "severity": one.severity} for one in findings]

@@ -1,0 +1,44 @@
+"""An engine worker gets an adapter only over the model with which it was admitted."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import pytest
+
+from corral.core.home import Home
+from corral.core.ids import Digest, pair_digest
+from corral.launcher.pen import JailRequest
+from corral.launcher.requests import Requests
+from tests.unit.launcher import test_requests
+from tests.unit.launcher.test_requests import GATEWAY, GOOD, code_of
+
+# Fixtures.
+asked, ready, table = test_requests.asked, test_requests.ready, test_requests.table
+
+
+@pytest.mark.claim("DRV-08")
+def test_an_engine_gets_an_adapter_only_as_it_was_admitted(
+    table: Requests, home: Home, asked: list[JailRequest]
+) -> None:
+    base, over = Digest("0" * 64), Digest("f" * 64)
+    for name in (base, over):
+        home.blob(name).write_bytes(b"GGUF")
+        home.blob(name).chmod(0o444)
+    home.trust_marks.mkdir(parents=True)
+    home.trust_mark(base).write_text("trusted")
+    home.trust_mark(pair_digest(base, over, 500)).write_text("verified")
+    laid = replace(GOOD, adapter=over, adapter_scale=500)
+    for other in ({"adapter_scale": 501}, {"adapter": base}):
+        message = replace(laid, **other)  # type: ignore[arg-type]
+        assert code_of(lambda m=message: table.start_engine(GATEWAY, m)) == "adapter_not_admitted"  # type: ignore[misc]
+    assert asked == []
+    table.start_engine(GATEWAY, laid)
+    table.start_engine(GATEWAY, GOOD)  # control: without one, no pair is asked for
+    with_it, alone = asked
+    assert (with_it.trust, alone.trust, alone.adapter_fd) == ("verified", "trusted", -1)
+    assert os.readlink(f"/proc/self/fd/{with_it.adapter_fd}") == str(home.blob(over))
+    assert with_it.args[-2:] == ("--adapter-scale", "500")
+    for fd in (with_it.file_fd, with_it.adapter_fd, alone.file_fd):
+        os.close(fd)
