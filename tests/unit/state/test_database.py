@@ -206,6 +206,19 @@ def test_roles_of_earlier_databases_have_their_new_names(database: Path) -> None
     assert (newest, after) == (10, before + 2)
 
 
+def test_models_of_earlier_databases_are_known_by_their_digest(database: Path) -> None:
+    """A share that was accepted before there were derived models holds on."""
+    earlier = migrate_to(database, "0010")
+    earlier.execute(
+        "INSERT INTO models (name, digest, size_bytes, trust, source, admitted_at, receipt,"
+        " signature) VALUES ('m', ?, 1, 'verified', 's', 0, '{}', x'00')", ("a" * 64,),
+    )  # fmt: skip
+    earlier.close()
+    with reading(open_database(database)) as connection:
+        row = connection.exec_driver_sql("SELECT digest, identity, adapter FROM models").one()
+    assert tuple(row) == ("a" * 64, "a" * 64, None)
+
+
 def migrate_to(database: Path, revision: str) -> sqlite3.Connection:
     """Return an earlier corral's database, with one tenant."""
     config = Config()
