@@ -152,7 +152,7 @@ class LauncherLink:
             after = reply.worker_id
 
     async def open_secret(self, kind: str) -> bytes:
-        """Return the content of one of `SECRET_KINDS`, at most 1 MiB.
+        """Return the content of what `ipc.messages.OpenSecret` names, at most 1 MiB.
 
         Raises:
             CorralError: refused, or `secret_too_long`.

@@ -120,7 +120,7 @@ class OpenSecret:
     """Ask for one file of the gateway's own. Reply: `Secret` with 1 read-only descriptor.
 
     Attributes:
-        kind: one of `SECRET_KINDS`.
+        kind: what the launcher has for the gateway, see `launcher.requests`.
     """
 
     kind: str
@@ -240,8 +240,6 @@ Message = (
     | Started | WorkerStatus | Secret | NoMore | Done | Refused
     | WorkerEnded | Reload | Drain
 )  # fmt: skip
-
-SECRET_KINDS: Final = ("tls_cert", "tls_key", "pepper", "receipt_public_key", "config", "host")
 
 _NUMBERS: Final[dict[int, type[Message]]] = {
     1: StartEngine, 2: StartScan, 3: StartFetch, 4: StopWorker, 5: NextWorker, 6: OpenSecret,

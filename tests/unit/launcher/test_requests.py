@@ -16,7 +16,6 @@ from corral.core.config import Config, Tls, parse_config
 from corral.core.errors import CorralError
 from corral.core.home import Home
 from corral.ipc.messages import (
-    SECRET_KINDS,
     ConfirmSealed,
     Done,
     GatewayReady,
@@ -297,6 +296,12 @@ def test_workers_that_are_not_yours_to_confirm(
     assert not jail.confirmed
 
 
+SECRET_KINDS = (
+    "tls_cert", "tls_key", "pepper", "receipt_public_key", "config", "host", "audit.key",
+    "master.key",
+)  # fmt: skip
+
+
 def read_secret(table: Requests, kind: str, session: Session = GATEWAY) -> bytes:
     reply = table.open_secret(session, OpenSecret(kind))
     assert reply.message == Secret()
@@ -311,6 +316,7 @@ def test_secrets_of_the_gateway(table: Requests, home: Home, config: Config) -> 
     files = {
         "tls_cert": home.server_cert, "tls_key": home.server_key, "pepper": home.pepper,
         "receipt_public_key": home.receipt_public_key, "host": home.host_report,
+        "audit.key": home.secrets / "audit.key",
     }  # fmt: skip
     for kind, path in files.items():
         path.write_text(kind)
@@ -318,7 +324,7 @@ def test_secrets_of_the_gateway(table: Requests, home: Home, config: Config) -> 
     (home.tls / "ca.key").write_text("never given")
     for kind in files:
         assert read_secret(table, kind) == kind.encode()
-    assert {*files, "config"} == set(SECRET_KINDS)
+    assert {*files, "config", "master.key"} == set(SECRET_KINDS)
     assert parse_config(json.loads(read_secret(table, "config"))) == config == Config()
 
 
