@@ -128,6 +128,26 @@ def test_a_trial_and_a_receipt_are_about_the_pair(laid: Path) -> None:
     assert {entry["name"] for entry in corral_json(laid, "list")} == {MODEL, "laid", "nought"}
 
 
+@pytest.mark.claim("DRV-07")
+def test_an_adapter_that_ends_the_engine_is_refused_by_its_trial(laid: Path) -> None:
+    """The scanner lets it pass: each matrix fits."""
+    genuine = laid.parent / "adapter.gguf"
+    raw = genuine.read_bytes()
+    blob = laid / "store" / "sha256" / MODEL_SHA256
+    try:
+        write_adapter(blob, genuine, embeddings=True)
+        scanned = corral(laid, "scan", str(genuine), "--base", MODEL, "--json", check=False)
+        assert json.loads(scanned.stdout)["verdict"] == "accept"
+        before = sorted((laid / "store").rglob("*"))
+        refused = lay(laid, "deadly", check=False)
+        assert isinstance(refused["error"], dict)
+        assert refused["error"]["code"] == "trial_failed"
+        assert sorted((laid / "store").rglob("*")) == before
+        assert list((laid / "quarantine").glob("blobs/*")) == []
+    finally:
+        genuine.write_bytes(raw)
+
+
 @pytest.mark.claim("DRV-08")
 def test_an_adapter_that_is_not_as_it_was_stored_is_not_started(laid: Path, tmp_path: Path) -> None:
     home = copy_home(laid, tmp_path / "home")
