@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from corral.cli.no_core import no_core_file
 from corral.cli.options import HomeOption, JsonOption, open_home
 from corral.cli.terminal import print_json, print_note
 from corral.core.errors import CorralError
@@ -75,8 +76,9 @@ def lock(
         return content
 
     refuse_locked(read_master_key(place))  # before anybody is asked
-    secret = asked_passphrase(passphrase_file, what="for the master key", new=True)
-    _replace(place, lambda content: lock_key(refuse_locked(content), secret))
+    with no_core_file():
+        secret = asked_passphrase(passphrase_file, what="for the master key", new=True)
+        _replace(place, lambda content: lock_key(refuse_locked(content), secret))
     _say("locked", as_json)
     if not as_json:
         print_note("copies and backups of before still hold the plain key: delete them")
@@ -94,8 +96,9 @@ def unlock(
     from corral.pki.master_key_lock import open_key
 
     place = _locked_home(home)
-    secret = asked_passphrase(passphrase_file, what="of the master key", new=False)
-    _replace(place, lambda content: open_key(content, secret))
+    with no_core_file():
+        secret = asked_passphrase(passphrase_file, what="of the master key", new=False)
+        _replace(place, lambda content: open_key(content, secret))
     _say("unlocked", as_json)
 
 
@@ -124,9 +127,10 @@ def change(
     from corral.pki.master_key_lock import lock_key, open_key
 
     place = _locked_home(home)
-    old = asked_passphrase(passphrase_file, what="of the master key", new=False)
-    new = asked_passphrase(new_passphrase_file, what="for the master key, new", new=True)
-    _replace(place, lambda content: lock_key(open_key(content, old), new))
+    with no_core_file():
+        old = asked_passphrase(passphrase_file, what="of the master key", new=False)
+        new = asked_passphrase(new_passphrase_file, what="for the master key, new", new=True)
+        _replace(place, lambda content: lock_key(open_key(content, old), new))
     _say("changed", as_json)
 
 

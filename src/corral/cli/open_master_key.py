@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from corral.cli.no_core import no_core_file
 from corral.cli.terminal import print_note
 from corral.cli.up_unsafe import work_apart
 from corral.control.sealed_key import key_memory, seal_key
@@ -72,8 +73,9 @@ def _opened(home: Home, place: Path | None, fd: int) -> bytes:
     from corral.pki.master_key_lock import open_key
 
     try:
-        opener = asked_passphrase(place, what="of the master key", new=False)
-        seal_key(fd, open_key(read_master_key(home), opener))
+        with no_core_file():
+            opener = asked_passphrase(place, what="of the master key", new=False)
+            seal_key(fd, open_key(read_master_key(home), opener))
     except CorralError as error:
         document = {"code": error.code, "message": error.message, "remedy": error.remedy}
         return json.dumps(document).encode()

@@ -248,9 +248,9 @@ class Requests:
         }
         if message.kind in {"config", "master.key"}:
             # A copy for each gateway: one descriptor of ours would have one offset for all.
-            key = os.pread(self._master_key, 64, 0) if message.kind == "master.key" else b""
             fd = os.memfd_create(message.kind, os.MFD_CLOEXEC)
-            os.write(fd, key or json.dumps(asdict(self._config)).encode())
+            os.write(fd, os.pread(self._master_key, 64, 0) if message.kind == "master.key"
+                     else json.dumps(asdict(self._config)).encode())  # fmt: skip
             os.lseek(fd, 0, os.SEEK_SET)
             return Reply(Secret(), (fd,))
         path = paths.get(message.kind)

@@ -17,11 +17,14 @@ from typing import Final
 from corral.state.transaction import snapshot, transaction
 
 _ENGINE_MS_MAX: Final = 86_400_000
-"""A row that says more is not believed further."""
+"""A row that says more, or less than nothing, is not believed further."""
 _NEWEST: Final = "SELECT coalesce(max(id), 0) FROM usage"
-_ENGINE: Final = "SELECT coalesce(sum(min(engine_ms, ?)), 0) FROM usage WHERE id > ? AND id <= ?"
+_ENGINE: Final = (
+    "SELECT coalesce(sum(max(min(engine_ms, ?), 0)), 0) FROM usage WHERE id > ? AND id <= ?"
+)
 _SHARE: Final = """
-UPDATE usage SET energy_uj = CAST(round(min(engine_ms, ?) * ?) AS INTEGER) WHERE id > ? AND id <= ?
+UPDATE usage SET energy_uj = CAST(round(max(min(engine_ms, ?), 0) * ?) AS INTEGER)
+WHERE id > ? AND id <= ?
 """
 
 

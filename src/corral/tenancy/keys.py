@@ -50,8 +50,10 @@ DELETE FROM keys WHERE id IN (
 _TAKEN: Final = "SELECT 1 FROM keys WHERE prefix = ?"
 _LIST: Final = "SELECT * FROM keys WHERE ?1 IS NULL OR tenant = ?1 ORDER BY id"
 _FIND: Final = """
-SELECT * FROM keys WHERE (prefix = ?1 OR id = ?2) AND (?3 IS NULL OR tenant = ?3)
+SELECT * FROM keys WHERE (prefix = ?1 OR id = ?2) AND (?3 IS NULL OR tenant = ?3 AND
+    created_at >= (SELECT created_at FROM tenants WHERE name = ?3))
 """
+"""Of a tenant only what is not older than itself: a former one may have had its name."""
 _ROTATE: Final = """
 UPDATE keys SET hash = ?1, old_hash = iif(?2 IS NULL, NULL, hash), old_until = ?2
 WHERE id = ?3 RETURNING *

@@ -101,6 +101,7 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType({
 
 
 OUTLASTING: Final = frozenset({
+    Permission.COMPLETION_DELETE,
     Permission.MODEL_SHARE,
     Permission.KEY_CREATE,
     Permission.KEY_ROTATE,
@@ -113,8 +114,8 @@ OUTLASTING: Final = frozenset({
     Permission.GRANT_CHANGE,
     Permission.QUOTA_SET,
 })  # fmt: skip
-"""What goes on after the credential that did it has ended. Not for a secret that was replaced: one
-that leaked could give itself a successor, or end the new one, before its own end."""
+"""What goes on after the credential that did it has ended, answers aside. Not for a secret that was
+replaced: one that leaked could give itself a successor, or end the new one, before its own end."""
 
 
 def permitted(role: str, credential: str, permission: str) -> bool:

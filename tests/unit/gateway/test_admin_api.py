@@ -120,6 +120,15 @@ def test_who_gets_a_former_tenants_name_sees_nothing_of_it(served: Served) -> No
 
     assert [one["name"] for one in seen("heir", "/keys")] == ["heir"]
     assert seen("heir", "/usage?since=2020-01-01T00:00:00Z") == seen("heir", "/usage") == []
+    for number in {one.id for one in list_keys(database, tenant="acme")} - {key_id(served, "heir")}:
+        for method, path, body in (
+            ("DELETE", f"/keys/{number}", None),
+            ("POST", f"/keys/{number}/rotate", {"overlap_s": 0}),
+        ):
+            never = path.replace(str(number), "987654")
+            answer = call(served, "heir", method, path, body)
+            assert code_of(answer) == (404, "no_such_key")
+            assert answer == call(served, "heir", method, never, body)
     assert len(seen("auditor", "/keys?tenant=acme")) > 1, "the control: it is on record"
     assert seen("auditor", "/usage?tenant=acme")[0]["requests"] == 1
 

@@ -49,7 +49,7 @@ def test_nothing_ended_or_no_time_passed(database: Path) -> None:
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    engine_ms=st.lists(st.integers(0, 1 << 50), min_size=1, max_size=6),
+    engine_ms=st.lists(st.integers(-(1 << 50), 1 << 50), min_size=1, max_size=6),
     joules=st.floats(0, 1e9), seconds=st.floats(0.001, 1e6),
 )  # fmt: skip
 def test_never_more_than_was_counted(
