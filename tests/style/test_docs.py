@@ -29,6 +29,14 @@ def test_command_reference_is_what_help_says() -> None:
     assert written == render_reference(), "write it anew: make docs"
 
 
+def test_no_word_of_a_help_is_taken_for_markup() -> None:
+    """On a terminal `[trust.signers]` would be taken for a style, and left out."""
+    markup = re.compile(r'help="[^"]*(?<!\\)\[[a-z/#@][^"\]]*\]')
+    assert markup.search('help="A signer of [trust.signers] must sign"'), "the control"
+    for path in (ROOT / "src/corral/cli").glob("*.py"):
+        assert not markup.search(path.read_text(encoding="utf-8")), path.name
+
+
 def test_links_between_documents_lead_somewhere() -> None:
     for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):

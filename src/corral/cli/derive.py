@@ -69,7 +69,7 @@ def derive(
         typer.Option(
             "--signed-by",
             metavar="SIGNER",
-            help="A signer of [trust.signers] must have signed the adapter.",
+            help="A signer of trust.signers must have signed the adapter.",
             show_default=False,
         ),
     ] = None,

@@ -65,7 +65,7 @@ def pull(
         typer.Option(
             "--signed-by",
             metavar="SIGNER",
-            help="A signer of [trust.signers] must have signed the file.",
+            help="A signer of trust.signers must have signed the file.",
             show_default=False,
         ),
     ] = None,

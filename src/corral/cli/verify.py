@@ -35,7 +35,7 @@ def verify(
     signed_by: Annotated[
         str | None,
         typer.Option(
-            "--signed-by", metavar="NAME", help="Signer of [trust.signers].", show_default=False
+            "--signed-by", metavar="NAME", help="Signer of trust.signers.", show_default=False
         ),
     ] = None,
     public_key: Annotated[
