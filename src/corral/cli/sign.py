@@ -57,7 +57,7 @@ def sign(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", metavar="FILE", help="Signature file.  [default: PATH.sig]", show_default=False
+            "--out", metavar="FILE", help="Signature file; else PATH.sig.", show_default=False
         ),
     ] = None,
     ignore: IgnoreOption = None,
