@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, delete, or_, select
+from sqlalchemy import delete, select
 from sqlalchemy.dialects.sqlite import insert
 
 from corral.admission.catalog import CatalogEntry, entry_of
@@ -16,8 +16,8 @@ from corral.admission.lock import store_lock
 from corral.admission.policy.standing import read_standing
 from corral.admission.receipt import Receipt
 from corral.admission.sealing import SealedBlob
-from corral.admission.store import remove_blob, store_blob
-from corral.admission.trust_marks import write_trust_marks
+from corral.admission.store import is_digest, remove_blob, store_blob
+from corral.admission.trust_marks import used_blobs, write_trust_marks
 from corral.admission.trusted_model import Admitted
 from corral.core.errors import CorralError
 from corral.core.home import Home
@@ -121,6 +121,9 @@ def check_name(home: Home, name: ModelName, identity: str) -> None:
 def remove_entry(home: Home, name: str) -> None:
     """Remove a model; each of its blobs goes too unless another name uses it.
 
+    Its row may be a forged one, as the gateway's zone can write it: a column that is no digest
+    names nothing, and a blob of which a receipt of another name verifies stays whatever rows say.
+
     Raises:
         CorralError: codes `no_such_model`, `database_unavailable`; those of `read_standing`,
             before anything is changed.
@@ -138,13 +141,8 @@ def remove_entry(home: Home, name: str) -> None:
                     "no admitted model has that name",
                     remedy="see the names with corral list",
                 )
-            unused = [one for one in row if one and not _is_used(connection, one)]
-            note_removal(home, name, row.digest, "rm")
-        for digest in unused:
-            remove_blob(home, Digest(digest))
+            note_removal(home, name, row.digest if is_digest(row.digest) else "", "rm")
+        named = {one for one in row if is_digest(one)}
+        for digest in sorted(named - used_blobs(home)):
+            remove_blob(home, digest)
         write_trust_marks(home)
-
-
-def _is_used(connection: Connection, digest: str) -> bool:
-    named = or_(models.c.digest == digest, models.c.adapter == digest)
-    return connection.execute(select(models.c.name).where(named).limit(1)).first() is not None

@@ -32,7 +32,7 @@ from corral.admission.quarantine import leftovers
 from corral.admission.receipt import Receipt, read_receipt
 from corral.admission.rotten import set_aside
 from corral.admission.sealing import BLOB_MODE, hash_file
-from corral.admission.store import DIGEST_NAME, verity_marks
+from corral.admission.store import is_digest, verity_marks
 from corral.admission.trust_marks import held_blobs, wrong_marks
 from corral.admission.verity_unsafe import measure_verity
 from corral.core.errors import CorralError
@@ -141,23 +141,26 @@ class _Check:
         with reading(open_database(self._home.database)) as connection:
             rows = connection.execute(statement).all()
         for name, digest, adapter, text, signature in rows:
-            for blob in (digest, adapter):
-                if blob is not None:
-                    self._names.setdefault(blob, []).append(name)
             receipt = read(text, signature)
+            signed = receipt.blobs if isinstance(receipt, Receipt) and receipt.name == name else ()
+            # A column may be anything, a path of somebody's choice too: what is no digest is told
+            # as trouble with the receipt, and is no name of a file here.
+            for blob in {*filter(is_digest, (digest, adapter)), *(blob for blob, _ in signed)}:
+                self._names.setdefault(blob, []).append(name)
             if receipt == "receipt_outdated":
                 message = "this version does not read the receipt of this name: pull it again"
                 self._tell("receipt_outdated", _shown(name), message)
-            elif not isinstance(receipt, Receipt) or (
-                receipt.name, *(blob for blob, _ in receipt.blobs)
-            ) != (name, *filter(None, (digest, adapter))):  # fmt: skip
+            elif not signed:
                 self._tell("receipt", _shown(name), "the receipt of this name does not verify")
+            elif [blob for blob, _ in signed] != [digest, *([] if adapter is None else [adapter])]:
+                message = "the row of this name says something else than its receipt"
+                self._tell("receipt", _shown(name), message)
             else:
-                self._sizes.update(receipt.blobs)
+                self._sizes.update(signed)
 
     def _entry(self, folder: int, name: str) -> None:
         where = f"store/sha256/{_shown(name)}"
-        if not DIGEST_NAME.fullmatch(name):
+        if not is_digest(name):
             kind: Kind = "half_written" if name.startswith(".new-") else "not_a_blob"
             self._tell(kind, where, "the file is no blob of the store")
             return

@@ -22,9 +22,8 @@ from corral.admission.lock import store_lock, try_pull_lock
 from corral.admission.scan_folder import SCAN_PREFIX, is_abandoned, remove_abandoned
 from corral.admission.source import RemoteSource, source_folder
 from corral.admission.store import sweep_blobs
-from corral.admission.trust_marks import NAMED_BLOBS, write_trust_marks
+from corral.admission.trust_marks import used_blobs, write_trust_marks
 from corral.core.home import Home
-from corral.state.connection import read_rows
 
 _PART_SECONDS: Final = 7 * 24 * 3600
 _ASK_SECONDS: Final = 3600
@@ -82,7 +81,7 @@ def sweep_locked(home: Home) -> None:
     """Do the work of `sweep_quarantine`; the caller holds the pull lock."""
     sweep_folders(home)
     with store_lock(home):
-        sweep_blobs(home, _admitted_digests(home))
+        sweep_blobs(home, used_blobs(home))
         write_trust_marks(home)
 
 
@@ -128,15 +127,9 @@ def collect_garbage(home: Home) -> tuple[str, ...]:
             sweep_folders(home)
     # A pull puts blob and row into the store under one lock: between the two nobody looks.
     with store_lock(home):
-        removed = sweep_blobs(home, _admitted_digests(home))
+        removed = sweep_blobs(home, used_blobs(home))
         write_trust_marks(home)
     return removed
-
-
-def _admitted_digests(home: Home) -> frozenset[str]:
-    """Return the digest of every row, verified or not: none of their blobs may be swept."""
-    rows = read_rows(home.database, NAMED_BLOBS)
-    return frozenset(digest for (digest,) in rows)
 
 
 def _is_stale(folder: Path, now_s: float) -> bool:

@@ -10,6 +10,7 @@ happened to the file.
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -19,10 +20,11 @@ from sqlalchemy import delete, or_
 
 from corral.admission.journal import note_removal
 from corral.admission.lock import store_lock
+from corral.admission.store import is_digest
 from corral.admission.trust_marks import write_trust_marks
 from corral.core.errors import CorralError
 from corral.core.home import Home
-from corral.core.ids import Digest
+from corral.core.ids import Digest, parse_model_name
 from corral.pki.atomic import sync_folder, write_atomically
 from corral.state.database import open_database, writing
 from corral.state.tables import models
@@ -60,14 +62,16 @@ def set_aside(home: Home, digest: Digest, facts: os.stat_result) -> Path | None:
         statement = (
             delete(models)
             .where(or_(models.c.digest == digest, models.c.adapter == digest))
-            .returning(models.c.name, models.c.receipt, models.c.signature)
+            .returning(models.c.name, models.c.digest, models.c.receipt, models.c.signature)
         )
         with writing(open_database(home.database)) as connection:
-            for name, text, signature in connection.execute(statement).all():
+            for name, file, text, signature in connection.execute(statement).all():
+                shown = _printable(name)
                 kept = {"receipt": text, "signature": base64.b64encode(signature).decode()}
-                receipt = place.with_name(f"{place.name}.{name.replace('/', '_')}.json")
+                receipt = place.with_name(f"{place.name}.{shown}.json")
                 write_atomically(receipt, msgspec.json.encode(kept), mode=0o400)
-                note_removal(home, name, digest, "fsck")
+                # What the journal has of a model is its file, also where the adapter has rotted.
+                note_removal(home, shown, file if is_digest(file) else "", "fsck")
         blob.rename(place)
         place.chmod(0o400)
         sync_folder(home.blobs)
@@ -77,6 +81,14 @@ def set_aside(home: Home, digest: Digest, facts: os.stat_result) -> Path | None:
         with suppress(CorralError):
             write_trust_marks(home)  # those of pairs that it was one of
     return place
+
+
+def _printable(name: str) -> str:
+    """Return a row's name; a hash of it if no model can have that, as it becomes a file's name."""
+    try:
+        return parse_model_name(name)
+    except CorralError:
+        return f"_{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
 def _free_place(folder: Path, digest: Digest) -> Path:

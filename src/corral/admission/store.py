@@ -10,7 +10,7 @@ import re
 import shutil
 from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 from corral.admission.sealing import SealedBlob, identity_of
 from corral.admission.verity_unsafe import enable_verity, measure_verity
@@ -22,9 +22,14 @@ from corral.pki.atomic import sync_folder, write_atomically
 if TYPE_CHECKING:
     from corral.admission.trusted_model import Admitted
 
-DIGEST_NAME: Final = re.compile(r"[0-9a-f]{64}")
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 """Name of a blob."""
 _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def is_digest(value: object) -> TypeGuard[Digest]:
+    """Return whether a value, of a database's column for example, has the form of a blob's name."""
+    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
 
 
 def verity_marks(home: Home) -> Path:
@@ -95,7 +100,12 @@ def remove_blob(home: Home, digest: Digest) -> None:
     """Delete a blob that no model uses any more; the caller holds `store_lock`.
 
     A worker that has it open keeps its own view until it ends.
+
+    Raises:
+        CorralError: code `bad_digest`: it is none, and may be a path to somewhere else.
     """
+    if not is_digest(digest):
+        raise CorralError("bad_digest", "only a blob of the store is removed by its digest")
     home.blob(digest).unlink(missing_ok=True)
     (verity_marks(home) / digest).unlink(missing_ok=True)
     sync_folder(home.blobs)

@@ -30,7 +30,7 @@ from corral.state.connection import read_rows
 
 _LEVELS: Final[tuple[Trust, ...]] = get_args(Trust)
 """Least trusted first."""
-NAMED_BLOBS: Final = (
+_NAMED_BLOBS: Final = (
     "SELECT digest FROM models UNION SELECT adapter FROM models WHERE adapter IS NOT NULL"
 )
 """Every blob that a row names, verified or not."""
@@ -39,6 +39,18 @@ NAMED_BLOBS: Final = (
 def held_blobs(home: Home) -> Path:
     """Return the folder of the blobs that nobody may use."""
     return home.blobs.parent / "held"
+
+
+def used_blobs(home: Home) -> frozenset[str]:
+    """Return what must not be swept: what a row names, verified or not, and what a receipt does.
+
+    A name that a row has may be anything: it is only ever compared, and never part of a path.
+
+    Raises:
+        CorralError: codes `database_unavailable`, `receipt_key_unreadable`.
+    """
+    signed = {blob for receipt in _receipts(home) for blob, _ in receipt.blobs}
+    return _named_blobs(home) | signed
 
 
 def write_trust_marks(home: Home) -> None:
@@ -144,5 +156,8 @@ def _place_blobs(home: Home, usable: frozenset[str], held: frozenset[str]) -> No
 
 def _is_named(home: Home, digest: str) -> bool:
     """Return whether a row names a blob, also one whose receipt does not verify."""
-    rows = read_rows(home.database, NAMED_BLOBS)
-    return digest in {named for (named,) in rows}
+    return digest in _named_blobs(home)
+
+
+def _named_blobs(home: Home) -> frozenset[str]:
+    return frozenset(named for (named,) in read_rows(home.database, _NAMED_BLOBS))

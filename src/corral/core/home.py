@@ -23,7 +23,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from corral.core.ids import Digest
+from corral.core.ids import Digest, parse_digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +111,8 @@ class Home:
         return self.root / "store" / "sha256"
 
     def blob(self, digest: Digest) -> Path:
-        """Path of one admitted model."""
-        return self.blobs / digest
+        """Path of one admitted model; `bad_digest` for what is none."""
+        return self.blobs / parse_digest(digest)
 
     @property
     def trust_marks(self) -> Path:
@@ -121,7 +121,7 @@ class Home:
 
     def trust_mark(self, digest: Digest) -> Path:
         """File with the trust level of one admitted model, from which the launcher picks a tier."""
-        return self.trust_marks / digest
+        return self.trust_marks / parse_digest(digest)
 
     @property
     def quarantine(self) -> Path:
