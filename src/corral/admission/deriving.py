@@ -113,9 +113,13 @@ def derive_model(
         The new catalog entry; with `dry_run` the one that would be.
 
     Raises:
-        CorralError: codes `no_such_model`, `model_held`, `derived_base`; else the code says which
-            stage refused.
+        CorralError: codes `nothing_added`, `no_such_model`, `model_held`, `derived_base`; else the
+            code says which stage refused.
     """
+    if wanted.template is None and wanted.adapter is None:
+        raise CorralError(
+            "nothing_added", "a model is derived with a template, an adapter, or both"
+        )
     model, since = parse_model_name(name), next_landing(home)
     with pull_lock(home, lambda done, total: progress("wait", done, total)), ExitStack() as stack:
         attempt = Attempt()

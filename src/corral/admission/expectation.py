@@ -51,7 +51,7 @@ class Expectation:
             CorralError: code `bad_digest`.
         """
         return cls(
-            sha256=parse_digest(sha256) if sha256 else None,
-            wheel_sha256=parse_digest(wheel_sha256) if wheel_sha256 else None,
+            sha256=None if sha256 is None else parse_digest(sha256),
+            wheel_sha256=None if wheel_sha256 is None else parse_digest(wheel_sha256),
             parts=tuple(map(parse_digest, parts)),
         )

@@ -111,6 +111,7 @@ def derive(
     from corral.admission.deriving import Wanted, WantedAdapter, derive_model
     from corral.admission.expectation import Expectation
     from corral.admission.signing.demand import SignatureDemand
+    from corral.admission.source import parse_source
     from corral.cli.engine_check import check_engine
     from corral.cli.job_unsafe import job_launcher
     from corral.cli.policed import policed_settings
@@ -119,19 +120,24 @@ def derive(
 
     if chat_template is None and adapter is None:
         raise typer.BadParameter("name a template, an adapter, or both", param_hint="--adapter")
-    if adapter is None and any((sha256, wheel_sha256, signed_by, adapter_scale != 1)):
+    # An empty option is one that was given: a demand that a script lost is refused, not dropped.
+    demanded = any(one is not None for one in (sha256, wheel_sha256, signed_by))
+    if adapter is None and (demanded or adapter_scale != 1):
         raise typer.BadParameter("say of which adapter", param_hint="--adapter")
-    if signed_by is None and (signature or signed_name):
+    if not signed_by and any(one is not None for one in (signed_by, signature, signed_name)):
         raise typer.BadParameter("say who must have signed", param_hint="--signed-by")
     scale = round(adapter_scale * 1000)
     if not math.isclose(scale, adapter_scale * 1000, abs_tol=1e-6):
         raise typer.BadParameter("at most three decimals", param_hint="--adapter-scale")
-    wanted = adapter and WantedAdapter(
-        adapter,
-        Expectation.parse(sha256=sha256, wheel_sha256=wheel_sha256),
-        SignatureDemand(signed_by, signature, signed_name) if signed_by else None,
-        scale,
-    )
+    wanted = None
+    if adapter is not None:
+        parse_source(adapter)  # what is none is said before anything is started
+        wanted = WantedAdapter(
+            adapter,
+            Expectation.parse(sha256=sha256, wheel_sha256=wheel_sha256),
+            None if signed_by is None else SignatureDemand(signed_by, signature, signed_name),
+            scale,
+        )
     place = open_home(home)
     settings = policed_settings(place, sandbox_settings(tier, runtime, allow_degraded))
     config = effective_config(place, settings)
@@ -141,7 +147,7 @@ def derive(
         entry = derive_model(
             base,
             name=name,
-            wanted=Wanted(chat_template, wanted or None),
+            wanted=Wanted(chat_template, wanted),
             home=place,
             config=config,
             launcher=launcher,

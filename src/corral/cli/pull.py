@@ -146,7 +146,8 @@ def pull(
     from corral.engine.trial import EngineTrial
     from corral.tenancy.setup import prepare_home
 
-    if signed_by is None and (signature or signed_name):
+    # An empty option is one that was given: a demand that a script lost is refused, not dropped.
+    if not signed_by and any(one is not None for one in (signed_by, signature, signed_name)):
         raise typer.BadParameter("say who must have signed", param_hint="--signed-by")
     if no_lock and (lock_file or locked or upgrade):
         raise typer.BadParameter("not together with it", param_hint="--no-lock")
@@ -172,7 +173,7 @@ def pull(
             wheel_sha256=wheel_sha256,
             parts=sha256 if sha256 and len(sha256) > 1 else (),
         ),
-        SignatureDemand(signed_by, signature, signed_name) if signed_by else None,
+        None if signed_by is None else SignatureDemand(signed_by, signature, signed_name),
     )
     kept = None if no_lock else lock_in_use(lock_file, wanted, name, upgrade=upgrade)
     if kept is not None:
