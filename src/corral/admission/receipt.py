@@ -136,9 +136,9 @@ class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     @property
     def advised(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """What an advisory may name: digests, and keys of signers."""
+        """What an advisory may name: digests, of each file that it came in too; keys of signers."""
         adapter = self.adapter
-        digests = [self.digest, self.wheel_sha256]
+        digests = [self.digest, self.wheel_sha256, *(part.sha256 for part in self.parts)]
         signers = [*self.signers, *(adapter.signers if adapter else ())]
         digests += [adapter.digest, adapter.wheel_sha256] if adapter else []
         return tuple(digests), tuple(signer.fingerprint for signer in signers)

@@ -14,6 +14,7 @@ from corral.admission.catalog import Catalog
 from corral.admission.catalog_changes import remove_entry
 from corral.admission.expectation import Expectation
 from corral.admission.fsck import check_store
+from corral.admission.part import PartOfModel
 from corral.admission.policy.shipped import default_policy_text
 from corral.admission.policy.standing import policy_folder, read_standing
 from corral.admission.quarantine import collect_garbage, sweep_quarantine
@@ -23,6 +24,7 @@ from corral.admission.trust_marks import held_blobs
 from corral.core.errors import CorralError
 from corral.core.home import Home
 from corral.core.ids import Digest
+from tests.support.admitted_row import make_receipt, put_receipt
 from tests.support.gguf_file import GgufFile
 from tests.support.policies import ANYTHING, HEAD
 from tests.unit.admission.conftest import Pull, Trial
@@ -170,6 +172,22 @@ def test_what_an_advisory_names_is_held_back(home: Home, pull: Pull, model_file:
     decision = redecide(home, None).models[0].after.decision
     assert (decision.outcome, decision.rule) == ("hold", "OPS-1")
     assert not home.blob(SHA).exists()
+
+
+@pytest.mark.claim("POL-06")
+def test_what_an_advisory_names_of_a_joined_model_is_held_back(home: Home) -> None:
+    part = PartOfModel(name="m-00002-of-00002.gguf", sha256="b" * 64, size_bytes=5)
+    put_receipt(home, make_receipt(name="joined", parts=(part,)))
+    put_receipt(home, make_receipt(name="other"))
+    home.advisories.mkdir(exist_ok=True)
+    record = {
+        "id": "OPS-2", "modified": "2026-01-01T00:00:00Z", "summary": "bad",
+        "database_specific": {"corral": {"digests": [part.sha256]}},
+    }  # fmt: skip
+    (home.advisories / "ops.json").write_text(json.dumps(record))
+    joined, other = redecide(home, None).models
+    assert (joined.after.decision.outcome, joined.after.decision.rule) == ("hold", "OPS-2")
+    assert other.after.decision.outcome == "admit"  # control
 
 
 def test_a_broken_standing_policy_is_replaced_by_a_new_one(
