@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +24,8 @@ from corral.admission.admitting import Admitting, passed
 from corral.admission.bringing import Bringer
 from corral.admission.catalog import Catalog, CatalogEntry, entry_of
 from corral.admission.catalog_changes import check_name
-from corral.admission.derivation import Derivation, identity_of, template_findings
+from corral.admission.derivation import Derivation, template_findings
+from corral.admission.derivation import identity_of as artifact_of
 from corral.admission.expectation import Expectation
 from corral.admission.journal import Attempt, refusals_noted
 from corral.admission.landing import next_landing
@@ -36,7 +37,7 @@ from corral.admission.pull import prepare_pull
 from corral.admission.quarantine import blobs_folder, sweep_locked
 from corral.admission.receipt import Receipt, receipt_error
 from corral.admission.scan.runner import Counterpart, Part, scan_sealed
-from corral.admission.sealing import SealedBlob, open_local_file, seal_copy
+from corral.admission.sealing import SealedBlob, identity_of, open_local_file, seal_copy
 from corral.admission.signature_fetch import SignatureFetch
 from corral.admission.signing.demand import SignatureDemand, verify_demand
 from corral.admission.source_set import set_of
@@ -183,10 +184,8 @@ class _Deriving:
     ) -> CatalogEntry:
         with ExitStack() as stack:
             # 1
-            given = None if template is None else self._sealed(stack, template, _TEMPLATE_BYTES)
-            blob = self._sealed(
-                stack, self.home.blob(Digest(self.base.digest)), self.config.fetch.max_bytes
-            )
+            given = None if template is None else self._template(stack, template)
+            blob = self._base(stack)
             # 2
             derivation = _derivation(self.base, given.path.read_bytes() if given else None)
             known_bad = load_advisories(self.home)
@@ -204,7 +203,8 @@ class _Deriving:
                 blobs.append(over)
                 verified = verified.lay(scanned)
             served = derivation.template_sha256 or self.base.template.sha256
-            check_name(self.home, self.model, identity_of(blob.digest, served, verified.derivation))
+            identity = artifact_of(blob.digest, served, verified.derivation)
+            check_name(self.home, self.model, identity)
             # 4 to 7
             admitting = Admitting(
                 self.model, self.home, self.config, self.launcher, self.trial, self.progress,
@@ -248,19 +248,34 @@ class _Deriving:
         scanned = verified.scan_adapter(report, scale=wanted.scale, fetched_at=brought.fetched_at)
         return blob, passed(scanned)
 
-    def _sealed(self, stack: ExitStack, path: Path, max_bytes: int) -> SealedBlob:
+    def _base(self, stack: ExitStack) -> SealedBlob:
+        """Return a copy of the base's blob, which knows the file that it was made of."""
+        path = self.home.blob(Digest(self.base.digest))
         fd = open_local_file(path)
         try:
-            if max_bytes == _TEMPLATE_BYTES < os.fstat(fd).st_size:
-                raise CorralError("too_large", "the chat template is longer than any may be")
-            blob = seal_copy(
-                fd,
-                blobs_folder(self.home),
-                max_bytes=max_bytes,
-                moved=lambda done, total: self.progress("copy", done, total),
-            )
+            before = identity_of(os.fstat(fd))
+            blob = self._copied(stack, fd, self.config.fetch.max_bytes)
+            unchanged = identity_of(os.fstat(fd)) == before
         finally:
             os.close(fd)
+        return replace(blob, stored=before if unchanged else None)
+
+    def _template(self, stack: ExitStack, path: Path) -> SealedBlob:
+        fd = open_local_file(path)
+        try:
+            if os.fstat(fd).st_size > _TEMPLATE_BYTES:
+                raise CorralError("too_large", "the chat template is longer than any may be")
+            return self._copied(stack, fd, _TEMPLATE_BYTES)
+        finally:
+            os.close(fd)
+
+    def _copied(self, stack: ExitStack, fd: int, max_bytes: int) -> SealedBlob:
+        blob = seal_copy(
+            fd,
+            blobs_folder(self.home),
+            max_bytes=max_bytes,
+            moved=lambda done, total: self.progress("copy", done, total),
+        )
         stack.callback(blob.path.unlink, missing_ok=True)
         return blob
 

@@ -47,12 +47,14 @@ class SealedBlob:
         path: where it lies in quarantine.
         identity: of the file that was hashed; another file, or the same one changed since, has
             another.
+        stored: of the file of the store that this is a copy of; None: it came from elsewhere.
     """
 
     path: Path
     digest: Digest
     size_bytes: int
     identity: Identity
+    stored: Identity | None = None
 
 
 def open_local_file(path: Path) -> int:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import stat
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeGuard
 
-from corral.admission.sealing import SealedBlob, identity_of
+from corral.admission.sealing import BLOB_MODE, SealedBlob, identity_of
 from corral.admission.verity_unsafe import enable_verity, measure_verity
 from corral.core.errors import CorralError
 from corral.core.home import Home
@@ -40,7 +41,9 @@ def verity_marks(home: Home) -> Path:
 def store_blob(home: Home, admitted: Admitted, sealed: SealedBlob) -> None:
     """Put an admitted blob into the store; it replaces what is there under its name.
 
-    What is there may have rotted since it came; what comes was hashed and tried a moment ago. The
+    What is there may have rotted since it came; what comes was hashed and tried a moment ago. Only
+    the file that was copied for this very admission stays, if nobody has touched it since: workers
+    that have loaded it and those to come then share its pages in memory. The
     file is linked by its descriptor, after a look at whether it is the very one that was hashed,
     so that no name that somebody swaps decides what is stored. The caller holds `store_lock`.
 
@@ -67,6 +70,8 @@ def _link(home: Home, sealed: SealedBlob, folder: int, new: str) -> None:
     try:
         if identity_of(os.fstat(fd)) != sealed.identity:
             raise _changed()
+        if _is_untouched(folder, sealed):
+            return
         _seal_by_kernel(home, fd, sealed)
         # With a folder, Python follows the link in /proc, which stands for the descriptor's file.
         os.link(f"/proc/self/fd/{fd}", new, dst_dir_fd=folder)
@@ -78,6 +83,21 @@ def _link(home: Home, sealed: SealedBlob, folder: int, new: str) -> None:
         aside = f".new-{os.urandom(8).hex()}"  # somebody's folder; swept later
         os.rename(sealed.digest, aside, src_dir_fd=folder, dst_dir_fd=folder)
         os.rename(new, sealed.digest, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def _is_untouched(folder: int, sealed: SealedBlob) -> bool:
+    """Return whether the store still has the file that was copied, and only we could write it."""
+    if sealed.stored is None:
+        return False
+    try:
+        facts = os.stat(sealed.digest, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    sound = (stat.S_IFREG | BLOB_MODE, os.geteuid(), 1)
+    return (
+        identity_of(facts) == sealed.stored
+        and (facts.st_mode, facts.st_uid, facts.st_nlink) == sound
+    )
 
 
 def _seal_by_kernel(home: Home, fd: int, sealed: SealedBlob) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -313,6 +314,59 @@ def test_a_new_policy_decides_derived_models_too(home: Home, derive: Derive, bas
     outcome = redecide(home, None, policy=text)
     assert {one.after.decision.outcome for one in outcome.models} == {"hold"}
     assert not home.blob(Digest(base.digest)).exists()
+
+
+@pytest.mark.claim("DRV-05")
+def test_the_file_of_the_base_stays_the_one_that_workers_have_loaded(
+    home: Home, derive: Derive, base: Receipt
+) -> None:
+    blob = home.blob(Digest(base.digest))
+    before = blob.stat()
+    derive()
+    derive(name="second", text=TEMPLATE)
+    after = blob.stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert left(home)[2] == set()
+
+
+def rewritten(blob: Path) -> None:
+    blob.chmod(0o600)
+    blob.write_bytes(b"x" * blob.stat().st_size)
+    blob.chmod(0o444)
+
+
+def replaced(blob: Path) -> None:
+    size_bytes = blob.stat().st_size
+    blob.unlink()
+    blob.write_bytes(b"x" * size_bytes)
+    blob.chmod(0o444)
+
+
+def linked(blob: Path) -> None:
+    blob.rename(blob.with_name("aside"))
+    blob.symlink_to(blob.with_name("aside"))
+
+
+def opened(blob: Path) -> None:
+    blob.chmod(0o644)
+
+
+@pytest.mark.claim("DRV-05")
+@pytest.mark.parametrize("change", [rewritten, replaced, linked, opened, Path.unlink])
+def test_a_file_of_the_base_that_is_touched_meanwhile_is_not_believed(
+    home: Home, derive: Derive, base: Receipt, change: Callable[[Path], None]
+) -> None:
+    blob = home.blob(Digest(base.digest))
+    inode = blob.stat().st_ino
+
+    def touch(stage: str, done: int, total: int) -> None:
+        if stage == "admit":
+            change(blob)
+
+    derive(progress=touch)
+    assert blob.lstat().st_mode == 0o100444
+    assert blob.stat().st_ino != inode
+    assert hashlib.sha256(blob.read_bytes()).hexdigest() == base.digest
 
 
 def test_nothing_added_is_no_model_and_no_empty_name_is_a_source(
