@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from corral.admission.catalog import Catalog
-from corral.admission.derivation import AdapterRecord, Derivation
+from corral.admission.derivation import AdapterRecord, Derivation, identity_of
 from corral.admission.report import Finding
 from corral.tenancy.grants import grant_model
 from corral.tenancy.keys import create_key
@@ -162,13 +162,18 @@ def test_a_derived_model_is_shown_as_such_and_shared_by_itself(shared: Served) -
     plain, derived = call(shared, "bolt", "GET")[1]["data"]
     assert plain["model_sheet"]["derived"] is None
     assert derived["model_sheet"]["derived"] == {
-        "base": "tiny", "template_override": True,
+        "base": "tiny", "base_sha256": base.digest, "template_sha256": base.template.sha256,
+        "template_override": True,
         "adapter": {
             "sha256": "f" * 64, "size_bytes": 7, "scale": 0.5, "source": "file", "signers": [],
             "findings": [{"rule": "template_note", "severity": "info"}],
         },
     }  # fmt: skip
     assert plain["sha256"] == base.digest != derived["sha256"]
+    # What is shown is what the identity is made of, as docs/derived-models.md says.
+    told = derived["model_sheet"]["derived"]
+    made = (told["base_sha256"], told["template_sha256"], derivation)
+    assert identity_of(*made) == derived["sha256"]
     # Having looked at the base is not having looked at this one.
     path = f"{SHARES}/{derived['id']}/accept"
     refused = call(shared, "bolt", "POST", path, {"sha256": plain["sha256"]})

@@ -17,7 +17,7 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from corral.admission.catalog import Catalog, CatalogEntry
-from corral.admission.derivation import Derivation
+from corral.admission.receipt import Receipt
 from corral.admission.report import Finding
 from corral.core.errors import CorralError
 from corral.gateway.errors import (
@@ -227,17 +227,21 @@ def _sheet(entry: CatalogEntry, principal: Principal) -> dict[str, object]:
         "size_bytes": receipt.size_bytes,
         "admitted_at": receipt.admitted_at,
         "chat_template": receipt.template.outcome,
-        "derived": _derived(receipt.derivation),
+        "derived": _derived(receipt),
         "policy_lets_you": receipt.decision.allowance.admits_tenant(principal.tenant),
     }
 
 
-def _derived(derivation: Derivation | None) -> dict[str, object] | None:
+def _derived(receipt: Receipt) -> dict[str, object] | None:
+    """Return what the share's `sha256` is over, and more, for the receiver to compare."""
+    derivation = receipt.derivation
     if derivation is None:
         return None
     adapter = derivation.adapter
     return {
         "base": derivation.base,
+        "base_sha256": receipt.digest,
+        "template_sha256": receipt.template.sha256,
         "template_override": bool(derivation.template_sha256),
         "adapter": adapter and {
             "sha256": adapter.digest,
