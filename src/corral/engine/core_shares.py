@@ -14,7 +14,11 @@ all have all of it: those who wait are equals here, the queue sees to them. What
 served while nobody waited took nothing from anybody, and does not count.
 
 Weights only order those who compute at the same time; cores that nobody else wants are anybody's.
-`LEAST` bounds what a worker that understates its tokens can take from the others.
+Two engine threads wait for each other all the time, so that even the twelfth of a core that others
+have there costs a light tenant a third of its speed. Beside tenants that compute now and then,
+everybody else therefore has hardly anything, for that moment (`LEAST_BRIEFLY`). How much of the
+time they have a place is the gateway's own clock's to say: one whose worker understates its tokens
+computes on and on, and then `LEAST` bounds what it takes from the others.
 """
 
 from __future__ import annotations
@@ -28,7 +32,11 @@ from corral.tenancy.fair_queue import Standing
 
 WHOLE: Final = 100
 LEAST: Final = 12
-"""Per cent of a worker's weight that is its own in any case."""
+"""Per cent of a worker's weight that is its own beside anybody who has a place most of the time."""
+LEAST_BRIEFLY: Final = 2
+"""Likewise, beside those alone who have one now and then."""
+_BUSY: Final = 0.8
+"""Share of the time, lately, from which on a tenant is no longer one of those."""
 _SPAN_S: Final = 5.0
 """Service of so long ago counts 1/e."""
 _WAITS_S: Final = 3.0
@@ -51,6 +59,8 @@ class CoreShares:
         self._seen: dict[str, float] = {}
         self._lately: dict[str, float] = {}
         self._waited_s: dict[str, float] = {}
+        self._ran_s: dict[str, float] = {}
+        self._busy: dict[str, float] = {}
         self._set: dict[int, int] = {}
         self._looked_s = 0.0
 
@@ -73,8 +83,10 @@ class CoreShares:
             for name in tenants - waits
             if self._lately.get(name, 0.0) <= _MUCH_MORE * held_back
         }
+        on_and_on = any(self._busy.get(name, 0.0) > _BUSY for name in light)
+        least = LEAST if on_and_on else LEAST_BRIEFLY
         wanted = {
-            one.worker_id: LEAST if light and one.tenant not in light else WHOLE for one in workers
+            one.worker_id: least if light and one.tenant not in light else WHOLE for one in workers
         }
         changed = {
             worker: share
@@ -93,8 +105,19 @@ class CoreShares:
             for name, one in standing.items()
         }
         self._seen = {name: one.served for name, one in standing.items()}
+        passed_s = now_s - self._looked_s
+        self._busy = {
+            name: self._busy.get(name, 0.0) * fading
+            + (1 - fading) * _part(one.ran_s - self._ran_s.get(name, one.ran_s), passed_s)
+            for name, one in standing.items()
+        }
+        self._ran_s = {name: one.ran_s for name, one in standing.items()}
         self._waited_s = {
             name: now_s if one.waiting else self._waited_s.get(name, -math.inf)
             for name, one in standing.items()
         }
         self._looked_s = now_s
+
+
+def _part(some_s: float, whole_s: float) -> float:
+    return min(1.0, max(0.0, some_s / whole_s)) if whole_s > 0 else 0.0

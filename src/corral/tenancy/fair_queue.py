@@ -56,7 +56,13 @@ class _Tenant:
     weight: int = 1
     waiting: list[_Waiting] = field(default_factory=list)
     running: int = 0
+    since_s: float = 0
+    ran_s: float = 0
     asks: bool = False
+
+    def ran(self, now_s: float) -> float:
+        """Return for how many seconds in all it has had a place."""
+        return self.ran_s + (now_s - self.since_s if self.running else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +72,12 @@ class Standing:
     Attributes:
         served: in all, by its weight; unlike its counter never lifted.
         waiting: requests in line.
+        ran_s: seconds in all in which it had a place.
     """
 
     served: float
     waiting: int
+    ran_s: float = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +227,10 @@ class FairQueue:
         now_s = self._clock_s()
         turn.charge(now_s)
         self._turns.discard(turn)
-        self._tenants[turn.tenant].running -= 1
+        tenant = self._tenants[turn.tenant]
+        tenant.running -= 1
+        if not tenant.running:
+            tenant.ran_s += now_s - tenant.since_s
         self._lanes[turn.lane] -= 1
         if not self._lanes[turn.lane]:
             del self._lanes[turn.lane]
@@ -243,7 +254,11 @@ class FairQueue:
     def standing(self) -> dict[str, Standing]:
         """Return how each tenant stands that ever asked."""
         self._charge()
-        return {name: Standing(one.served, len(one.waiting)) for name, one in self._tenants.items()}
+        now_s = self._clock_s()
+        return {
+            name: Standing(one.served, len(one.waiting), one.ran(now_s))
+            for name, one in self._tenants.items()
+        }
 
     def document(self) -> dict[str, object]:
         """Return who runs and waits, for the operator."""
@@ -292,6 +307,8 @@ class FairQueue:
             self._unqueue(chosen)
             turn = Turn(self, chosen, now_s)
             self._turns.add(turn)
+            if not chosen.tenant.running:
+                chosen.tenant.since_s = now_s
             chosen.tenant.running += 1
             self._lanes[turn.lane] = self._lanes.get(turn.lane, 0) + 1
             chosen.turn.set_result(turn)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corral.engine.core_shares import LEAST, WHOLE, CoreShares, Live
+from corral.engine.core_shares import LEAST, LEAST_BRIEFLY, WHOLE, CoreShares, Live
 from corral.tenancy.fair_queue import Standing
 from tests.support.routing import ask, drain, routing
 
@@ -17,13 +17,22 @@ FLOODER, LIGHT = Live(1, "flooder"), Live(2, "light")
 
 
 def shares(
-    rates: dict[str, float], waiting: dict[str, int], workers: tuple[Live, ...]
+    rates: dict[str, float],
+    waiting: dict[str, int],
+    workers: tuple[Live, ...],
+    runs: dict[str, float] | None = None,
 ) -> dict[int, int]:
-    """Return every worker's share after 20 s at these rates of service per second."""
+    """Return every worker's share after 20 s at these rates of service, and of places, per second.
+
+    Who is not in `runs` has a place half of the time.
+    """
     cores, total = CoreShares(), dict.fromkeys(rates, 0.0)
     held = {one.worker_id: WHOLE for one in workers}
     for second in range(20):
-        standing = {name: Standing(total[name], waiting.get(name, 0)) for name in rates}
+        standing = {
+            name: Standing(total[name], waiting.get(name, 0), second * (runs or {}).get(name, 0.5))
+            for name in rates
+        }
         held |= cores.look(float(second), standing, workers)
         total = {name: total[name] + rate for name, rate in rates.items()}
     return held
@@ -32,8 +41,11 @@ def shares(
 @pytest.mark.claim("LIM-13")
 def test_a_flooders_worker_goes_after_a_light_tenants() -> None:
     both, line = (FLOODER, LIGHT), {"flooder": 6}
-    assert shares({"flooder": 400, "light": 20}, line, both) == {1: LEAST, 2: WHOLE}
-    assert shares({"flooder": 100, "light": 140}, line, both) == {1: LEAST, 2: WHOLE}
+    assert shares({"flooder": 400, "light": 20}, line, both) == {1: LEAST_BRIEFLY, 2: WHOLE}
+    assert shares({"flooder": 100, "light": 140}, line, both) == {1: LEAST_BRIEFLY, 2: WHOLE}
+    # Who computes on and on, whatever its worker says of its tokens, leaves the others more.
+    on = {"light": 1.0}
+    assert shares({"flooder": 400, "light": 0}, line, both, on) == {1: LEAST, 2: WHOLE}
     # The controls: nobody else has a worker; nobody waits, or all do; who does not was served more.
     assert shares({"flooder": 400, "light": 20}, line, (FLOODER,)) == {1: WHOLE}
     assert shares({"flooder": 400, "light": 20}, {}, both) == {1: WHOLE, 2: WHOLE}
@@ -46,7 +58,7 @@ def test_who_computes_much_gets_no_precedence_by_a_tenant_that_does_nothing() ->
     workers = (FLOODER, Live(2, "heavy"), Live(3, "idle"))
     rates = {"flooder": 20.0, "heavy": 400.0, "idle": 0.0}
     held = shares(rates, {"flooder": 2}, workers)
-    assert held == {1: LEAST, 2: LEAST, 3: WHOLE}
+    assert held == {1: LEAST_BRIEFLY, 2: LEAST_BRIEFLY, 3: WHOLE}
 
 
 @pytest.mark.claim("LIM-13")
@@ -64,7 +76,7 @@ def test_what_was_served_while_nobody_waited_is_not_held_against_a_tenant(alone:
         served["light"] += 300
         served["flooder"] += 0 if alone else 100
     told = look(10.0, 3)
-    assert told == ({1: LEAST} if alone else {}), "beside one who waits it counts"
+    assert told == ({1: LEAST_BRIEFLY} if alone else {}), "beside one who waits it counts"
 
 
 def test_it_comes_back_by_itself_and_only_changes_are_told() -> None:
@@ -74,26 +86,29 @@ def test_it_comes_back_by_itself_and_only_changes_are_told() -> None:
         standing = {"flooder": Standing(served, waiting), "light": Standing(9.0, 0)}
         return cores.look(now_s, standing, (worker, LIGHT))
 
-    assert look(0, 0, 3) == {1: LEAST}
+    assert look(0, 0, 3) == {1: LEAST_BRIEFLY}
     assert look(1, 900, 3) == {}
     assert look(2, 900, 0) == {}, "the line is empty for a moment"
     assert look(6, 1800, 0) == {1: WHOLE}
-    assert look(7, 2700, 3) == {1: LEAST}
+    assert look(7, 2700, 3) == {1: LEAST_BRIEFLY}
     # A worker of the same tenant that is new has its whole weight until it is looked at.
-    assert look(8, 3600, 3, Live(3, "flooder")) == {3: LEAST}
+    assert look(8, 3600, 3, Live(3, "flooder")) == {3: LEAST_BRIEFLY}
 
 
 @pytest.mark.claim("LIM-13")
 @given(
     rates=st.fixed_dictionaries({n: st.floats(0, 1e9) for n in ("flooder", "light", "third")}),
     waiting=st.fixed_dictionaries({n: st.integers(0, 2) for n in ("flooder", "light", "third")}),
+    runs=st.fixed_dictionaries({n: st.floats(0, 1) for n in ("flooder", "light", "third")}),
 )
 def test_whatever_workers_claim_the_bounds_hold(
-    rates: dict[str, float], waiting: dict[str, int]
+    rates: dict[str, float], waiting: dict[str, int], runs: dict[str, float]
 ) -> None:
     workers = tuple(Live(number, name) for number, name in enumerate(rates, 1))
-    held = shares(rates, waiting, workers)
-    assert set(held.values()) <= {LEAST, WHOLE}
+    held = shares(rates, waiting, workers, runs)
+    assert set(held.values()) <= {LEAST_BRIEFLY, LEAST, WHOLE}
+    if LEAST_BRIEFLY in held.values():
+        assert all(runs[one.tenant] < 0.9 for one in workers if held[one.worker_id] == WHOLE)
     for one in workers:
         for other in workers:  # none goes before one that waits and was served much less
             if waiting[one.tenant] and rates[other.tenant] > 1.6 * rates[one.tenant] + 1:
@@ -114,7 +129,7 @@ def test_the_router_asks_for_what_has_changed() -> None:
             while not launcher.shares:
                 assert time.monotonic() < until
                 await asyncio.sleep(0.01)
-            assert launcher.shares == {first: LEAST}
+            assert launcher.shares == {first: LEAST_BRIEFLY}
             launcher._end(first)
             standing["bolt"] = Standing(0.0, 3)
             router.share_cores()  # a worker that has gone meanwhile is no error

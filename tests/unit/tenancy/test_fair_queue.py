@@ -186,6 +186,38 @@ def test_time_without_requests_is_not_saved_up() -> None:
     run(body)
 
 
+@pytest.mark.claim("LIM-13")
+def test_how_long_a_tenant_had_a_place_is_told_by_the_clock_alone() -> None:
+    async def body() -> None:
+        now_s = 0.0
+        queue = FairQueue(2, clock_s=lambda: now_s)
+
+        def ran() -> dict[str, float]:
+            return {name: one.ran_s for name, one in queue.standing().items()}
+
+        def entry(tenant: str) -> Entry:
+            return Entry(tenant=tenant, lane=tenant, lane_places=9, prompt_tokens=0)
+
+        now_s = 1.0
+        first, second = await queue.enter(entry("a")), await queue.enter(entry("a"))
+        waits = queue.join(entry("b"))
+        now_s = 4.0
+        assert ran() == {"a": 3, "b": 0}, "two places at once are no more time, a line is none"
+        first.leave()
+        now_s = 5.0
+        second.leave()
+        now_s = 9.0
+        assert ran() == {"a": 4, "b": 5}
+        waits.turn.result().leave()
+        now_s = 20.0
+        assert ran() == {"a": 4, "b": 5}
+        await queue.enter(entry("a"))
+        now_s = 21.0
+        assert ran() == {"a": 5, "b": 5}
+
+    asyncio.run(body())
+
+
 @pytest.mark.claim("LIM-09")
 @pytest.mark.parametrize("way", ["batch", "full worker"])
 def test_waiting_for_what_cannot_go_saves_nothing_up(way: str) -> None:
