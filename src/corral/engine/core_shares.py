@@ -101,7 +101,13 @@ class CoreShares:
         contested = any(self._looked_s - at_s < _WAITS_S for at_s in self._waited_s.values())
         self._lately = {
             name: self._lately.get(name, 0.0) * fading
-            + (max(0.0, one.served - self._seen.get(name, one.served)) if contested else 0.0)
+            # What begins a contest counts too: the first prompts of one that now waits are in no
+            # later look, and without them a light tenant's one request would be the more.
+            + (
+                max(0.0, one.served - self._seen.get(name, 0.0))
+                if contested or one.waiting
+                else 0.0
+            )
             for name, one in standing.items()
         }
         self._seen = {name: one.served for name, one in standing.items()}

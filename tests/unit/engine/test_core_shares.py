@@ -79,6 +79,19 @@ def test_what_was_served_while_nobody_waited_is_not_held_against_a_tenant(alone:
     assert told == ({1: LEAST_BRIEFLY} if alone else {}), "beside one who waits it counts"
 
 
+@pytest.mark.claim("LIM-13")
+def test_the_prompts_that_begin_a_flood_count() -> None:
+    """Else one request of a light tenant were more than the flooder's answers that just began."""
+    for prompts, told in ((600.0, {}), (0.0, {1: WHOLE})):  # the second: the control
+        cores = CoreShares()
+        for now_s, flooder, waiting, light in (
+            (0.0, 0.0, 0, 50.0), (1.0, prompts, 9, 50.0), (2.0, prompts + 20, 9, 350.0),
+        ):  # fmt: skip
+            standing = {"flooder": Standing(flooder, waiting), "light": Standing(light, 0)}
+            last = cores.look(now_s, standing, (FLOODER, LIGHT))
+        assert last == told
+
+
 def test_it_comes_back_by_itself_and_only_changes_are_told() -> None:
     cores = CoreShares()
 
