@@ -19,6 +19,7 @@ from typing import Any
 
 from corral.control.client import LauncherClient
 from corral.control.command import job_command, serve_command
+from corral.control.sealed_key import key_memory, seal_key
 from corral.core.home import Home
 from corral.ipc.socket import socket_pair
 from corral.launcher.host import installation_name
@@ -70,6 +71,9 @@ def start_job(home: Home, settings: Mapping[str, object]) -> StartedLauncher:
     return StartedLauncher(home, monitor, LauncherClient(ours))
 
 
+MASTER_KEY = b"m" * 32
+
+
 @dataclass
 class StartedServer:
     """A server's launcher and what it reported."""
@@ -86,14 +90,16 @@ class StartedServer:
 
 
 def start_serve(home: Home, settings: Mapping[str, object], listener: int = -1) -> StartedServer:
-    """Start a server's launcher and wait for its report."""
+    """Start a server's launcher, with a master key, and wait for its report."""
     read, write = os.pipe()
+    key = seal_key(key_memory(), MASTER_KEY)
     monitor = subprocess.Popen(
-        measured(serve_command(home, settings, write, listener)),
-        pass_fds=[write, listener][: 2 if listener >= 0 else 1], stdin=subprocess.DEVNULL,
+        measured(serve_command(home, settings, write, listener, key)),
+        pass_fds=[write, key, listener][: 3 if listener >= 0 else 2], stdin=subprocess.DEVNULL,
         text=True,
     )  # fmt: skip
     os.close(write)
+    os.close(key)
     with os.fdopen(read) as stream:
         line = stream.readline()
     return StartedServer(home, monitor, json.loads(line) if line else {})

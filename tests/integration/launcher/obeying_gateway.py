@@ -40,7 +40,7 @@ def take_order() -> str:
 
 def ask_for_everything(client: LauncherClient, when: str) -> None:
     """Ask for what a gateway may and may not have, and note the answers."""
-    for kind in ("pepper", "config", "tls_cert", "receipt_key"):
+    for kind in ("pepper", "config", "tls_cert", "master.key", "receipt_key"):
         try:
             _, (fd,) = client.request(OpenSecret(kind), Secret)
             note(f"{when}{kind} {len(os.read(fd, 1 << 20)) > 0}")

@@ -136,6 +136,7 @@ def test_what_a_gateway_may_ask_and_when(serve: Serve, server_home: Home) -> Non
         "early: pepper True",
         "early: config True",
         "early: tls_cert True",
+        "early: master.key True",
         "early: receipt_key not_permitted",
         "early: quarantined=True not_permitted",
         "early: quarantined=False not_permitted",
@@ -143,6 +144,7 @@ def test_what_a_gateway_may_ask_and_when(serve: Serve, server_home: Home) -> Non
         "pepper not_permitted",
         "config not_permitted",
         "tls_cert True",
+        "master.key not_permitted",
         "receipt_key not_permitted",
         "quarantined=True not_permitted",
         "quarantined=False model_missing",
@@ -152,11 +154,12 @@ def test_what_a_gateway_may_ask_and_when(serve: Serve, server_home: Home) -> Non
         "connect PermissionError",
     ]
     assert server.end() == 0
-    assert notes(server_home)[-8:] == [
+    assert notes(server_home)[-9:] == [
         "Drain(deadline_s=10)",
         "late: pepper not_permitted",
         "late: config not_permitted",
         "late: tls_cert True",
+        "late: master.key not_permitted",
         "late: receipt_key not_permitted",
         "late: quarantined=True draining",
         "late: quarantined=False draining",
