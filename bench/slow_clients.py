@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import time
@@ -38,6 +39,9 @@ _FORGED = "bench-slow"
 
 def measure(home: Home, plan: Plan, _work: Path) -> tuple[dict[str, object], list[Goal]]:
     """Return the results of this measurement and its goals."""
+    if shutil.which("slowhttptest") is None:
+        # Else its loop would do nothing but start shells, and that would be what is measured.
+        raise RuntimeError("slowhttptest is missing: apt-get install slowhttptest")
     questions = 200 if plan.recoveries > 1 else 40
     connections = 1000 if plan.recoveries > 1 else 200
     endpoint_key, slow_key = tenant_key(home, _TENANT), tenant_key(home, _FORGED)
