@@ -13,7 +13,6 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "errors.md"
 SECTIONS = {
     "ApiError": "HTTP API",
-    "Denial": "HTTP API",
     "Refusal": "HTTP API",
     "Unavailable": "HTTP API",
     "bad_request": "HTTP API",

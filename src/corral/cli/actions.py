@@ -46,6 +46,8 @@ ACTIONS: Final = {
     "quota set": "quota:set",
     "reload": "server:reload",
     "rm": "model:delete",
+    "sanitation reset": "sanitation:set",
+    "sanitation set": "sanitation:set",
     "share accept": "model:share",
     "share end": "model:share",
     "share offer": "model:share",
@@ -61,7 +63,8 @@ READING: Final = frozenset({
     "advisory check", "advisory list", "advisory show", "audit admissions", "audit export",
     "audit tail", "cert list", "config show", "doctor", "explain", "grant list", "key list", "list",
     "lock", "logs", "master-key status", "oidc list", "oidc user", "ps", "quota show", "restore",
-    "run", "scan", "selftest", "service install", "service show", "service uninstall",
+    "run", "sanitation check", "sanitation show", "sanitise",
+    "scan", "selftest", "service install", "service show", "service uninstall",
     "service upgrade", "share list", "show", "sign", "tenant list", "tenant show", "traces export",
     "traces tail", "up", "usage", "verify", "version",
 })  # fmt: skip

@@ -52,6 +52,8 @@ VERBS: Final = {
     "cert": "cert:app",
     "share": "share:app",
     "quota": "quota:app",
+    "sanitation": "sanitation:app",
+    "sanitise": "sanitise:sanitise",
     "usage": "usage:usage",
     "doctor": "doctor:doctor",
     "selftest": "selftest:selftest",

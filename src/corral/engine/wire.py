@@ -191,7 +191,7 @@ def fits_line(
     messages: tuple[Message, ...] | None,
     prompt: str | None,
     *,
-    body_bytes: int,
+    body_bytes: int | None = None,
 ) -> bool:
     """Return whether a request fits into one line.
 
@@ -199,10 +199,11 @@ def fits_line(
         sampling: as in `Generate`.
         messages: as in `Generate`.
         prompt: as in `Generate`.
-        body_bytes: length of the JSON that the caller sent it in. Nothing in a line is spelt
-            longer than a caller can spell it, so that a short body needs no trial.
+        body_bytes: length of the JSON that the caller sent it in; None if its texts are not the
+            caller's any more. Nothing in a line is spelt longer than a caller can spell it, so that
+            a short body needs no trial.
     """
-    if body_bytes <= WIRE_LINE_BYTES - _OVERHEAD_BYTES:
+    if body_bytes is not None and body_bytes <= WIRE_LINE_BYTES - _OVERHEAD_BYTES:
         return True
     try:
         encode_line(Generate(_LARGEST_ID, sampling, messages, prompt))

@@ -41,8 +41,8 @@ async def _send_stream(
     routed: Routed, shape: Shape, exchange: Exchange, metrics: Metrics, keeping: Keeping | None,
     batch: list[Item],
 ) -> ApiError | None:  # fmt: skip
-    output = OutputFilter(routed.sanitised.tokens)
-    chances = LogprobFilter(routed.sanitised.tokens)
+    output = OutputFilter(routed.sanitised.chain.tokens)
+    chances = LogprobFilter(routed.sanitised.chain.tokens)
     if isinstance(batch[0], Failed | Broken):
         # Nothing has been sent yet: the caller gets a status code instead of an event.
         error = failed(batch[0], routed.ask.text_param)
@@ -89,8 +89,8 @@ async def _send_stream(
 async def _send_whole(
     routed: Routed, shape: Shape, exchange: Exchange, keeping: Keeping | None, batch: list[Item]
 ) -> ApiError | None:
-    output = OutputFilter(routed.sanitised.tokens)
-    chances = LogprobFilter(routed.sanitised.tokens)
+    output = OutputFilter(routed.sanitised.chain.tokens)
+    chances = LogprobFilter(routed.sanitised.chain.tokens)
     texts: list[str] = []
     logprobs: list[TokenLogprob] = []
     while True:

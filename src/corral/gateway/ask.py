@@ -5,11 +5,17 @@ Trust: gateway [net]. Input: made by a dialect's parser from a checked schema.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
 
 from corral.engine.wire import End, Message, Sampling, TokenLogprob, Usage
+from corral.guard.finding import Origin, Part
+
+_ORIGINS: Final[Mapping[str, Origin]] = {
+    "system": "system", "user": "user", "assistant": "assistant"
+}  # fmt: skip
+"""By role; what is no role of a schema raises."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +45,20 @@ class Ask:
         """Name the field that holds what the model reads."""
         return "prompt" if self.messages is None else "messages"
 
-    def texts(self) -> Iterator[tuple[str, str]]:
-        """Yield (field, text) of everything the model will read."""
+    def parts(self) -> Iterator[Part]:
+        """Yield everything the model will read."""
         if self.prompt is not None:
-            yield "prompt", self.prompt
+            yield Part("prompt", self.prompt, "user")
         for index, message in enumerate(self.messages or ()):
-            yield f"messages[{index}].content", message.content
+            yield Part(f"messages[{index}].content", message.content, _ORIGINS[message.role])
+
+    def saying(self, texts: Sequence[str]) -> Ask:
+        """Return the same with other texts, one for each of `parts`."""
+        if self.messages is None:
+            (prompt,) = texts
+            return replace(self, prompt=prompt)
+        said = zip(self.messages, texts, strict=True)
+        return replace(self, messages=tuple(Message(one.role, text) for one, text in said))
 
 
 class Shape(Protocol):

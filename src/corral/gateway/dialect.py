@@ -15,6 +15,7 @@ from corral.gateway.schemas.chat import parse_chat
 from corral.gateway.schemas.completion import parse_completion
 from corral.gateway.shapes.chat import ChatShape
 from corral.gateway.shapes.completion import CompletionShape
+from corral.guard.policy_file import Route
 
 
 class Parse(Protocol):
@@ -32,19 +33,21 @@ class Dialect:
         parse: body to `Ask`.
         shape: makes the answer's shape from the ask and the model's fingerprint.
         needs_template: the model must have a chat template.
+        route: its name in rules of sanitation policies.
         operation: its name in traces, by OpenTelemetry's semantic conventions.
     """
 
     parse: Parse
     shape: Callable[[Ask, str], Shape]
     needs_template: bool
+    route: Route
     operation: Literal["chat", "text_completion"]
 
 
 CHAT: Final = Dialect(
-    parse=parse_chat, shape=ChatShape, needs_template=True, operation="chat"
+    parse=parse_chat, shape=ChatShape, needs_template=True, route="chat", operation="chat"
 )  # fmt: skip
 COMPLETION: Final = Dialect(
     parse=parse_completion, shape=CompletionShape, needs_template=False,
-    operation="text_completion",
+    route="completions", operation="text_completion",
 )  # fmt: skip

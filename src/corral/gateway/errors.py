@@ -14,7 +14,7 @@ from corral.core.limits import WIRE_LINE_BYTES
 from corral.engine.unavailable import Unavailable
 from corral.engine.wire import Failed
 from corral.engine.worker_link import Broken
-from corral.guard.text import Denial
+from corral.guard.input_chain import Seen
 from corral.tenancy.limits import Refusal
 
 _BAD_REQUEST: Final = "invalid_request_error"
@@ -117,6 +117,10 @@ AUDIT_UNAVAILABLE: Final = ApiError(
 )
 
 
+SANITATION_UNAVAILABLE: Final = ApiError(
+    503, "sanitation_unavailable", "the sanitation policies cannot be read now", _SERVER,
+    retry_after_s=5,
+)  # fmt: skip
 CATALOG_UNAVAILABLE: Final = ApiError(
     503, "catalog_unavailable", "the list of models cannot be read now", _SERVER, retry_after_s=5
 )
@@ -183,9 +187,9 @@ def over_limit(refusal: Refusal) -> ApiError:
     )  # fmt: skip
 
 
-def denied(denial: Denial, param: str) -> ApiError:
-    """Return the 400 of a guard."""
-    return bad_request(denial.code, denial.message, param)
+def rejected(seen: Seen) -> ApiError:
+    """Return the 400 of a text that the sanitation policy refuses."""
+    return bad_request(seen.code, seen.message, seen.param)
 
 
 def too_long(param: str) -> ApiError:

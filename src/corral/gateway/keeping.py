@@ -21,7 +21,7 @@ from corral.core.ids import TenantName
 from corral.engine.wire import TokenLogprob
 from corral.gateway.ask import Ask
 from corral.gateway.errors import ApiError, bad_request
-from corral.gateway.stages import Leased
+from corral.gateway.stages import Sanitised
 from corral.telemetry.log import get_logger
 from corral.tenancy.data_keys import DataKeys
 from corral.tenancy.quota import Quota
@@ -134,8 +134,9 @@ class Keeping:
         return None
 
 
-async def begin_keeping(storage: Storage, leased: Leased) -> Keeping | ApiError:
+async def begin_keeping(storage: Storage, sanitised: Sanitised) -> Keeping | ApiError:
     """Return how to store a request's answer, or why none would be: before it is computed."""
+    leased = sanitised.leased
     tenant = leased.authorised.authenticated.principal.tenant
     shelf = storage.shelf(tenant, leased.quota)
     if not shelf.count_max:
@@ -145,4 +146,4 @@ async def begin_keeping(storage: Storage, leased: Leased) -> Keeping | ApiError:
             return STORAGE_FULL
     except (CorralError, OSError):
         return STORAGE_UNAVAILABLE
-    return Keeping(storage, tenant, shelf, leased.ask)
+    return Keeping(storage, tenant, shelf, sanitised.ask)

@@ -32,6 +32,7 @@ from corral.gateway.http_guard import Front, allowed_hosts
 from corral.gateway.keeping import Storage
 from corral.gateway.pipeline import Services
 from corral.gateway.room import Caps, Room
+from corral.gateway.sanitation import Sanitation
 from corral.gateway.server import GatewayServer
 from corral.gateway.standing import Standing
 from corral.gateway.tls import ServerTls
@@ -135,6 +136,7 @@ class Gateway:
             audit=audit,
             data_keys=data_keys,
             storage=Storage(self._database, data_keys),
+            sanitation=Sanitation(self._database),
             router=self._router,
             fair=fair,
             metrics=metrics,
@@ -169,6 +171,7 @@ class Gateway:
         finally:
             await self._router.close()
             services.storage.close()
+            services.sanitation.close()
             services.lookups.close()
             if tracing is not None:
                 tracing.close()

@@ -54,6 +54,13 @@ FAMILIES: Final = (
     Family("corral_worker_crashes", "counter", ("code",), "Engine workers that failed"),
     Family("corral_worker_unloads", "counter", ("reason",), "Engine workers that were unloaded"),
     Family("corral_quarantines", "counter", (), "Pairs of tenant and model put into quarantine"),
+    Family(
+        "corral_sanitation_findings",
+        "counter",
+        ("kind", "handling", "mode"),
+        "What policies saw in requests and answers",
+    ),
+    Family("corral_sanitation_seconds", "histogram", (), "A request's texts on their way in"),
     Family("corral_worker_memory_bytes", "gauge", ("kind",), "Resident memory of all jails"),
     Family("corral_worker_memory_largest_bytes", "gauge", (), "Of the largest engine worker"),
     Family("corral_gateway_cpu_seconds", "counter", (), "Processor time of the gateway"),
@@ -157,6 +164,8 @@ class _Samples:
             "corral_worker_crashes": _counts(metrics.worker_crashes),
             "corral_worker_unloads": _counts(metrics.worker_unloads),
             "corral_quarantines": _one(metrics.quarantines),
+            "corral_sanitation_findings": _counts(metrics.findings),
+            "corral_sanitation_seconds": _one(metrics.sanitation),
             "corral_worker_memory_bytes": [
                 ((kind,), sum(size for one, size in memory if one == kind))
                 for kind in (KINDS if facts.memory is not None else ())

@@ -5,7 +5,7 @@
     3 authorise      permission; grants and policy, else "not found"     tenancy, admission.catalog
     4 lease          rates, budgets, concurrency, the tenant's own queue tenancy.limits
                      a place among the requests of all tenants           tenancy.fair_queue
-    5 sanitise in    valid text, no control-token text                   guard
+    5 sanitise in    by the policy of tenant, key, model and route       guard, gateway.sanitation
       storage        only where asked for and switched on: is there room? gateway.keeping
       audit          its beginning is on the disk, else refused          gateway.trail
     6 route          this tenant's own worker, started on demand         engine.router
@@ -53,6 +53,7 @@ from corral.gateway.keeping import Keeping, Storage, begin_keeping
 from corral.gateway.lookup_pool import LookupPool
 from corral.gateway.meter import Meter
 from corral.gateway.prompt_digest import begin_trail
+from corral.gateway.sanitation import Sanitation, sanitise
 from corral.gateway.shapes.sse import error_event
 from corral.gateway.side_pace import SidePace
 from corral.gateway.stages import Authorised, Leased, Sanitised, parse
@@ -92,6 +93,7 @@ class Services:
     audit: AuditLog
     data_keys: DataKeys
     storage: Storage
+    sanitation: Sanitation
     router: Router
     fair: FairQueue
     uploads: Uploads
@@ -234,12 +236,12 @@ class Pipeline:
         """Return what may be sent on, its beginning on record, and where its answer is kept."""
         services = self._services
         exchange.timeline.enter("prepare")
-        sanitised = leased.sanitise()
+        sanitised = await sanitise(exchange, leased, services.sanitation, services.metrics)
         if isinstance(sanitised, ApiError):
             return sanitised
         keeping: Keeping | None = None
         if leased.ask.store is not None:
-            kept = await begin_keeping(services.storage, leased)
+            kept = await begin_keeping(services.storage, sanitised)
             if isinstance(kept, ApiError):
                 return kept
             keeping = kept

@@ -39,7 +39,7 @@ def begin_trail(trail: Trail, authorised: Authorised, keys: DataKeys) -> bool:
 def prompt_digest(key: bytes, ask: Ask) -> str:
     """Return HMAC-SHA256 over all texts of a request, each with its place and its length."""
     parts: list[bytes] = []
-    for param, text in ask.texts():
-        for part in (param.encode(), text.encode("utf-8", "surrogatepass")):
-            parts += (len(part).to_bytes(8, "big"), part)
+    for part in ask.parts():
+        for piece in (part.param.encode(), part.text.encode("utf-8", "surrogatepass")):
+            parts += (len(piece).to_bytes(8, "big"), piece)
     return hmac.digest(key, b"".join(parts), "sha256").hex()

@@ -39,14 +39,16 @@ from corral.gateway.errors import (
     ApiError,
     answer_too_long,
     bad_request,
-    denied,
     model_not_found,
     over_limit,
+    rejected,
     too_long,
     unavailable,
 )
-from corral.guard.special_tokens import ControlTokens, control_tokens
-from corral.guard.text import check_text
+from corral.guard.finding import Handling, Part
+from corral.guard.input_chain import Cleaned, InputChain, Seen
+from corral.guard.policy_file import Asker
+from corral.guard.text import TextStage
 from corral.tenancy.certificate import Credential
 from corral.tenancy.fair_queue import Entry, FairQueue
 from corral.tenancy.keyring import Keyring
@@ -57,6 +59,7 @@ from corral.tenancy.principal import Principal
 from corral.tenancy.quota import Quota
 
 _SEAL: Final = object()
+_TEXT: Final = TextStage()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,14 +207,14 @@ class Authorised(_Sealed):
 
     def _entry(self, quota: Quota, config: Config, *, batch: bool) -> Entry:
         tenant = self.authenticated.principal.tenant
-        texts = self.authenticated.parsed.ask.texts()
+        parts = self.authenticated.parsed.ask.parts()
         return Entry(
             tenant=tenant,
             lane=f"{tenant}/{self.entry.identity}",
             lane_places=config.engine.parallel,
             weight=quota.weight or 1,
             batch=batch,
-            prompt_tokens=-(-sum(len(text) for _, text in texts) // 4),
+            prompt_tokens=-(-sum(len(part.text) for part in parts) // 4),
         )
 
 
@@ -248,34 +251,57 @@ class Leased(_Sealed):
         """What is asked."""
         return self.authorised.authenticated.parsed.ask
 
-    def sanitise(self) -> Sanitised | ApiError:
-        """Stage 5: every text is fit for a model and forges none of its control tokens."""
-        tokens = control_tokens(self.authorised.entry.receipt.control_tokens)
-        ask = self.authorised.authenticated.parsed.ask
-        for param, text in ask.texts():
-            denial = check_text(text) or tokens.check(text)
-            if denial is not None:
-                return denied(denial, param)
+    def asker(self) -> Asker:
+        """Whose request it is, for the choice of a sanitation policy."""
+        authenticated = self.authorised.authenticated
+        principal = authenticated.principal
+        return Asker(
+            principal.tenant,
+            principal.key_prefix,
+            self.authorised.entry.name,
+            authenticated.parsed.dialect.route,
+        )
+
+    def sanitise(self, chain: InputChain) -> tuple[Sanitised | ApiError, Cleaned]:
+        """Stage 5: every text is as its policy wants it, and forges no control token.
+
+        Args:
+            chain: of this request's policy and model.
+        """
+        ask = self.ask
+        came = tuple(ask.parts())
+        cleaned = chain.run(came)
+        if cleaned.refused is not None:
+            return rejected(cleaned.refused), cleaned
         for stop in ask.sampling.stop:
-            denial = check_text(stop)
-            if denial is not None:
-                return denied(denial, "stop")
-        return Sanitised(seal=_SEAL, leased=self, tokens=tokens)
+            (found,) = _TEXT.look(Part("stop", stop, "user")).findings or (None,)
+            if found is not None:
+                return rejected(Seen("stop", found, Handling.REFUSE)), cleaned
+        if any(new is not old.text for new, old in zip(cleaned.texts, came, strict=True)):
+            ask = ask.saying(cleaned.texts)
+            if not fits_line(ask.sampling, ask.messages, ask.prompt):
+                return too_long(ask.text_param), cleaned
+        return Sanitised(seal=_SEAL, leased=self, ask=ask, chain=chain), cleaned
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sanitised(_Sealed):
-    """Stage 5. The text may be given to the model."""
+    """Stage 5. The text may be given to the model.
+
+    Attributes:
+        ask: with the texts as the model may read them.
+        chain: what they went through.
+    """
 
     leased: Leased
-    tokens: ControlTokens
+    ask: Ask
+    chain: InputChain
 
     async def route(self, router: Router) -> Routed | ApiError:
         """Stage 6: sent to the worker of this tenant, model and options."""
-        authorised = self.leased.authorised
+        authorised, ask = self.leased.authorised, self.ask
         entry = authorised.entry
-        ask = authorised.authenticated.parsed.ask
         try:
             start = engine_start(
                 tenant=authorised.authenticated.principal.tenant,

@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Final
 
-from corral.guard.text import Denial
+from corral.guard.finding import NOTHING, Finding, Part, Verdict
 
 REPLACEMENT: Final = "\ufffd"
 _TOKEN_CHARACTERS_MIN: Final = 2
@@ -51,16 +51,6 @@ class ControlTokens:
         self._first = re.compile(f"[{firsts}]") if cut else None
         self._prefixes = frozenset(t[:n] for t in cut for n in range(1, len(t)))
 
-    def check(self, text: str) -> Denial | None:
-        """Return why `text` is refused as input, or None."""
-        if self._pattern is None or self._pattern.search(text) is None:
-            return None
-        return Denial(
-            "special_token",
-            "the text holds the text of one of the model's control tokens; they are not allowed "
-            "in messages and prompts",
-        )
-
     def replace(self, text: str) -> str:
         """Return `text` with every control token replaced."""
         if self._pattern is None:
@@ -86,6 +76,22 @@ class ControlTokens:
     def harmless(self, text: str) -> bool:
         """No control token can be or begin in `text`; the common case, decided fast."""
         return self._first is None or self._first.search(text) is None
+
+
+class SpecialTokenStage:
+    """Finds the text of one model's control tokens."""
+
+    name = "special_tokens"
+
+    def __init__(self, tokens: ControlTokens) -> None:
+        self._tokens = tokens
+
+    def look(self, part: Part) -> Verdict:
+        """See `guard.finding.Stage`."""
+        if self._tokens.harmless(part.text):
+            return NOTHING
+        spans = self._tokens.spans(part.text)
+        return Verdict(tuple(Finding("special_token", *span) for span in spans))
 
 
 def _replacements() -> Iterator[str]:

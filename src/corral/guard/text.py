@@ -1,40 +1,29 @@
 """Is this text fit to be given to a model at all?
 
-Trust: gateway [net]. Input: untrusted text, bounded by the request's body. Refused are lone
+Trust: gateway [net]. Input: untrusted text, bounded by the request's body. Found are lone
 surrogates (no UTF-8 has them), noncharacters U+FFFE and U+FFFF, and control characters other than
-tab, line feed and carriage return. Nothing is normalised: NFKC changes meaning and can even
-create special tokens out of full-width letters, so text is taken or refused as it is.
+tab, line feed and carriage return. It is a wall: nothing after it expects them.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
+
+from corral.guard.finding import NOTHING, Finding, Part, Verdict
 
 _FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
-@dataclass(frozen=True, slots=True)
-class Denial:
-    """The text is refused.
+class TextStage:
+    """Finds the first character that is not allowed in a text."""
 
-    Attributes:
-        code: `invalid_text` or `special_token`.
-        message: why, without any of the text.
-    """
+    name = "text"
 
-    code: str
-    message: str
-
-
-def check_text(text: str) -> Denial | None:
-    """Return why `text` is refused, or None."""
-    found = _FORBIDDEN.search(text)
-    if found is None:
-        return None
-    return Denial(
-        "invalid_text",
-        f"the text has the character U+{ord(found[0]):04X} at position {found.start()}, "
-        "which is not allowed",
-    )
+    def look(self, part: Part) -> Verdict:
+        """See `guard.finding.Stage`."""
+        found = _FORBIDDEN.search(part.text)
+        if found is None:
+            return NOTHING
+        note = f"U+{ord(found[0]):04X}"
+        return Verdict((Finding("invalid_text", found.start(), found.end(), note),))

@@ -10,7 +10,7 @@ from typing import Final
 
 from corral.state.connection import read_rows
 
-HEAD: Final = "0012"
+HEAD: Final = "0013"
 """Newest revision: a constant, so that a current database costs no import of SQLAlchemy."""
 
 

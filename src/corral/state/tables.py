@@ -4,8 +4,8 @@ Trust: gateway [net] and operator side. Never stores an API key, and prompt and 
 encrypted (`tenancy.stored`).
 
 `revision` holds one number that triggers raise at each change of a tenant, key, grant, share,
-model or quarantine: `state.change` reads it, so that readers in memory notice a change whoever made
-it. Usage rows and `keys.last_used_at` do not raise it.
+model, quarantine or policy: `state.change` reads it, so that readers in memory notice a change
+whoever made it. Usage rows and `keys.last_used_at` do not raise it.
 """
 
 from __future__ import annotations
@@ -244,6 +244,16 @@ stored_completions: Final = Table(
     Column("answer", LargeBinary, nullable=False),
     Column("messages", LargeBinary, nullable=False),
     Index("ix_stored_completions_tenant_created_ms", "tenant", "created_ms"),
+    sqlite_strict=True,
+)
+
+sanitation: Final = Table(
+    "sanitation",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("document", Text, nullable=False),
+    Column("changed_at", Integer, nullable=False),
+    CheckConstraint("id = 1", name="single_row"),
     sqlite_strict=True,
 )
 

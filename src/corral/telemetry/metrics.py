@@ -29,6 +29,9 @@ TRACES_DROPPED: Final = ("queue", "pace", "write")
 STAGES: Final = ("lease", "worker")
 """Where a request waits: for its tenant's place, and for a slot of a loaded worker."""
 
+HANDLINGS: Final = ("report", "clean", "refuse")
+MODES: Final = ("enforce", "report")
+
 
 class Metrics:
     """The counts of one server, from its start.
@@ -49,6 +52,8 @@ class Metrics:
         worker_crashes: by code.
         worker_unloads: by reason.
         quarantines: pairs of tenant and model that were put into quarantine.
+        findings: what the sanitation saw, by kind, by what the policy says, by the policy's mode.
+        sanitation: time that a request's texts took on their way in.
     """
 
     def __init__(self) -> None:
@@ -68,3 +73,5 @@ class Metrics:
         self.worker_crashes = Tally(code=codes)
         self.worker_unloads = Tally(reason=UNLOADED)
         self.quarantines = 0
+        self.findings = Tally(kind=Codes(), handling=HANDLINGS, mode=MODES)
+        self.sanitation = Spread()

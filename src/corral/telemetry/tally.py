@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Final
 
 OTHER: Final = "other"
-_SLUG: Final = re.compile(r"[a-z][a-z0-9_]{0,47}")
+_SLUG: Final = re.compile(r"[a-z][a-z0-9_]{0,47}(\.[a-z][a-z0-9_]{0,47})?")
 _CODES_MAX: Final = 128
 SECONDS: Final = (
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0,

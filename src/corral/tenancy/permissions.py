@@ -55,6 +55,7 @@ class Permission(StrEnum):
     AUDIT_READ = "audit:read"
     HOST_READ = "host:read"
     METRICS_READ = "metrics:read"
+    SANITATION_READ = "sanitation:read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,7 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType({
     Permission.AUDIT_READ: _rule("operator", "auditor"),
     Permission.HOST_READ: _rule("operator"),
     Permission.METRICS_READ: _rule("operator", "auditor"),
+    Permission.SANITATION_READ: _rule("operator", "tenant-admin"),
 })  # fmt: skip
 
 

@@ -19,13 +19,14 @@ from corral.engine.worker_link import Broken
 from corral.gateway import errors
 from corral.gateway.errors import ApiError
 from corral.gateway.routes.health import Ready
-from corral.guard.text import Denial
+from corral.guard.finding import Finding, Handling
+from corral.guard.input_chain import Seen
 from corral.tenancy.limits import Refusal
 from tests.unit.gateway.conftest import Served
 
 PAGE = (Path(__file__).parents[3] / "docs" / "errors.md").read_text(encoding="utf-8")
 OVER_HTTP = PAGE.partition("## HTTP API")[2].partition("\n## ")[0]
-DOCUMENTED = dict(re.findall(r"^\| `([a-z_]+)` \| ([0-9 or]+) \|", OVER_HTTP, re.MULTILINE))
+DOCUMENTED = dict(re.findall(r"^\| `([a-z_.]+)` \| ([0-9 or]+) \|", OVER_HTTP, re.MULTILINE))
 UNAVAILABLE = [
     "worker_restarting", "worker_failed", "model_load_failed", "model_load_timeout", "seal_failed",
     "model_quarantined", "no_worker_free", "worker_start_refused", "insufficient_memory",
@@ -45,7 +46,7 @@ EVERY = [
         errors.failed(Broken(code), "prompt")
         for code in ("worker_failed", "worker_timeout", "reader_too_slow", "request_too_large")
     ),
-    errors.denied(Denial("special_token", "m"), "prompt"),
+    errors.rejected(Seen("prompt", Finding("special_token", 0, 1), Handling.REFUSE)),
     errors.model_not_found("x"),
 ]  # fmt: skip
 

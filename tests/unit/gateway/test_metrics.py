@@ -12,7 +12,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from corral.core.config import DEGRADABLE
 from corral.gateway.metrics_page import FAMILIES, KINDS, STATES, Facts, render_page
+from corral.guard.kinds import KINDS as FOUND
 from corral.telemetry.metrics import (
+    HANDLINGS,
+    MODES,
     REJECTED,
     ROUTES,
     STAGES,
@@ -27,10 +30,12 @@ from tests.unit.gateway.conftest import Served
 DOCS = Path(__file__).parents[3] / "docs"
 CANARY = "quokka-7731-canary"
 CODES = {
-    "ok", "cancelled", *re.findall(r"`([a-z_]+)`", (DOCS / "errors.md").read_text(encoding="utf-8"))
+    "ok", "cancelled",
+    *re.findall(r"`([a-z_.]+)`", (DOCS / "errors.md").read_text(encoding="utf-8")),
 }  # fmt: skip
 CLOSED = {
-    "route": {*ROUTES, OTHER}, "code": CODES, "stage": {*STAGES}, "kind": {*TOKENS, *KINDS},
+    "route": {*ROUTES, OTHER}, "code": CODES, "stage": {*STAGES}, "kind": {*TOKENS, *KINDS, *FOUND},
+    "handling": {*HANDLINGS}, "mode": {*MODES},
     "reason": {*REJECTED, *UNLOADED, *TRACES_DROPPED}, "state": {*STATES}, "wall": {*DEGRADABLE},
     "version": {"0.1.0"}, "le": {*map(str, SECONDS), "+Inf"},
 }  # fmt: skip

@@ -4,8 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from corral.guard.finding import Finding, Part
 from corral.guard.output import OutputFilter
-from corral.guard.special_tokens import REPLACEMENT, ControlTokens, control_tokens
+from corral.guard.special_tokens import (
+    REPLACEMENT,
+    ControlTokens,
+    SpecialTokenStage,
+    control_tokens,
+)
 
 TOKENS = ControlTokens(("<|im_start|>", "<|im_end|>", "</s>", "]x", "^a", "-b", "x"))
 PIECES = st.lists(
@@ -13,19 +19,21 @@ PIECES = st.lists(
 )
 
 
+def found(text: str, tokens: ControlTokens = TOKENS) -> tuple[Finding, ...]:
+    return SpecialTokenStage(tokens).look(Part("prompt", text, "user")).findings
+
+
 @pytest.mark.claim("TXT-01")
 def test_input_with_a_control_token_is_refused() -> None:
-    denial = TOKENS.check("hello </s> there")
-    assert denial is not None
-    assert denial.code == "special_token"
-    assert "</s>" not in denial.message
-    assert TOKENS.check("a < b and <|im and x") is None
-    assert ControlTokens(()).check("</s>") is None
+    assert found("hello </s> there") == (Finding("special_token", 6, 10),)
+    assert found("a < b and <|im and x") == ()
+    assert found("</s>", ControlTokens(())) == ()
 
 
 @pytest.mark.claim("TXT-01")
 def test_a_token_over_the_bound_is_caught_by_its_beginning() -> None:
-    assert ControlTokens(("<" + "y" * 1000,)).check("<" + "y" * 300) is not None
+    tokens = ControlTokens(("<" + "y" * 1000,))
+    assert found("<" + "y" * 300, tokens) == (Finding("special_token", 0, 256),)
 
 
 @pytest.mark.claim("TXT-02")
@@ -34,7 +42,7 @@ def test_a_replacement_is_never_a_part_of_a_control_token() -> None:
     assert tokens.replacement == "\xa2"
     sent = tokens.replace("</s>ab</s>cd")
     assert sent == "\xa2ab\xa2cd"
-    assert tokens.check(sent) is None
+    assert tokens.spans(sent) == []
     assert ControlTokens(("</s>",)).replacement == REPLACEMENT
 
 
@@ -52,7 +60,7 @@ def test_lists_are_kept() -> None:
 def test_no_control_token_ever_comes_out(pieces: list[str]) -> None:
     output = OutputFilter(TOKENS)
     sent = "".join(output.feed(piece) for piece in pieces) + output.flush()
-    assert TOKENS.check(sent) is None
+    assert TOKENS.spans(sent) == []
 
 
 @given(PIECES)
@@ -61,7 +69,7 @@ def test_text_without_control_tokens_comes_out_as_it_is(pieces: list[str]) -> No
     output = OutputFilter(TOKENS)
     sent = "".join(output.feed(piece) for piece in pieces) + output.flush()
     assert sent == TOKENS.replace(text)
-    if TOKENS.check(text) is None:
+    if TOKENS.spans(text) == []:
         assert sent == text
     else:
         assert REPLACEMENT in sent
@@ -75,5 +83,5 @@ def test_no_more_is_held_back_than_a_token_is_long(pieces: list[str]) -> None:
         given_characters += len(piece)
         sent_characters += len(output.feed(piece))
         # A replacement is shorter than what it replaces: count only while none was made.
-        if REPLACEMENT not in piece and TOKENS.check("".join(pieces)) is None:
+        if REPLACEMENT not in piece and TOKENS.spans("".join(pieces)) == []:
             assert given_characters - sent_characters < TOKENS.longest

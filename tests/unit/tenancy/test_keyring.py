@@ -191,12 +191,12 @@ def test_a_revoke_kills_both_secrets(
     [
         ("user", "completion:create completion:read model:list usage:read"),
         ("tenant-admin", "completion:create completion:read model:list usage:read key:list "
-         "grant:list quota:show"),
+         "grant:list quota:show sanitation:read"),
         ("auditor", "usage:read usage:read-all key:list tenant:list tenant:show grant:list "
          "quota:show audit:read metrics:read"),
         ("operator", "completion:create completion:read model:list usage:read usage:read-all "
          "key:list tenant:list tenant:show grant:list quota:show audit:read host:read "
-         "metrics:read"),
+         "metrics:read sanitation:read"),
     ],
 )  # fmt: skip
 def test_what_an_old_secret_may_in_its_overlap(

@@ -35,6 +35,7 @@ EXPECTED: dict[str, set[str]] = {
     "audit:read": {O, R},
     "host:read": {O},
     "metrics:read": {O, R},
+    "sanitation:read": {O, A},
 }
 NOT_BY_OIDC = {"tenant:wipe", "tenant:remove"}
 KINDS = ("api-key", "oidc", "mtls")

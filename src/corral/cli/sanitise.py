@@ -1,0 +1,160 @@
+"""`corral sanitise`: try a text, and see what each stage of a policy makes of it.
+
+Trust: operator side. Input: a hostile text; what is shown of it is made inert.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from corral.cli.models import find_model
+from corral.cli.options import HomeOption, JsonOption, open_state
+from corral.cli.sanitation import find_policy
+from corral.cli.terminal import (
+    plain_text,
+    print_heading,
+    print_json,
+    print_note,
+    print_table,
+    screen,
+)
+from corral.core.errors import CorralError
+from corral.core.home import Home
+
+if TYPE_CHECKING:
+    from corral.guard.finding import Origin
+    from corral.guard.input_chain import Step
+    from corral.guard.policy_file import PolicySet
+
+_BYTES_MAX: Final = 16 << 20
+_REFUSED: Final = 1
+
+
+def sanitise(
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="A text in UTF-8; - is stdin.")],
+    policy: Annotated[
+        str, typer.Option("--policy", metavar="NAME", help="By this policy; else the default.")
+    ] = "",
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model",
+            metavar="MODEL",
+            help="With the control tokens of this model.",
+            show_default=False,
+        ),
+    ] = "",
+    origin: Annotated[
+        str,
+        typer.Option(
+            "--origin",
+            metavar="WHO",
+            help="Who wrote it: system, user, assistant, tool or document.",
+        ),
+    ] = "user",
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Try a text: what each stage of a policy finds, does and costs, and what a model would read.
+
+    Exit code 1 where a request with it is refused.
+
+    Example: corral sanitise --policy strict --model smollm2-135m-instruct mail.txt
+    """
+    from corral.guard.finding import Part
+    from corral.guard.input_chain import input_chain
+    from corral.guard.special_tokens import control_tokens
+
+    who = _origin(origin)
+    text = _read(file)
+    tokens: tuple[str, ...] = ()
+    if model:
+        tokens = find_model(open_state(home), model).receipt.control_tokens
+    policies = _policies(home)
+    chosen = find_policy(policies, policy) if policy else policies.default
+    chain = input_chain(chosen, control_tokens(tokens))
+    steps = tuple(chain.steps(Part(file, text, who)))
+    refused = next((step.refused for step in steps if step.refused is not None), None)
+    cleaned = steps[-1].text if steps else text
+    if as_json:
+        print_json({
+            "policy": chosen.name, "mode": chosen.mode,
+            "refused": refused.code if refused else None,
+            "text": None if refused else cleaned,
+            "steps": [_document(step) for step in steps],
+        })  # fmt: skip
+    else:
+        _show(steps)
+        if refused is not None:
+            print_note(f"refused: {refused.code}: {refused.message}")
+        else:
+            print_heading("what a model reads")
+            screen().print(plain_text(cleaned), soft_wrap=True)
+    if refused is not None:
+        raise typer.Exit(_REFUSED)
+
+
+def _show(steps: tuple[Step, ...]) -> None:
+    rows = []
+    for step in steps:
+        spent_ms = f"{1000 * step.spent_s:.3f}"
+        for one in step.seen:
+            found = one.finding
+            where = f"{found.start}-{found.end}"
+            rows.append((step.stage, found.kind, str(one.handling), where, found.note, spent_ms))
+        if not step.seen:
+            rows.append((step.stage, "-", "-", "-", "", spent_ms))
+    print_table(
+        ("STAGE", "FINDING", "HANDLING", "CHARACTERS", "NOTE", ">MS"), rows, empty="no stage looks"
+    )
+
+
+def _document(step: Step) -> dict[str, object]:
+    return {
+        "stage": step.stage,
+        "ms": round(1000 * step.spent_s, 3),
+        "findings": [
+            {
+                "kind": one.finding.kind, "handling": str(one.handling),
+                "start": one.finding.start, "end": one.finding.end, "note": one.finding.note,
+            }
+            for one in step.seen
+        ],
+    }  # fmt: skip
+
+
+def _policies(home: str | None) -> PolicySet:
+    """Return the policies of an installation; the built-in ones where there is none."""
+    from corral.gateway.sanitation_table import read_document
+    from corral.guard.policy_file import parse_policy_set
+
+    if not Home.locate(home).database.exists():
+        return parse_policy_set("")
+    return parse_policy_set(read_document(open_state(home).database))
+
+
+def _origin(word: str) -> Origin:
+    from corral.guard.finding import ORIGINS
+
+    for one in ORIGINS:
+        if one == word:
+            return one
+    raise CorralError("bad_origin", f"--origin is one of {', '.join(ORIGINS)}")
+
+
+def _read(file: str) -> str:
+    try:
+        if file == "-":
+            data = sys.stdin.buffer.read(_BYTES_MAX + 1)
+        else:
+            with Path(file).open("rb") as stream:
+                data = stream.read(_BYTES_MAX + 1)
+    except OSError as error:
+        raise CorralError("text_unreadable", "the text cannot be read") from error
+    if len(data) > _BYTES_MAX:
+        raise CorralError("text_unreadable", f"the text is longer than {_BYTES_MAX} bytes")
+    return data.decode("utf-8", "surrogateescape")

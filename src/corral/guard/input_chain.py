@@ -1,0 +1,152 @@
+"""The way in of a request's texts: stage after stage, by one policy and for one model.
+
+Trust: gateway [net] and command line; pure. Input: hostile texts, bounded by the request's body.
+
+    1 text            what no text is                              guard.text
+    2 special_tokens  the model's control tokens; last: nothing    guard.special_tokens
+                      may change a text after it
+
+A chain is made once for each policy and model. Where a stage finds what the policy refuses, nothing
+after it is looked at; what it says of places is turned back to the text as it came.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from corral.guard.alignment import Alignment, apply
+from corral.guard.finding import Finding, Handling, Part, Stage
+from corral.guard.kinds import KINDS
+from corral.guard.policy import SanitationPolicy
+from corral.guard.special_tokens import ControlTokens, SpecialTokenStage
+from corral.guard.text import TextStage
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One finding in a request, as the policy judged it.
+
+    Attributes:
+        param: the request's field.
+        finding: its places are of the text as it came.
+        handling: what the policy says; in mode `report` it is not done.
+    """
+
+    param: str
+    finding: Finding
+    handling: Handling
+
+    @property
+    def code(self) -> str:
+        """Return the stable code of a refusal for it."""
+        return f"input_rejected.{self.finding.kind}"
+
+    @property
+    def message(self) -> str:
+        """Return why a request is refused for it, with none of its text."""
+        note = f", {self.finding.note}" if self.finding.note else ""
+        return f"{KINDS[self.finding.kind].message} (from character {self.finding.start}{note})"
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """What became of a request's texts.
+
+    Attributes:
+        texts: one for each part, as the model may read it; as they came where it was refused.
+        seen: in the order in which it was seen.
+        refused: for what the request is refused; None if it is not.
+        spent_s: time by stage, in seconds.
+    """
+
+    texts: tuple[str, ...]
+    seen: tuple[Seen, ...]
+    refused: Seen | None
+    spent_s: Mapping[str, float] = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one stage made of one text.
+
+    Attributes:
+        text: after it.
+        refused: for what it is refused; None if it is not.
+    """
+
+    stage: str
+    seen: tuple[Seen, ...]
+    text: str
+    refused: Seen | None
+    spent_s: float
+
+
+class InputChain:
+    """All stages of one policy for one model; `input_chain` makes one.
+
+    Attributes:
+        policy: whose.
+        tokens: the model's.
+    """
+
+    def __init__(
+        self, policy: SanitationPolicy, tokens: ControlTokens, stages: Sequence[Stage]
+    ) -> None:
+        self.policy = policy
+        self.tokens = tokens
+        self._done = policy.effective()
+        asked = {
+            kind.stage for name, kind in KINDS.items() if self._done[name] is not Handling.ALLOW
+        }
+        self._stages = tuple(stage for stage in stages if stage.name in asked)
+
+    def run(self, parts: Sequence[Part]) -> Cleaned:
+        """Return what becomes of the texts of one request; it raises nothing."""
+        texts: list[str] = []
+        seen: list[Seen] = []
+        spent_s = dict.fromkeys((stage.name for stage in self._stages), 0.0)
+        for part in parts:
+            text = part.text
+            for step in self.steps(part):
+                text = step.text
+                spent_s[step.stage] += step.spent_s
+                seen += step.seen
+                if step.refused is not None:
+                    came = tuple(one.text for one in parts)
+                    return Cleaned(came, tuple(seen), step.refused, spent_s)
+            texts.append(text)
+        return Cleaned(tuple(texts), tuple(seen), None, spent_s)
+
+    def steps(self, part: Part) -> Iterator[Step]:
+        """Yield what each stage makes of one text; the one that refuses it is the last."""
+        alignments: list[Alignment] = []
+        for stage in self._stages:
+            began_s = time.perf_counter()
+            verdict = stage.look(part)
+            seen = tuple(
+                Seen(part.param, _back(found, alignments), self.policy.handling[found.kind])
+                for found in verdict.findings
+            )
+            refused = next(
+                (one for one in seen if self._done[one.finding.kind] is Handling.REFUSE), None
+            )
+            if verdict.edits and refused is None:
+                part = replace(part, text=apply(part.text, verdict.edits))
+                alignments.append(Alignment(verdict.edits))
+            yield Step(stage.name, seen, part.text, refused, time.perf_counter() - began_s)
+            if refused is not None:
+                return
+
+
+def input_chain(policy: SanitationPolicy, tokens: ControlTokens) -> InputChain:
+    """Return the way in by one policy and for one model: its stages in their order."""
+    return InputChain(policy, tokens, (TextStage(), SpecialTokenStage(tokens)))
+
+
+def _back(finding: Finding, alignments: Sequence[Alignment]) -> Finding:
+    start, end = finding.start, finding.end
+    for alignment in reversed(alignments):
+        start, end = alignment.before(start), alignment.before(end, is_end=True)
+    return replace(finding, start=start, end=end)

@@ -1,0 +1,66 @@
+"""Everything that the sanitation can find: the closed list of kinds, and what each policy does.
+
+Trust: gateway [net] and command line; data. The name of a kind is stable: it is the end of error
+codes (`input_rejected.NAME`, `output_stopped.NAME`), a label of metrics, a word of headers, and a
+key of `sanitation.toml`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Literal
+
+from corral.guard.finding import Handling
+
+Direction = Literal["input", "output"]
+
+_A: Final = Handling.ALLOW
+_R: Final = Handling.REPORT
+_C: Final = Handling.CLEAN
+_X: Final = Handling.REFUSE
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of finding.
+
+    Attributes:
+        stage: which stage finds it.
+        direction: in what tenants send, or in what models say.
+        strict, balanced: what these policies do with it; `off` allows all but what is a wall.
+        can_clean: its stage knows how to take it out.
+        wall: no policy lets it pass: it is refused or cleaned, whatever a policy says.
+        message: why a request is refused for it; a whole sentence without any of the text.
+    """
+
+    stage: str
+    direction: Direction
+    strict: Handling
+    balanced: Handling
+    message: str
+    can_clean: bool = False
+    wall: bool = False
+
+    @property
+    def choices(self) -> tuple[Handling, ...]:
+        """Return what a policy may do with it."""
+        return tuple(
+            one for one in Handling
+            if (one is not _C or self.can_clean) and not (self.wall and one in {_A, _R})
+        )  # fmt: skip
+
+
+KINDS: Final[Mapping[str, Kind]] = MappingProxyType({
+    # what no text is
+    "invalid_text": Kind(
+        "text", "input", strict=_X, balanced=_X, wall=True,
+        message="a text has a character that is not allowed in texts",
+    ),
+    # the model's own control tokens
+    "special_token": Kind(
+        "special_tokens", "input", strict=_X, balanced=_X, wall=True,
+        message="a text holds the text of one of the model's control tokens",
+    ),
+})  # fmt: skip
