@@ -15,6 +15,9 @@ Origin = Literal["system", "user", "assistant", "tool", "document"]
 
 ORIGINS: Final[tuple[Origin, ...]] = get_args(Origin)
 
+STRANGERS: Final[frozenset[Origin]] = frozenset({"tool", "document"})
+"""Of whose texts nobody here has read a word before the model does."""
+
 
 class Handling(StrEnum):
     """What a policy has done with a kind of finding; each wider than the one before."""

@@ -3,8 +3,11 @@
 Trust: gateway [net] and command line; pure. Input: hostile texts, bounded by the request's body.
 
     1 text            what no text is                              guard.text
-    2 special_tokens  the model's control tokens; last: nothing    guard.special_tokens
+    2 unicode         what nobody sees, then NFC                   guard.unicode
+    3 html            markup of tools and documents                guard.html
+    4 special_tokens  the model's control tokens; last: nothing    guard.special_tokens
                       may change a text after it
+    5 rules           what attacks say; looks at copies            guard.injection_rules
 
 A chain is made once for each policy and model. Where a stage finds what the policy refuses, nothing
 after it is looked at; what it says of places is turned back to the text as it came.
@@ -18,10 +21,13 @@ from dataclasses import dataclass, field, replace
 
 from corral.guard.alignment import Alignment, apply
 from corral.guard.finding import Finding, Handling, Part, Stage
+from corral.guard.html import HtmlStage
+from corral.guard.injection_rules import RuleStage
 from corral.guard.kinds import KINDS
 from corral.guard.policy import SanitationPolicy
 from corral.guard.special_tokens import ControlTokens, SpecialTokenStage
 from corral.guard.text import TextStage
+from corral.guard.unicode import InvisibleStage, NormalStage
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +148,19 @@ class InputChain:
 
 def input_chain(policy: SanitationPolicy, tokens: ControlTokens) -> InputChain:
     """Return the way in by one policy and for one model: its stages in their order."""
-    return InputChain(policy, tokens, (TextStage(), SpecialTokenStage(tokens)))
+    done, options = policy.effective(), policy.options
+    return InputChain(
+        policy,
+        tokens,
+        (
+            TextStage(),
+            InvisibleStage(done),
+            NormalStage(done, options.scripts),
+            HtmlStage(done, options.html_origins),
+            SpecialTokenStage(tokens),
+            RuleStage(done),
+        ),
+    )
 
 
 def _back(finding: Finding, alignments: Sequence[Alignment]) -> Finding:

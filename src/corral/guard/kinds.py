@@ -58,9 +58,53 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType({
         "text", "input", strict=_X, balanced=_X, wall=True,
         message="a text has a character that is not allowed in texts",
     ),
+    # what nobody sees
+    "tag_smuggling": Kind(
+        "unicode", "input", strict=_X, balanced=_C, can_clean=True,
+        message="a text holds tag characters, which nobody sees",
+    ),
+    "variation_smuggling": Kind(
+        "unicode", "input", strict=_X, balanced=_C, can_clean=True,
+        message="a text holds variation selectors where they select nothing",
+    ),
+    "bidi_control": Kind(
+        "unicode", "input", strict=_X, balanced=_C, can_clean=True,
+        message="a text holds characters that change the order in which it is shown",
+    ),
+    "invisible_text": Kind(
+        "unicode", "input", strict=_C, balanced=_C, can_clean=True,
+        message="a text holds characters without a width where no script needs them",
+    ),
+    # how characters are put together
+    "combining_flood": Kind(
+        "unicode", "input", strict=_X, balanced=_C, can_clean=True,
+        message="a text holds more accents on one letter than any language has",
+    ),
+    "denormal_text": Kind(
+        "unicode", "input", strict=_C, balanced=_C, can_clean=True,
+        message="a text is not in Unicode's normal form C",
+    ),
+    "foreign_script": Kind(
+        "unicode", "input", strict=_X, balanced=_R,
+        message="a text holds letters of a script that is not allowed here",
+    ),
+    # markup of strangers
+    "html_content": Kind(
+        "html", "input", strict=_A, balanced=_A, can_clean=True,
+        message="a text of a tool or a document holds markup that is not allowed here",
+    ),
     # the model's own control tokens
     "special_token": Kind(
         "special_tokens", "input", strict=_X, balanced=_X, wall=True,
         message="a text holds the text of one of the model's control tokens",
+    ),
+    # what attacks say
+    "injection_rule": Kind(
+        "rules", "input", strict=_X, balanced=_R,
+        message="a text tries to change a model's instructions",
+    ),
+    "untrusted_injection_rule": Kind(
+        "rules", "input", strict=_X, balanced=_X,
+        message="a text of a tool or a document tries to change a model's instructions",
     ),
 })  # fmt: skip

@@ -28,8 +28,8 @@ DISTRIBUTIONS: Final = {
     "scan": ("msgspec", "gguf", "jinja2", "markupsafe"),
     "fetch": ("msgspec", "httpx2"),
     "gateway": (
-        "cryptography", "httptools", "joserfc", "msgspec", "prometheus-client", "starlette",
-        "structlog", "uvicorn", "uvloop",
+        "cryptography", "google-re2", "httptools", "joserfc", "msgspec", "nh3", "prometheus-client",
+        "starlette", "structlog", "uvicorn", "uvloop",
     ),
 }  # fmt: skip
 PACKAGES: Final = {

@@ -109,7 +109,7 @@ BROKEN: dict[str, tuple[str, Callable[[], bytes]]] = {
         "key_charset",
         SOUND.with_value("tokenizer.chat_template\0x", scalar(STRING, "evil")).encode,
     ),
-    "key not ASCII": ("key_charset", SOUND.with_value("gеneral.x", scalar(U32, 1)).encode),  # noqa: RUF001
+    "key not ASCII": ("key_charset", SOUND.with_value("gеneral.x", scalar(U32, 1)).encode),
     "value type": ("kv_type", SOUND.with_value("x.y", struct.pack("<II", 13, 0)).encode),
     "array type": ("kv_type", SOUND.with_value("x.y", struct.pack("<IIQ", 9, 13, 0)).encode),
     "array in array": (
