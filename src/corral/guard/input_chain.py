@@ -5,9 +5,10 @@ Trust: gateway [net] and command line; pure. Input: hostile texts, bounded by th
     1 text            what no text is                              guard.text
     2 unicode         what nobody sees, then NFC                   guard.unicode
     3 html            markup of tools and documents                guard.html
-    4 special_tokens  the model's control tokens; last: nothing    guard.special_tokens
+    4 private_data    secrets and personal data                    guard.private_data
+    5 special_tokens  the model's control tokens; last: nothing    guard.special_tokens
                       may change a text after it
-    5 rules           what attacks say; looks at copies            guard.injection_rules
+    6 rules           what attacks say; looks at copies            guard.injection_rules
 
 A chain is made once for each policy and model. Where a stage finds what the policy refuses, nothing
 after it is looked at; what it says of places is turned back to the text as it came.
@@ -24,7 +25,9 @@ from corral.guard.finding import Finding, Handling, Part, Stage
 from corral.guard.html import HtmlStage
 from corral.guard.injection_rules import RuleStage
 from corral.guard.kinds import KINDS
+from corral.guard.placeholders import Placeholders
 from corral.guard.policy import SanitationPolicy
+from corral.guard.private_data import PrivateDataStage
 from corral.guard.special_tokens import ControlTokens, SpecialTokenStage
 from corral.guard.text import TextStage
 from corral.guard.unicode import InvisibleStage, NormalStage
@@ -65,12 +68,14 @@ class Cleaned:
         seen: in the order in which it was seen.
         refused: for what the request is refused; None if it is not.
         spent_s: time by stage, in seconds.
+        restored: what comes back in the answer, by the placeholder that stands for it.
     """
 
     texts: tuple[str, ...]
     seen: tuple[Seen, ...]
     refused: Seen | None
     spent_s: Mapping[str, float] = field(compare=False)
+    restored: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +118,10 @@ class InputChain:
         texts: list[str] = []
         seen: list[Seen] = []
         spent_s = dict.fromkeys((stage.name for stage in self._stages), 0.0)
+        stages, placeholders = self._for_request(parts)
         for part in parts:
             text = part.text
-            for step in self.steps(part):
+            for step in self._take(part, stages):
                 text = step.text
                 spent_s[step.stage] += step.spent_s
                 seen += step.seen
@@ -123,12 +129,26 @@ class InputChain:
                     came = tuple(one.text for one in parts)
                     return Cleaned(came, tuple(seen), step.refused, spent_s)
             texts.append(text)
-        return Cleaned(tuple(texts), tuple(seen), None, spent_s)
+        restored = placeholders.restored if placeholders else {}
+        return Cleaned(tuple(texts), tuple(seen), None, spent_s, restored)
 
     def steps(self, part: Part) -> Iterator[Step]:
         """Yield what each stage makes of one text; the one that refuses it is the last."""
-        alignments: list[Alignment] = []
+        yield from self._take(part, self._for_request((part,))[0])
+
+    def _for_request(self, parts: Sequence[Part]) -> tuple[tuple[Stage, ...], Placeholders | None]:
+        placeholders: Placeholders | None = None
+        stages: list[Stage] = []
         for stage in self._stages:
+            if isinstance(stage, PrivateDataStage):
+                stage = stage.for_request(parts)  # noqa: PLW2901
+                placeholders = stage.placeholders
+            stages.append(stage)
+        return tuple(stages), placeholders
+
+    def _take(self, part: Part, stages: Sequence[Stage]) -> Iterator[Step]:
+        alignments: list[Alignment] = []
+        for stage in stages:
             began_s = time.perf_counter()
             verdict = stage.look(part)
             seen = tuple(
@@ -157,6 +177,7 @@ def input_chain(policy: SanitationPolicy, tokens: ControlTokens) -> InputChain:
             InvisibleStage(done),
             NormalStage(done, options.scripts),
             HtmlStage(done, options.html_origins),
+            PrivateDataStage(done, options),
             SpecialTokenStage(tokens),
             RuleStage(done),
         ),

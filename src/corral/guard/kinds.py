@@ -93,6 +93,43 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType({
         "html", "input", strict=_A, balanced=_A, can_clean=True,
         message="a text of a tool or a document holds markup that is not allowed here",
     ),
+    # secrets and personal data
+    "secret": Kind(
+        "private_data", "input", strict=_C, balanced=_R, can_clean=True,
+        message="a text holds a key or a token of a known format, or a private key",
+    ),
+    "credential": Kind(
+        "private_data", "input", strict=_C, balanced=_A, can_clean=True,
+        message="a text holds what looks like a password or a key",
+    ),
+    "payment_card": Kind(
+        "private_data", "input", strict=_C, balanced=_R, can_clean=True,
+        message="a text holds the number of a payment card",
+    ),
+    "bank_account": Kind(
+        "private_data", "input", strict=_C, balanced=_R, can_clean=True,
+        message="a text holds the number of a bank account",
+    ),
+    "national_id": Kind(
+        "private_data", "input", strict=_C, balanced=_A, can_clean=True,
+        message="a text holds somebody's national identification number",
+    ),
+    "email_address": Kind(
+        "private_data", "input", strict=_R, balanced=_A, can_clean=True,
+        message="a text holds an e-mail address",
+    ),
+    "phone_number": Kind(
+        "private_data", "input", strict=_R, balanced=_A, can_clean=True,
+        message="a text holds a phone number",
+    ),
+    "ip_address": Kind(
+        "private_data", "input", strict=_A, balanced=_A, can_clean=True,
+        message="a text holds an address of the public Internet",
+    ),
+    "private_term": Kind(
+        "private_data", "input", strict=_C, balanced=_C, can_clean=True,
+        message="a text holds a word that the operator keeps private",
+    ),
     # the model's own control tokens
     "special_token": Kind(
         "special_tokens", "input", strict=_X, balanced=_X, wall=True,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -15,6 +15,7 @@ from corral.guard.characters import SCRIPT_NAMES
 from corral.guard.finding import Origin
 
 Base = Literal["strict", "balanced", "off"]
+_Term = Annotated[str, msgspec.Meta(min_length=2, max_length=64)]
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -24,10 +25,15 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         scripts: unicode: Unicode's names of scripts (`Latin`, `Greek`, ...) that texts may be
             written in; empty allows all.
         html_origins: html: whose texts are looked at.
+        personal: `private_data`: what stands for personal data that is cleaned: a fixed mark, or a
+            placeholder of this request that is turned back in the answer.
+        private_terms: `private_data`, both ways: what `private_term` is; case does not count.
     """
 
     scripts: tuple[str, ...] = ()
     html_origins: tuple[Origin, ...] = ("tool", "document")
+    personal: Literal["mark", "placeholder"] = "mark"
+    private_terms: Annotated[tuple[_Term, ...], msgspec.Meta(max_length=1000)] = ()
 
     def __post_init__(self) -> None:
         """Check what the types do not say.
