@@ -6,7 +6,7 @@ Trust: gateway [net]. Input: made by a dialect's parser from a checked schema.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from corral.engine.wire import End, Message, Sampling, TokenLogprob, Usage
@@ -28,6 +28,7 @@ class Ask:
         include_usage: end a stream with token counts.
         obfuscate: pad each event of a stream.
         store: keep the completion, with this metadata; None keeps nothing.
+        runs: by message that has untrusted text: its text in pieces, and whether each is untrusted.
     """
 
     model: str
@@ -39,6 +40,7 @@ class Ask:
     include_usage: bool = False
     obfuscate: bool = True
     store: Mapping[str, str] | None = None
+    runs: Mapping[int, tuple[tuple[str, bool], ...]] = field(default_factory=dict)
 
     @property
     def text_param(self) -> str:
@@ -50,15 +52,34 @@ class Ask:
         if self.prompt is not None:
             yield Part("prompt", self.prompt, "user")
         for index, message in enumerate(self.messages or ()):
-            yield Part(f"messages[{index}].content", message.content, _ORIGINS[message.role])
+            param, origin = f"messages[{index}].content", _ORIGINS[message.role]
+            for text, untrusted in self.runs.get(index, ((message.content, False),)):
+                yield Part(param, text, "document" if untrusted else origin)
 
     def saying(self, texts: Sequence[str]) -> Ask:
         """Return the same with other texts, one for each of `parts`."""
         if self.messages is None:
             (prompt,) = texts
             return replace(self, prompt=prompt)
-        said = zip(self.messages, texts, strict=True)
-        return replace(self, messages=tuple(Message(one.role, text) for one, text in said))
+        said = iter(texts)
+        runs = {
+            index: tuple((next(said), untrusted) for _, untrusted in self.runs[index])
+            if index in self.runs
+            else ((next(said), False),)
+            for index in range(len(self.messages))
+        }
+        messages = tuple(
+            Message(message.role, "".join(text for text, _ in runs[index]))
+            for index, message in enumerate(self.messages)
+        )
+        kept = {index: runs[index] for index in self.runs}
+        return replace(self, messages=messages, runs=kept)
+
+    def joined(self) -> Iterator[Part]:
+        """Yield the texts that were put together of several parts, as the model will read them."""
+        for index in self.runs:
+            message = (self.messages or ())[index]
+            yield Part(f"messages[{index}].content", message.content, _ORIGINS[message.role])
 
 
 class Shape(Protocol):

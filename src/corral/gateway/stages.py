@@ -48,6 +48,7 @@ from corral.gateway.errors import (
 from corral.guard.finding import Handling, Part
 from corral.guard.input_chain import Cleaned, InputChain, Seen
 from corral.guard.policy_file import Asker
+from corral.guard.spotlight import spotlit
 from corral.guard.text import TextStage
 from corral.tenancy.certificate import Credential
 from corral.tenancy.fair_queue import Entry, FairQueue
@@ -277,10 +278,17 @@ class Leased(_Sealed):
             (found,) = _TEXT.look(Part("stop", stop, "user")).findings or (None,)
             if found is not None:
                 return rejected(Seen("stop", found, Handling.REFUSE)), cleaned
-        if any(new is not old.text for new, old in zip(cleaned.texts, came, strict=True)):
-            ask = ask.saying(cleaned.texts)
+        policy = chain.policy
+        way = policy.options.spotlight if policy.mode == "enforce" else "none"
+        texts = spotlit(came, cleaned.texts, way)
+        if any(new is not old.text for new, old in zip(texts, came, strict=True)):
+            ask = ask.saying(texts)
             if not fits_line(ask.sampling, ask.messages, ask.prompt):
                 return too_long(ask.text_param), cleaned
+        # Two parts that are harmless can make a control token where they meet.
+        whole = chain.walls(tuple(ask.joined()))
+        if whole is not None:
+            return rejected(whole), cleaned
         return Sanitised(seal=_SEAL, leased=self, ask=ask, chain=chain), cleaned
 
 

@@ -132,6 +132,14 @@ class InputChain:
         restored = placeholders.restored if placeholders else {}
         return Cleaned(tuple(texts), tuple(seen), None, spent_s, restored)
 
+    def walls(self, parts: Sequence[Part]) -> Seen | None:
+        """Return a control token in texts that were put together and that nothing may clean."""
+        stage = SpecialTokenStage(self.tokens)
+        for part in parts:
+            for finding in stage.look(part).findings:
+                return Seen(part.param, finding, Handling.REFUSE)
+        return None
+
     def steps(self, part: Part) -> Iterator[Step]:
         """Yield what each stage makes of one text; the one that refuses it is the last."""
         yield from self._take(part, self._for_request((part,))[0])

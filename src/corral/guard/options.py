@@ -13,6 +13,7 @@ import msgspec
 
 from corral.guard.characters import SCRIPT_NAMES
 from corral.guard.finding import Origin
+from corral.guard.spotlight import Way
 
 Base = Literal["strict", "balanced", "off"]
 _Term = Annotated[str, msgspec.Meta(min_length=2, max_length=64)]
@@ -28,12 +29,14 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         personal: `private_data`: what stands for personal data that is cleaned: a fixed mark, or a
             placeholder of this request that is turned back in the answer.
         private_terms: `private_data`, both ways: what `private_term` is; case does not count.
+        spotlight: how texts of tools and documents are shown to the model, see `guard.spotlight`.
     """
 
     scripts: tuple[str, ...] = ()
     html_origins: tuple[Origin, ...] = ("tool", "document")
     personal: Literal["mark", "placeholder"] = "mark"
     private_terms: Annotated[tuple[_Term, ...], msgspec.Meta(max_length=1000)] = ()
+    spotlight: Literal["none"] | Way = "none"
 
     def __post_init__(self) -> None:
         """Check what the types do not say.
@@ -46,8 +49,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 BUILT_IN: Final[Mapping[Base, Options]] = MappingProxyType({
-    "strict": Options(),
-    "balanced": Options(),
+    "strict": Options(spotlight="datamark"),
+    "balanced": Options(spotlight="delimit"),
     "off": Options(),
 })  # fmt: skip
 """What the three policies that everybody has start from."""

@@ -7,6 +7,7 @@ message's `name` is checked and ignored: templates differ in what they do with o
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -25,10 +26,16 @@ from corral.gateway.schemas.fields import (
 
 
 class TextPart(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """One text part of a message."""
+    """One text part of a message.
+
+    Attributes:
+        untrusted: a field of corral's own: strangers may have written it, so it is sanitised and
+            shown to the model like a document.
+    """
 
     type: Literal["text"]
     text: str
+    untrusted: bool = False
 
 
 class ResponseFormat(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -112,6 +119,11 @@ def parse_chat(body: bytes, *, max_tokens: int) -> Ask | ApiError:
         include_usage=include_usage,
         obfuscate=obfuscate,
         store=(request.metadata or {}) if request.store else None,
+        runs={
+            index: runs
+            for index, one in enumerate(request.messages)
+            if (runs := _runs(one.content))
+        },
     )
 
 
@@ -122,3 +134,16 @@ def _plain(message: ChatMessage) -> Message:
     # Chat templates know `system`; `developer` is OpenAI's newer word for it.
     role = "system" if message.role == "developer" else message.role
     return Message(role=role, content=content)
+
+
+def _runs(content: str | tuple[TextPart, ...]) -> tuple[tuple[str, bool], ...]:
+    """Return a message's text in runs of parts that are alike; () if all of it is the caller's.
+
+    Parts that are alike are looked at as one text: what is forbidden could be cut in two else.
+    """
+    if isinstance(content, str) or not any(part.untrusted for part in content):
+        return ()
+    return tuple(
+        ("".join(part.text for part in parts), untrusted)
+        for untrusted, parts in groupby(content, key=lambda part: part.untrusted)
+    )
