@@ -121,7 +121,12 @@ class CorralServer:
 
 @contextmanager
 def corral_server(
-    home: Home, runtime: str = "auto", *, idle_unload_s: int = 3600, settings: str = ""
+    home: Home,
+    runtime: str = "auto",
+    *,
+    idle_unload_s: int = 3600,
+    settings: str = "",
+    address: str = "127.0.0.1",
 ) -> Iterator[CorralServer]:
     """Run `corral up`, yield it once it serves, stop it.
 
@@ -129,13 +134,25 @@ def corral_server(
         home: state folder, from `bench_home`.
         runtime: OCI runtime.
         idle_unload_s: how long an idle worker stays.
+        address: where it listens.
         settings: the whole configuration, in place of the one that the bare side shares.
     """
     written = settings or _SETTINGS.format(idle_unload_s=idle_unload_s)
     home.config_file.write_text(written, encoding="utf-8")
     options = sandbox_options(runtime)
     process = subprocess.Popen(
-        [str(_CORRAL), "up", "--home", str(home.root), "--port", "0", "--print-json", *options],
+        [
+            str(_CORRAL),
+            "up",
+            "--home",
+            str(home.root),
+            "--host",
+            address,
+            "--port",
+            "0",
+            "--print-json",
+            *options,
+        ],
         stdout=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
         text=True,

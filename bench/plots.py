@@ -154,18 +154,19 @@ _SIDES = ("corral", "bare")
 
 
 def _slow_clients(document: dict[str, Any]) -> Figure:
-    modes = document["modes"]
-    figure, axes = plt.subplots(figsize=(8.5, 4.2))
-    labels = [f"{name}\n({one['connections_held']} held)" for name, one in modes.items()]
-    quiet = [one["quiet_p99_ms"] for one in modes.values()]
-    _pairs(axes, labels, [[one["attacked_p99_ms"] for one in modes.values()], quiet])
-    for at, bare in enumerate(quiet):
-        axes.hlines(bare * 1.2, at - 0.42, at + 0.42, colors=_GOAL, linestyles="dashed")
-    axes.set(
-        title=f"A good tenant's p99 beside {document['connections']} slow connections"
-        " (light: without; dashed: goal)", ylabel="ms",
-    )  # fmt: skip
-    axes.tick_params(axis="x", labelsize=7)
+    figure, both = plt.subplots(1, 2, figsize=(12, 4.2), sharey=True)
+    for axes, (place, modes) in zip(both, document["places"].items(), strict=True):
+        labels = [f"{name}\n({one['connections_held']} held)" for name, one in modes.items()]
+        quiet = [one["quiet_p99_ms"] for one in modes.values()]
+        _pairs(axes, labels, [[one["attacked_p99_ms"] for one in modes.values()], quiet])
+        for at, bare in enumerate(quiet):
+            axes.hlines(bare * 1.2, at - 0.42, at + 0.42, colors=_GOAL, linestyles="dashed")
+        axes.set(title=f"Slow connections of {place}", ylabel="ms")
+        axes.tick_params(axis="x", labelsize=7)
+    figure.suptitle(
+        f"A good tenant's p99 beside {document['connections']} slow connections"
+        " (light: without; dashed: goal)"
+    )
     return figure
 
 

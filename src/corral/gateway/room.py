@@ -12,10 +12,12 @@ where neither is to be had, the newcomer is turned away. A request of a live key
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from corral.core.ids import TenantName
+from corral.gateway.newcomers import Newcomers
 from corral.tenancy.certificate import ClientCertificate
 
 
@@ -60,10 +62,17 @@ _Crowd = dict[Visit, None]
 
 
 class Room:
-    """Every connection of this server."""
+    """Every connection of this server.
 
-    def __init__(self, caps: Caps) -> None:
+    Args:
+        caps: how many there may be.
+        clock: monotonic, in nanoseconds.
+    """
+
+    def __init__(self, caps: Caps, clock: Callable[[], int] = time.monotonic_ns) -> None:
         self._caps = caps
+        self._clock = clock
+        self._newcomers = Newcomers()
         self._everybody: _Crowd = {}
         self._strangers: _Crowd = {}
         self._by_address: dict[str, _Crowd] = {}
@@ -74,6 +83,8 @@ class Room:
 
     def enter(self, address: str) -> Visit | str:
         """Return a place for a newcomer, or the reason why there is none."""
+        if self._newcomers.refuses(address, self._clock(), self._served):
+            return "pace"
         there = self._by_address.get(address, {})
         if self._caps.per_address and len(there) >= self._caps.per_address:
             # Behind one address there may be many: who waits there goes before a newcomer does.
@@ -94,7 +105,10 @@ class Room:
 
     def introduce(self, visit: Visit, tenant: TenantName) -> bool:
         """See `Visit.introduce`."""
-        if visit.tenant == tenant or visit not in self._everybody:
+        if visit not in self._everybody:
+            return True
+        self._newcomers.proved(visit.address, tenant, self._clock(), first=visit.tenant is None)
+        if visit.tenant == tenant:
             return True
         others = self._by_tenant.get(tenant, {})
         if len(others) >= self._caps.per_tenant:
@@ -127,6 +141,9 @@ class Room:
         del others[visit]
         if not others:
             del self._by_tenant[visit.tenant]
+
+    def _served(self) -> set[str]:
+        return {one.address for others in self._by_tenant.values() for one in others if one.busy()}
 
     def _idle_guest(self, among: _Crowd | None = None) -> Visit | None:
         for others in sorted(self._by_tenant.values(), key=len, reverse=True):

@@ -18,7 +18,7 @@ ROUTES: Final = (
 )  # fmt: skip
 """Where a request was answered; `front` refuses before there is a route."""
 REJECTED: Final = (
-    "connections", "address", "tenant", "head_deadline", "body_deadline", "slow_upload",
+    "connections", "address", "tenant", "pace", "head_deadline", "body_deadline", "slow_upload",
     "slow_reader", "pipelining",
 )  # fmt: skip
 """Why a connection was ended without an answer."""

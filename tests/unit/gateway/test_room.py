@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +18,8 @@ class Guests:
     """A room with the visits that were let in and have not been sent away."""
 
     def __init__(self, caps: Caps) -> None:
-        self.room = Room(caps)
+        # A second between any two: how fast newcomers come is another matter (test_newcomers).
+        self.room = Room(caps, clock=itertools.count(0, 1_000_000_000).__next__)
         self.inside: list[Visit] = []
         self.sent_away: list[tuple[Visit, str]] = []
 
