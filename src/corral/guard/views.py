@@ -18,7 +18,7 @@ from typing import Final
 
 import re2
 
-from corral.guard.characters import MARKS
+from corral.guard.characters import MARK_CHARACTERS, MARKS, has_marks
 from corral.guard.decoders import decoded
 from corral.guard.fold_table import FOLD_ROWS
 from corral.guard.unseen import UNSEEN_RUN, payload
@@ -41,7 +41,9 @@ _SPACED_GATE: Final = re2.compile(r"(?:[^\W_][ .\-_*|/,~+]{1,3}){4}[^\W_][^a-z0-
 _SEGMENT: Final = re.compile(r"[^\n.!?;]+[\n.!?;]*")
 _SPACED: Final = re.compile(r"(?:(?<![^\W_])[^\W_][ .\-_*|/,~+]{1,3}){4,}[^\W_](?![^\W_])")
 _GAP: Final = re.compile(r"[ .\-_*|/,~+]{2,3}")
-_MARK: Final = re.compile(f"(?<![^\\sa-z0-9])[{MARKS}]+")
+_BEYOND: Final = re.compile("(?<![^\\sa-z0-9])[^\x00-\u02ff]+")
+"""What stands after ASCII, a space or nothing and is neither; the first mark is U+0300."""
+_FOREIGN: Final = re.compile("[^\x00-\x7f]{1,64}")
 _WORD: Final = re.compile(r"\S+")
 
 
@@ -65,13 +67,14 @@ def views(text: str) -> tuple[View, ...]:
         for name, payloads in _payloads(text):
             made.add(name, payloads)
     bare = _bare(text)
-    made.add("plain", _folded_words(bare))
+    folded = _folded_words(bare)
+    made.add("plain", folded)
     for source in (bare, *(view.text for view in made.views[1:])):
         inner = _unpacked(source)
         if inner != source:
             made.add("decoded", plain(inner))
     for view in made.views:
-        low = plain(view.text)
+        low = folded if view.text in {text, folded} else plain(view.text)
         for name in unread(low):
             made.add(name.split("-")[0], _segments(low, READINGS[name]))
         made.add("leet", _unleet(low))
@@ -114,7 +117,9 @@ def _bare(text: str) -> str:
     """Return a text without what is unseen, in NFKC."""
     if text.isascii():
         return text
-    text = _WITHOUT_FLOODS.sub(r"\1", UNSEEN_RUN.sub("", text))
+    text = UNSEEN_RUN.sub("", text)
+    if has_marks(text):
+        text = _WITHOUT_FLOODS.sub(r"\1", text)
     flat = unicodedata.normalize("NFKC", text)
     return flat if len(flat) <= len(text) * _NFKC_GROWTH_MAX else text
 
@@ -123,25 +128,33 @@ def _folded_words(text: str) -> str:
     if text.isascii():
         return text.lower()
     low = text.casefold()
-    folded = _MARK.sub("", unicodedata.normalize("NFKD", low).translate(_FOLD))
+    # Each distinct run once: kept for this text alone, since a longer memory would hold one
+    # tenant's words while another's are looked at.
+    known = {run: _folded_run(run) for run in set(_FOREIGN.findall(low))}
+    folded = _FOREIGN.sub(lambda found: known[found[0]], low)
     if folded.isascii():
         return folded
     words, bare = _WORD.findall(low), _WORD.findall(folded)
     if len(words) != len(bare):
         return low
-    return " ".join(map(_in_one_script, words, bare))
+    pairs = zip(words, bare, strict=True)
+    return " ".join(b if b.isascii() else _in_one_script(word, b) for word, b in pairs)
+
+
+def _folded_run(run: str) -> str:
+    """Return characters that are no ASCII as they look, without the marks of what now is."""
+    folded = unicodedata.normalize("NFKD", run).translate(_FOLD)
+    return _BEYOND.sub(lambda found: found[0].lstrip(MARK_CHARACTERS), folded)
 
 
 def _in_one_script(word: str, bare: str) -> str:
     """Return one word in ASCII if most of it can be so: else it is a word of its own script."""
-    if word.isascii() or bare.isascii():
-        return bare
     letters = [c for c in bare if c.isalpha()]
     foreign = sum(not c.isascii() for c in letters)
     return bare if foreign * 4 <= len(letters) else word
 
 
-_WITHOUT_FLOODS: Final = re.compile(f"([{MARKS}]{{4}})[{MARKS}]+")
+_WITHOUT_FLOODS: Final = re.compile(f"([{MARKS}][{MARKS}]{{3}})[{MARKS}]+")
 
 
 def _payloads(text: str) -> list[tuple[str, str]]:
