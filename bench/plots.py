@@ -226,6 +226,21 @@ def _soak(document: dict[str, Any]) -> Figure:
     return figure
 
 
+def _sanitation(document: dict[str, Any]) -> Figure:
+    figure, axes = plt.subplots(figsize=(8.5, 4.2))
+    texts = document["costs"]["balanced"]
+    stages = [name for name in texts["prose"] if name.endswith("_p50_ms")]
+    floor = [0.0] * len(texts)
+    for stage in stages:
+        heights = [one[stage] for one in texts.values()]
+        axes.bar(list(texts), heights, bottom=floor, label=stage.removesuffix("_p50_ms"))
+        floor = [low + high for low, high in zip(floor, heights, strict=True)]
+    axes.axhline(1.0, color=_GOAL, linestyle="dashed", label="goal")
+    axes.set(title="Sanitation of a text of 4 kB by the policy balanced", ylabel="ms (p50)")
+    axes.legend(fontsize=7)
+    return figure
+
+
 _DRAWERS: dict[str, Callable[[dict[str, Any]], Figure]] = {
     "soak": _soak,
     "throughput": _throughput,
@@ -239,6 +254,7 @@ _DRAWERS: dict[str, Callable[[dict[str, Any]], Figure]] = {
     "noisy_neighbour": _noisy_neighbour,
     "audit": _audit,
     "foreign_ids": _foreign_ids,
+    "sanitation": _sanitation,
 }
 
 

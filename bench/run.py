@@ -26,6 +26,7 @@ import memory
 import noisy_neighbour
 import plots
 import recovery
+import sanitation
 import slow_clients
 import start_time
 import throughput
@@ -51,6 +52,7 @@ _MEASUREMENTS = {
     "noisy_neighbour": noisy_neighbour.measure,
     "audit": audit.measure,
     "foreign_ids": foreign_ids.measure,
+    "sanitation": sanitation.measure,
 }
 
 

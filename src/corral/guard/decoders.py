@@ -24,7 +24,7 @@ _LEAST: Final = 6
 
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{12,}(?:\s?[A-Za-z0-9+/_-]{12,})*={0,2}")
 _BASE32: Final = re.compile(r"\b[A-Z2-7]{16,}={0,6}")
-_HEX: Final = re.compile(r"(?:(?:0x|\\x)?[0-9A-Fa-f]{2}[\s:,;-]{0,2}){8,}")
+_HEX: Final = re2.compile(r"(?:(?:0x|\\x)?[0-9A-Fa-f]{2}[\s:,;-]{0,2}){8,}")
 _BITS: Final = re.compile(r"(?:[01]{8}[\s,]{0,2}){6,}|(?:[01]{7}[\s,]{1,2}){6,}")
 _CODES: Final = re.compile(r"(?:\b[0-9]{2,3}\b[\s,;]{1,2}){7,}[0-9]{2,3}\b")
 _ENTITY: Final = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z]{2,8});")

@@ -44,7 +44,7 @@ _GAP: Final = re.compile(r"[ .\-_*|/,~+]{2,3}")
 _BEYOND: Final = re.compile("(?<![^\\sa-z0-9])[^\x00-\u02ff]+")
 """What stands after ASCII, a space or nothing and is neither; the first mark is U+0300."""
 _FOREIGN: Final = re.compile("[^\x00-\x7f]{1,64}")
-_WORD: Final = re.compile(r"\S+")
+_SPACE: Final = re.compile(r"(\s+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,9 @@ def views(text: str) -> tuple[View, ...]:
         inner = _unpacked(source)
         if inner != source:
             made.add("decoded", plain(inner))
-    for view in made.views:
-        low = folded if view.text in {text, folded} else plain(view.text)
+    # Texts that look the same are looked at once.
+    lows = (folded if view.text in {text, folded} else plain(view.text) for view in made.views)
+    for low in dict.fromkeys(lows):
         for name in unread(low):
             made.add(name.split("-")[0], _segments(low, READINGS[name]))
         made.add("leet", _unleet(low))
@@ -117,8 +118,10 @@ def _bare(text: str) -> str:
     """Return a text without what is unseen, in NFKC."""
     if text.isascii():
         return text
-    text = UNSEEN_RUN.sub("", text)
-    if has_marks(text):
+    foreign = "".join(_FOREIGN.findall(text))  # where to look, at a tenth of the whole text's cost
+    if UNSEEN_RUN.search(foreign):
+        text = UNSEEN_RUN.sub("", text)
+    if has_marks(foreign):
         text = _WITHOUT_FLOODS.sub(r"\1", text)
     flat = unicodedata.normalize("NFKC", text)
     return flat if len(flat) <= len(text) * _NFKC_GROWTH_MAX else text
@@ -128,17 +131,16 @@ def _folded_words(text: str) -> str:
     if text.isascii():
         return text.lower()
     low = text.casefold()
-    # Each distinct run once: kept for this text alone, since a longer memory would hold one
-    # tenant's words while another's are looked at.
-    known = {run: _folded_run(run) for run in set(_FOREIGN.findall(low))}
-    folded = _FOREIGN.sub(lambda found: known[found[0]], low)
-    if folded.isascii():
-        return folded
-    words, bare = _WORD.findall(low), _WORD.findall(folded)
-    if len(words) != len(bare):
-        return low
-    pairs = zip(words, bare, strict=True)
-    return " ".join(b if b.isascii() else _in_one_script(word, b) for word, b in pairs)
+    pieces = _SPACE.split(low)
+    # Each word once: kept for this text alone, since a longer memory would hold one tenant's words
+    # while another's are looked at.
+    known = {piece: _folded_word(piece) for piece in set(pieces) if not piece.isascii()}
+    return "".join([known.get(piece, piece) for piece in pieces]) if known else low
+
+
+def _folded_word(word: str) -> str:
+    bare = _FOREIGN.sub(lambda found: _folded_run(found[0]), word)
+    return bare if bare.isascii() else _in_one_script(word, bare)
 
 
 def _folded_run(run: str) -> str:
@@ -159,7 +161,7 @@ _WITHOUT_FLOODS: Final = re.compile(f"([{MARKS}][{MARKS}]{{3}})[{MARKS}]+")
 
 def _payloads(text: str) -> list[tuple[str, str]]:
     """Return what tags and what variation selectors spell, wherever they stand."""
-    runs = [found[0] for found in UNSEEN_RUN.finditer(text)]
+    runs = UNSEEN_RUN.findall("".join(_FOREIGN.findall(text)))
     tags = "".join(c for run in runs for c in run if 0xE0000 <= ord(c) <= 0xE007F)
     rest = "".join(c for run in runs for c in run if not 0xE0000 <= ord(c) <= 0xE007F)
     return [("tags", payload(tags)), ("selectors", payload(rest).strip("\x0e\x0f"))]
