@@ -70,6 +70,8 @@ _NAMED: Final = re.compile(
     re.IGNORECASE,
 )
 """Backwards, so that it is tried at one place only."""
+_MARKED: Final = re.compile(r"\[(?:secret|credential)\]\s{0,3}\Z")
+"""What stands in place of a secret that was taken out is no name of the next one."""
 _NAME: Final = 48
 _PLACEHOLDER: Final = re.compile(
     r"your|example|changeme|change_me|placeholder|dummy|sample|redacted|xxxx|\*\*\*|\.\.\.|\$\{|"
@@ -176,7 +178,8 @@ def _looks_random(value: str) -> bool:
 
 def _named(text: str, sign: int) -> bool:
     """Return whether the name of a secret stands before a sign of assignment."""
-    return _NAMED.match(text[max(0, sign - _NAME) : sign][::-1]) is not None
+    before = text[max(0, sign - _NAME) : sign]
+    return _NAMED.match(before[::-1]) is not None and _MARKED.search(before) is None
 
 
 def _value_begun(text: str, low: int) -> int:

@@ -203,3 +203,10 @@ def test_a_secret_is_found_among_signs(secret: str, sign: str) -> None:
 def test_anchors_are_no_single_characters() -> None:
     assert len(PATTERNS) > 40
     assert all(len(anchor) >= 2 for one in PATTERNS for anchor in one.anchors)
+
+
+def test_a_mark_is_no_name_of_a_secret() -> None:
+    marked = "[secret] = Authorization: none"
+    assert EVERYTHING.look(Part("prompt", marked, "user")).edits == ()
+    named = "secret = Authorization: none"  # the control: the same word without brackets
+    assert EVERYTHING.look(Part("prompt", named, "user")).edits != ()
