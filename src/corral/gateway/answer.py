@@ -14,10 +14,9 @@ from corral.gateway.ask import Shape
 from corral.gateway.errors import ApiError, failed
 from corral.gateway.exchange import Exchange
 from corral.gateway.keeping import Keeping
-from corral.gateway.logprobs import LogprobFilter
+from corral.gateway.outgoing import Outgoing
 from corral.gateway.shapes.sse import DONE, error_event
 from corral.gateway.stages import Routed
-from corral.guard.output import OutputFilter
 from corral.telemetry.metrics import Metrics
 
 
@@ -34,15 +33,14 @@ async def send_answer(
         exchange.timeline.hear()
     if routed.ask.stream:
         return await _send_stream(routed, shape, exchange, metrics, keeping, first)
-    return await _send_whole(routed, shape, exchange, keeping, first)
+    return await _send_whole(routed, shape, exchange, metrics, keeping, first)
 
 
 async def _send_stream(
     routed: Routed, shape: Shape, exchange: Exchange, metrics: Metrics, keeping: Keeping | None,
     batch: list[Item],
 ) -> ApiError | None:  # fmt: skip
-    output = OutputFilter(routed.sanitised.chain.tokens)
-    chances = LogprobFilter(routed.sanitised.chain.tokens)
+    outgoing = Outgoing(routed)
     if isinstance(batch[0], Failed | Broken):
         # Nothing has been sent yet: the caller gets a status code instead of an event.
         error = failed(batch[0], routed.ask.text_param)
@@ -52,63 +50,78 @@ async def _send_stream(
     wrote_s = time.monotonic()
     metrics.first_event.add(wrote_s - exchange.started_s)
     events = [shape.head()]
-    while True:
-        for item in batch:
-            if isinstance(item, Chunk):
-                text = output.feed(item.text)
-                logprobs = chances.feed(item.logprobs) if item.logprobs else ()
-                if text or logprobs:
-                    events.append(shape.delta(text, logprobs))
+    try:
+        while True:
+            for item in batch:
+                if isinstance(item, Failed | Broken):
+                    error = failed(item, routed.ask.text_param)
+                    events.append(error_event(error.body()))
+                    await exchange.write(b"".join(events), last=True)
+                    return error
+                said = outgoing.take(item) if isinstance(item, Chunk) else outgoing.flush()
+                if any(said):
+                    events.append(shape.delta(*said))
                     if keeping is not None:
-                        keeping.heard(text, logprobs)
-            elif isinstance(item, End):
-                text, logprobs = output.flush(), chances.flush()
-                if text or logprobs:
-                    events.append(shape.delta(text, logprobs))
-                lost = None
-                if keeping is not None:
-                    keeping.heard(text, logprobs)
-                    lost = await keeping.keep(shape.whole(*keeping.answer(), item))
-                events += (error_event(lost.body()),) if lost else (shape.tail(item), DONE)
-                await exchange.write(b"".join(events), last=True)
-                return lost
-            else:
-                error = failed(item, routed.ask.text_param)
-                events.append(error_event(error.body()))
-                await exchange.write(b"".join(events), last=True)
-                return error
-        if events:
-            await exchange.write(b"".join(events))
-            events.clear()
-            now_s = time.monotonic()
-            metrics.event_gap.add(now_s - wrote_s)
-            wrote_s = now_s
-        batch = await routed.stream.receive()
+                        keeping.heard(*said)
+                if isinstance(item, End) or outgoing.over:
+                    return await _end_stream(routed, shape, exchange, keeping, outgoing, events)
+            if events:
+                await exchange.write(b"".join(events))
+                events.clear()
+                now_s = time.monotonic()
+                metrics.event_gap.add(now_s - wrote_s)
+                wrote_s = now_s
+            batch = await routed.stream.receive()
+    finally:
+        outgoing.count(metrics)
+
+
+async def _end_stream(
+    routed: Routed, shape: Shape, exchange: Exchange, keeping: Keeping | None, outgoing: Outgoing,
+    events: list[bytes],
+) -> ApiError | None:  # fmt: skip
+    """Send the end of a stream: the engine's own, or that of the policy."""
+    end = await outgoing.end()
+    lost = None
+    if keeping is not None:
+        lost = await keeping.keep(shape.whole(*keeping.answer(), end))
+    if lost is not None:
+        events.append(error_event(lost.body()))
+    else:
+        events += (shape.tail(end), outgoing.comment, DONE)
+    await exchange.write(b"".join(events), last=True)
+    return lost or outgoing.refusal()
 
 
 async def _send_whole(
-    routed: Routed, shape: Shape, exchange: Exchange, keeping: Keeping | None, batch: list[Item]
-) -> ApiError | None:
-    output = OutputFilter(routed.sanitised.chain.tokens)
-    chances = LogprobFilter(routed.sanitised.chain.tokens)
+    routed: Routed, shape: Shape, exchange: Exchange, metrics: Metrics, keeping: Keeping | None,
+    batch: list[Item],
+) -> ApiError | None:  # fmt: skip
+    outgoing = Outgoing(routed)
     texts: list[str] = []
     logprobs: list[TokenLogprob] = []
-    while True:
-        for item in batch:
-            if isinstance(item, Chunk):
-                texts.append(output.feed(item.text))
-                logprobs += chances.feed(item.logprobs)
-            elif isinstance(item, End):
-                texts.append(output.flush())
-                logprobs += chances.flush()
-                whole = shape.whole("".join(texts), tuple(logprobs), item)
-                if keeping is not None and (lost := await keeping.keep(whole)):
-                    await exchange.refuse(lost)
-                    return lost
+    try:
+        while True:
+            for item in batch:
+                if isinstance(item, Failed | Broken):
+                    error = failed(item, routed.ask.text_param)
+                    await exchange.refuse(error)
+                    return error
+                said = outgoing.take(item) if isinstance(item, Chunk) else outgoing.flush()
+                texts.append(said[0])
+                logprobs += said[1]
+                if isinstance(item, Chunk) and not outgoing.over:
+                    continue
+                end = await outgoing.end()
+                refused = outgoing.refusal()
+                whole = shape.whole("".join(texts), tuple(logprobs), end)
+                if refused is None and keeping is not None:
+                    refused = await keeping.keep(whole)
+                if refused is not None:
+                    await exchange.refuse(refused)
+                    return refused
                 await exchange.answer(200, whole)
                 return None
-            else:
-                error = failed(item, routed.ask.text_param)
-                await exchange.refuse(error)
-                return error
-        batch = await routed.stream.receive()
+            batch = await routed.stream.receive()
+    finally:
+        outgoing.count(metrics)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from corral.engine.wire import End, Message, Sampling, TokenLogprob, Usage
+from corral.guard.canary import with_canary
 from corral.guard.finding import Origin, Part
 
 _ORIGINS: Final[Mapping[str, Origin]] = {
@@ -75,6 +76,16 @@ class Ask:
         kept = {index: runs[index] for index in self.runs}
         return replace(self, messages=messages, runs=kept)
 
+    def with_canary(self, canary: str) -> Ask:
+        """Return the same with a canary behind the last system message; as it is without one."""
+        messages = list(self.messages or ())
+        places = [n for n, one in enumerate(messages) if _ORIGINS[one.role] == "system"]
+        if not places:
+            return self
+        last = messages[places[-1]]
+        messages[places[-1]] = Message(last.role, with_canary(last.content, canary))
+        return replace(self, messages=tuple(messages))
+
     def joined(self) -> Iterator[Part]:
         """Yield the texts that were put together of several parts, as the model will read them."""
         for index in self.runs:
@@ -98,9 +109,13 @@ class Shape(Protocol):
         """Return the body of an answer that is not streamed."""
 
 
+CONTENT_FILTER: Final = "content_filter"
+"""The end of an answer that the policy has ended; no worker may say it."""
+
+
 def finish_reason(end: End) -> str:
     """Return OpenAI's word for the end of an answer."""
-    return "length" if end.reason == "length" else "stop"
+    return end.reason if end.reason in {"length", CONTENT_FILTER} else "stop"
 
 
 def usage_fields(usage: Usage) -> dict[str, object]:

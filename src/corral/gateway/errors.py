@@ -15,6 +15,7 @@ from corral.engine.unavailable import Unavailable
 from corral.engine.wire import Failed
 from corral.engine.worker_link import Broken
 from corral.guard.input_chain import Seen
+from corral.guard.output_chain import Stopped
 from corral.tenancy.limits import Refusal
 
 _BAD_REQUEST: Final = "invalid_request_error"
@@ -190,6 +191,11 @@ def over_limit(refusal: Refusal) -> ApiError:
 def rejected(seen: Seen) -> ApiError:
     """Return the 400 of a text that the sanitation policy refuses."""
     return bad_request(seen.code, seen.message, seen.param)
+
+
+def withheld(stopped: Stopped) -> ApiError:
+    """Return the 400 of an answer that the sanitation policy refuses to send."""
+    return bad_request(stopped.code, stopped.message)
 
 
 def too_long(param: str) -> ApiError:

@@ -9,7 +9,7 @@
       storage        only where asked for and switched on: is there room? gateway.keeping
       audit          its beginning is on the disk, else refused          gateway.trail
     6 route          this tenant's own worker, started on demand         engine.router
-    7 sanitise out   control-token text replaced across chunk borders    guard.output
+    7 sanitise out   by the same policy, across chunk borders            guard.output_chain
     8 shape          OpenAI's JSON; events padded                        gateway.shapes
       storage        encrypted, beside the event loop, before the end    gateway.keeping
     9 settle         usage recorded, place given back, always            tenancy.ledger

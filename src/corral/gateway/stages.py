@@ -45,8 +45,11 @@ from corral.gateway.errors import (
     too_long,
     unavailable,
 )
+from corral.guard.canary import new_canary
 from corral.guard.finding import Handling, Part
 from corral.guard.input_chain import Cleaned, InputChain, Seen
+from corral.guard.output_chain import Asked, OutputRules, output_rules
+from corral.guard.policy import SanitationPolicy
 from corral.guard.policy_file import Asker
 from corral.guard.spotlight import spotlit
 from corral.guard.text import TextStage
@@ -289,7 +292,21 @@ class Leased(_Sealed):
         whole = chain.walls(tuple(ask.joined()))
         if whole is not None:
             return rejected(whole), cleaned
-        return Sanitised(seal=_SEAL, leased=self, ask=ask, chain=chain), cleaned
+        asked = _asked(ask, cleaned, policy)
+        sent = ask.with_canary(asked.canary) if asked.canary else ask
+        if sent is not ask and not fits_line(sent.sampling, sent.messages, sent.prompt):
+            return too_long(ask.text_param), cleaned
+        done = Sanitised(seal=_SEAL, leased=self, ask=ask, sent=sent, chain=chain, asked=asked)
+        return done, cleaned
+
+
+def _asked(ask: Ask, cleaned: Cleaned, policy: SanitationPolicy) -> Asked:
+    """Return what the answer to a request must not tell, and what comes back in it."""
+    prompts = tuple(part.text for part in ask.parts() if part.origin == "system")
+    canary = ""
+    if prompts and policy.options.canary and policy.mode == "enforce":
+        canary = new_canary()
+    return Asked(canary=canary, prompts=prompts, restored=cleaned.restored)
 
 
 @final
@@ -299,12 +316,21 @@ class Sanitised(_Sealed):
 
     Attributes:
         ask: with the texts as the model may read them.
+        sent: the same with its canary, where the policy wants one.
         chain: what they went through.
+        asked: what the answer must not tell of them, and what comes back in it.
     """
 
     leased: Leased
     ask: Ask
+    sent: Ask
     chain: InputChain
+    asked: Asked
+
+    @property
+    def way_out(self) -> OutputRules:
+        """What the answer goes through."""
+        return output_rules(self.chain.policy, self.chain.tokens)
 
     async def route(self, router: Router) -> Routed | ApiError:
         """Stage 6: sent to the worker of this tenant, model and options."""
@@ -333,7 +359,7 @@ class Sanitised(_Sealed):
         turn = self.leased.lease.turn
         if turn is not None:
             turn.lend_while(lambda: worker.held_up)
-        stream = await worker.open(ask.sampling, ask.messages, ask.prompt)
+        stream = await worker.open(ask.sampling, self.sent.messages, ask.prompt)
         if isinstance(stream, Unavailable):
             return unavailable(stream)
         return Routed(seal=_SEAL, sanitised=self, ask=ask, stream=stream)

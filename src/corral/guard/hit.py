@@ -11,7 +11,7 @@ decided part of an open one (the rest of a token, however long) is a run of one 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -69,7 +69,7 @@ class Scanner(Protocol):
     """Finds hits of some kinds."""
 
     def hits(self, text: str, start: int, stop: int) -> Iterator[Hit]:
-        """Yield the hits that begin from `start` to before `stop`, in order, without overlap.
+        """Yield the hits that begin from `start` to before `stop`, in any order.
 
         Args:
             text: with what is before `start` and after `stop`, as far as it is known.
@@ -81,10 +81,39 @@ class Scanner(Protocol):
         """Return the first place at which a hit may begin or go on in what has not come yet."""
 
 
-def first_of_each(hits: list[Hit]) -> Iterator[Hit]:
-    """Yield hits of several scanners in order; of those that overlap the one that begins first."""
-    reached = 0
-    for hit in sorted(hits, key=lambda one: (one.start, -one.end)):
-        if hit.start >= reached:
+_RANK: Final = {
+    kind: rank
+    for rank, kind in enumerate((
+        "secret", "credential", "payment_card", "bank_account", "national_id", "email_address",
+        "phone_number", "ip_address", "private_term", "remote_link",
+    ))
+}  # fmt: skip
+"""Of two hits that begin together the first of these counts, not the longer one: how long an open
+one is may not have been seen yet."""
+
+
+def hits_in_order(scanners: Sequence[Scanner], text: str, start: int, stop: int) -> Iterator[Hit]:
+    """Yield the hits that begin from `start` to before `stop`: the first, the first after it, ...
+
+    What a hit hides that is itself hidden by another one is looked for again, so that the hits are
+    the same wherever the looking begins.
+    """
+    waiting = _sorted(hit for one in scanners for hit in one.hits(text, start, stop))
+    seen = set(waiting)
+    at = start
+    while waiting:
+        hit = waiting.pop()
+        if hit.start >= at:
+            at = hit.end
             yield hit
-            reached = hit.end
+        elif hit.end > at:
+            upto = min(stop, hit.end)
+            hidden = {found for one in scanners for found in one.hits(text, at, upto)} - seen
+            if hidden:
+                seen |= hidden
+                waiting = _sorted((*waiting, *hidden))
+
+
+def _sorted(hits: Iterable[Hit]) -> list[Hit]:
+    """Return hits with the first one at the end."""
+    return sorted(hits, key=lambda one: (-one.start, -_RANK[one.kind], one.end, one.note))

@@ -144,4 +144,80 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType({
         "rules", "input", strict=_X, balanced=_X,
         message="a text of a tool or a document tries to change a model's instructions",
     ),
+    # secrets and personal data in answers
+    "output_secret": Kind(
+        "output_private_data", "output", strict=_C, balanced=_C, can_clean=True,
+        message="an answer holds a key or a token of a known format, or a private key",
+    ),
+    "output_credential": Kind(
+        "output_private_data", "output", strict=_C, balanced=_R, can_clean=True,
+        message="an answer holds what looks like a password or a key",
+    ),
+    "output_payment_card": Kind(
+        "output_private_data", "output", strict=_C, balanced=_C, can_clean=True,
+        message="an answer holds the number of a payment card",
+    ),
+    "output_bank_account": Kind(
+        "output_private_data", "output", strict=_C, balanced=_R, can_clean=True,
+        message="an answer holds the number of a bank account",
+    ),
+    "output_national_id": Kind(
+        "output_private_data", "output", strict=_C, balanced=_R, can_clean=True,
+        message="an answer holds somebody's national identification number",
+    ),
+    "output_email_address": Kind(
+        "output_private_data", "output", strict=_R, balanced=_A, can_clean=True,
+        message="an answer holds an e-mail address",
+    ),
+    "output_phone_number": Kind(
+        "output_private_data", "output", strict=_R, balanced=_A, can_clean=True,
+        message="an answer holds a phone number",
+    ),
+    "output_ip_address": Kind(
+        "output_private_data", "output", strict=_A, balanced=_A, can_clean=True,
+        message="an answer holds an address of the public Internet",
+    ),
+    "output_private_term": Kind(
+        "output_private_data", "output", strict=_C, balanced=_C, can_clean=True,
+        message="an answer holds a word that the operator keeps private",
+    ),
+    # what an application keeps to itself
+    "canary_leak": Kind(
+        "output_canary", "output", strict=_X, balanced=_X,
+        message="an answer holds the canary of its system prompt",
+    ),
+    "prompt_leak": Kind(
+        "output_prompt", "output", strict=_R, balanced=_A,
+        message="an answer repeats its system prompt",
+    ),
+    # what is done where an answer is shown
+    "remote_image": Kind(
+        "output_links", "output", strict=_C, balanced=_C, can_clean=True,
+        message="an answer shows an image of a host that is not allowed",
+    ),
+    "remote_link": Kind(
+        "output_links", "output", strict=_C, balanced=_A, can_clean=True,
+        message="an answer links to a host that is not allowed",
+    ),
+    "active_link": Kind(
+        "output_links", "output", strict=_C, balanced=_C, can_clean=True,
+        message="an answer links to a script",
+    ),
+    "active_markup": Kind(
+        "output_markup", "output", strict=_C, balanced=_C, can_clean=True,
+        message="an answer holds markup that fetches, runs or takes input",
+    ),
+    "control_character": Kind(
+        "output_characters", "output", strict=_C, balanced=_C, can_clean=True,
+        message="an answer holds characters that drive a terminal",
+    ),
+    # answers without an end
+    "repetition": Kind(
+        "output_bounds", "output", strict=_X, balanced=_R,
+        message="an answer runs in a circle",
+    ),
+    "long_output": Kind(
+        "output_bounds", "output", strict=_X, balanced=_X,
+        message="an answer is longer than the policy allows",
+    ),
 })  # fmt: skip

@@ -16,6 +16,8 @@ from corral.guard.finding import Origin
 from corral.guard.spotlight import Way
 
 Base = Literal["strict", "balanced", "off"]
+Sink = Literal["text", "markdown", "html", "terminal", "json"]
+_Host = Annotated[str, msgspec.Meta(pattern=r"^\.?[a-z0-9-]+(\.[a-z0-9-]+)*\Z", max_length=253)]
 _Term = Annotated[str, msgspec.Meta(min_length=2, max_length=64)]
 
 
@@ -30,6 +32,11 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
             placeholder of this request that is turned back in the answer.
         private_terms: `private_data`, both ways: what `private_term` is; case does not count.
         spotlight: how texts of tools and documents are shown to the model, see `guard.spotlight`.
+        sink: answers: where they are shown, and so what is made harmless in them.
+        link_hosts: answers: hosts that images and links may be of; `.host` is a host's subdomains.
+        canary: answers: put a random word behind the system prompt, and look for it.
+        prompt_leak_words: answers: this many words of the system prompt in a row are `prompt_leak`.
+        answer_characters_max: answers: longer ones are `long_output`; 0 for no bound of this kind.
     """
 
     scripts: tuple[str, ...] = ()
@@ -37,6 +44,11 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     personal: Literal["mark", "placeholder"] = "mark"
     private_terms: Annotated[tuple[_Term, ...], msgspec.Meta(max_length=1000)] = ()
     spotlight: Literal["none"] | Way = "none"
+    sink: Sink = "markdown"
+    link_hosts: Annotated[tuple[_Host, ...], msgspec.Meta(max_length=1000)] = ()
+    canary: bool = False
+    prompt_leak_words: Annotated[int, msgspec.Meta(ge=4, le=64)] = 8
+    answer_characters_max: Annotated[int, msgspec.Meta(ge=0)] = 0
 
     def __post_init__(self) -> None:
         """Check what the types do not say.
@@ -49,7 +61,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 BUILT_IN: Final[Mapping[Base, Options]] = MappingProxyType({
-    "strict": Options(spotlight="datamark"),
+    "strict": Options(spotlight="datamark", canary=True),
     "balanced": Options(spotlight="delimit"),
     "off": Options(),
 })  # fmt: skip

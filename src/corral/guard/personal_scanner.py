@@ -34,7 +34,7 @@ from corral.guard.check_digits import (
     is_pesel,
     is_rijksregister,
 )
-from corral.guard.hit import LOOK_AHEAD, Hit, Tail, first_of_each
+from corral.guard.hit import LOOK_AHEAD, Hit, Tail
 from corral.guard.secret_patterns import ALNUM
 
 _ALONE: Final = r"(?<![A-Za-z0-9_])"
@@ -150,7 +150,7 @@ class PersonalScanner:
             found += _accounts(text, start, stop)
         if "email_address" in self._kinds:
             found += _emails(text, start, stop)
-        return first_of_each(found)
+        return iter(found)
 
     def held_from(self, text: str) -> int:
         """Return where something may be unfinished, as `Scanner` says."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from corral.guard.finding import NOTHING, Edit, Finding, Handling, Part, Verdict
-from corral.guard.hit import Hit, Scanner, first_of_each
+from corral.guard.hit import Hit, Scanner, hits_in_order
 from corral.guard.options import Options
 from corral.guard.personal_scanner import PERSONAL_KINDS, PersonalScanner
 from corral.guard.placeholders import Placeholders
@@ -74,16 +74,13 @@ class PrivateDataStage:
     def look(self, part: Part) -> Verdict:
         """Return what is in one text, and how it is taken out."""
         text = part.text
-        hits = [hit for one in self._scanners for hit in one.hits(text, 0, len(text))]
-        if not hits:
-            return NOTHING
         findings: list[Finding] = []
         edits: list[Edit] = []
-        for hit in first_of_each(hits):
+        for hit in hits_in_order(self._scanners, text, 0, len(text)):
             findings.append(Finding(hit.kind, hit.start, hit.end, hit.note))
             if self._handling[hit.kind] is Handling.CLEAN:
                 edits.append(Edit(hit.start, hit.end, self._instead(hit, part)))
-        return Verdict(tuple(findings), tuple(edits))
+        return Verdict(tuple(findings), tuple(edits)) if findings else NOTHING
 
     def _instead(self, hit: Hit, part: Part) -> str:
         if self.placeholders is None or hit.kind in SECRET_KINDS:

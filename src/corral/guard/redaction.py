@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from corral.guard.hit import LOOK_AHEAD, LOOK_BEHIND, Hit, Scanner, Tail, first_of_each
+from corral.guard.hit import LOOK_AHEAD, LOOK_BEHIND, Hit, Scanner, Tail, hits_in_order
 
 
 class Redaction:
@@ -52,10 +52,7 @@ class Redaction:
             stop = max(start, min(held, stop), stop - LOOK_AHEAD)
         out: list[str] = []
         at = start
-        hits = [hit for one in self._scanners for hit in one.hits(text, start, stop)]
-        for hit in first_of_each(hits):
-            if hit.start < at:
-                continue
+        for hit in hits_in_order(self._scanners, text, start, stop):
             out.append(text[at : hit.start])
             mark = self._found(hit)
             at = hit.end
@@ -66,7 +63,8 @@ class Redaction:
             out.append(mark)
             if hit.tail is not None and not last and hit.tail.may_go_on(text, hit.end):
                 self._tail = hit.tail
-        stop = max(stop, at)
+        # What may still belong to the last hit waits, even where it is only a joint.
+        stop = at if self._tail is not None else max(stop, at)
         out.append(text[at:stop])
         low = max(0, stop - LOOK_BEHIND)
         self._text, self._done = text[low:], stop - low

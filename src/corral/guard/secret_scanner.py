@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from corral.guard.check_digits import bits_for_each
-from corral.guard.hit import LOOK_AHEAD, LOOK_BEHIND, Hit, Tail, first_of_each
+from corral.guard.hit import LOOK_AHEAD, LOOK_BEHIND, Hit, Tail
 from corral.guard.secret_patterns import ALNUM, NAMES, PATTERNS, SecretPattern
 
 _LEAST: Final = 16
@@ -98,7 +98,7 @@ class SecretScanner:
             found += self._formatted(text, start, stop)
         if self._values:
             found += self._assigned(text, start, stop)
-        return first_of_each(found)
+        return iter(found)
 
     def held_from(self, text: str) -> int:
         """Return where something may be unfinished, as `Scanner` says."""
