@@ -77,7 +77,7 @@ def main() -> int:
     goals: list[Goal] = []
     for name in [options.only] if options.only else _MEASUREMENTS:
         goals += _measured(name, home, plan, out, busy=options.busy)
-    _print_goals(goals, busy=options.busy)
+    print_goals(goals, busy=options.busy)
     return 0
 
 
@@ -104,7 +104,8 @@ def _measured(name: str, home: Home, plan: Plan, out: Path, *, busy: bool) -> li
     return goals
 
 
-def _print_goals(goals: list[Goal], *, busy: bool) -> None:
+def print_goals(goals: list[Goal], *, busy: bool = False) -> None:
+    """Print goals as a table."""
     table = Table(title="Goals" + (" (busy machine allowed: not for the records)" if busy else ""))
     for column in ("goal", "figure", "limit", ""):
         table.add_column(column)

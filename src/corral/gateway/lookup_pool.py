@@ -1,4 +1,4 @@
-"""Threads for what is only looked up: no tenant can take them all, and no change waits for them.
+"""Threads for what is only looked up or looked at: no tenant can take them all, no change waits.
 
 Trust: gateway [net]. Input: tenants that authentication has proved.
 """

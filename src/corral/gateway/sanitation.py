@@ -8,7 +8,6 @@ an empty policy.
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 import time
 from collections import Counter
@@ -18,6 +17,7 @@ from typing import Final
 from corral.core.errors import CorralError
 from corral.gateway.errors import SANITATION_UNAVAILABLE, ApiError
 from corral.gateway.exchange import Exchange
+from corral.gateway.lookup_pool import LookupPool
 from corral.gateway.sanitation_table import read_document
 from corral.gateway.stages import Leased, Sanitised
 from corral.guard.input_chain import Cleaned, InputChain, input_chain
@@ -41,9 +41,13 @@ class Sanitation:
 
     Args:
         database: where the operator's document is.
+
+    Attributes:
+        beside: threads for long texts; a tenant has one at a time.
     """
 
     def __init__(self, database: Path) -> None:
+        self.beside = LookupPool()
         self._database = database
         self._watch = ChangeWatch(database)
         self._stale = True
@@ -72,7 +76,8 @@ class Sanitation:
         return chain
 
     def close(self) -> None:
-        """Close the database."""
+        """Close the database, and wait for no thread."""
+        self.beside.close()
         self._watch.close()
 
     def _refresh(self) -> None:
@@ -103,7 +108,9 @@ async def sanitise(
     began_s = time.perf_counter()
     characters = sum(len(part.text) for part in leased.ask.parts())
     if characters > _BESIDE_CHARACTERS:
-        sanitised, cleaned = await asyncio.to_thread(leased.sanitise, chain)
+        sanitised, cleaned = await sanitation.beside.run(
+            principal.tenant, lambda: leased.sanitise(chain)
+        )
     else:
         sanitised, cleaned = leased.sanitise(chain)
     metrics.sanitation.add(time.perf_counter() - began_s)
