@@ -9,7 +9,7 @@ SOAK_MINUTES := 30
 TRUSTED_BASE := src/corral/control/*,src/corral/core/*,src/corral/ipc/*,src/corral/sandbox/*,src/corral/launcher/*,src/corral/jail/*
 
 .DEFAULT_GOAL := help
-.PHONY: bench-hostile-requests compare-js-reader compare-scanners real-models help setup demo test nightly check bench soak fuzz docs evidence verdicts clean
+.PHONY: fuzz-special-tokens bench-hostile-requests compare-js-reader compare-scanners real-models help setup demo test nightly check bench soak fuzz docs evidence verdicts clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -61,6 +61,9 @@ soak: setup ## fifty tenants for half an hour: memory, descriptors, whose bytes 
 
 fuzz: setup ## feed broken bytes to every parser; FUZZ_SECONDS for each target
 	@$(PY) fuzz/run.py
+
+fuzz-special-tokens: setup ## 100,000 forged conversations through the real template and tokenizer; COUNT=n, SEED=n, MODELS=files
+	@PYTHONPATH=.:bench $(PY) fuzz/special_tokens.py --count $(or $(COUNT),100000) --seed $(or $(SEED),1) $(MODELS)
 
 compare-js-reader: setup ## read thousands of accepted GGUF files by Hugging Face's JavaScript parser too; SEED=n
 	@PYTHONPATH=. $(PY) scripts/compare_js_reader.py $(SEED)

@@ -27,6 +27,9 @@ _FAILURES = {
         "the conversation is longer than the model's context",
         remedy="start over with /clear, or raise engine.context_tokens",
     ),
+    "special_token": CorralError(
+        "special_token", "the text holds one of the model's control tokens"
+    ),
     "bad_request": CorralError("bad_request", "the engine refused the request"),
     "engine_error": CorralError(
         "engine_error", "the engine failed on this request", remedy="see: corral show MODEL"

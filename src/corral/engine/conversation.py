@@ -36,7 +36,9 @@ _CHUNKS_SLACK: Final = 64
 _TOKENS_SLACK: Final = 8
 _NAME_BYTES_MAX: Final = 256
 _END_REASONS: Final = frozenset({"stop", "length", "cancelled"})
-_FAILED_CODES: Final = frozenset({"context_length_exceeded", "bad_request", "engine_error"})
+_FAILED_CODES: Final = frozenset({
+    "context_length_exceeded", "bad_request", "special_token", "engine_error",
+})  # fmt: skip
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import selectors
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Final, Self
 
@@ -52,6 +52,7 @@ class LocalWorker:
         self, launcher: LauncherClient, start: StartEngine, template: str,
         load_timeout_s: float = 120,
         *, loading: Callable[[int], None] | None = None, silence_s: float = FIRST_CHUNK_S,
+        special: Sequence[str] = (),
     ) -> None:  # fmt: skip
         """Prepare a worker; entering the context starts it.
 
@@ -59,6 +60,7 @@ class LocalWorker:
             launcher: starts its jail.
             start: what to start.
             template: chat template of the model's receipt.
+            special: texts of which `ready` is to say how many are special tokens.
             load_timeout_s: longest wait for its model.
             loading: called some times a second while it loads, with its resident memory in bytes
                 as the launcher reads it (0: not readable).
@@ -66,7 +68,7 @@ class LocalWorker:
         """
         self._launcher = launcher
         self._start = start
-        self._template = template
+        self._load = Load(template, tuple(special))
         self._load_timeout_s = load_timeout_s
         self._loading = loading
         self._silence_s = silence_s
@@ -93,7 +95,7 @@ class LocalWorker:
             os.set_blocking(stderr, False)
             self._selector.register(stdout, selectors.EVENT_READ)
             self._selector.register(stderr, selectors.EVENT_READ)
-            self._write(encode_line(Load(self._template)))
+            self._write(encode_line(self._load))
             self.ready = self._loaded()
             self._launcher.confirm_sealed(self._worker_id)
         except BaseException:

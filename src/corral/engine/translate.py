@@ -52,7 +52,6 @@ choose for its callers. docs/api.md tells callers; tests compare both."""
 def request_body(request: Generate) -> dict[str, Any]:
     """Return the engine's request for ours."""
     sampling = request.sampling
-    chat = request.messages is not None
     body: dict[str, Any] = {
         "stream": True,
         "stream_options": {"include_usage": True},
@@ -62,7 +61,7 @@ def request_body(request: Generate) -> dict[str, Any]:
         "cache_prompt": True,
         **DEFAULTS,
     }
-    if chat:
+    if request.messages is not None:
         body["messages"] = request.messages
     else:
         body["prompt"] = request.prompt
@@ -76,10 +75,7 @@ def request_body(request: Generate) -> dict[str, Any]:
         body["stop"] = sampling["stop"]
     logprobs = sampling.get("logprobs")
     if logprobs is not None:
-        if chat:
-            body |= {"logprobs": True, "top_logprobs": logprobs}
-        else:
-            body["logprobs"] = max(1, logprobs)
+        body["logprobs"] = max(1, logprobs)
     return body
 
 
@@ -134,6 +130,10 @@ class Turn:
     def crashed(self) -> None:
         """The engine raised; a failure that it had told before is the one that counts."""
         self._has_crashed = True
+
+    def refused(self) -> None:
+        """No prompt could be made in which no content is a control token; nothing was computed."""
+        self._failure = "special_token"
 
     def gather(self) -> bytes:
         """Return what was kept since the last time, as lines of the wire; empty if it has no text.
@@ -206,8 +206,7 @@ class Turn:
             self._read_choice(choice, texts, logprobs)
 
     def _read_choice(self, choice: Line, texts: list[str], logprobs: list[Line]) -> None:
-        delta = choice.get("delta")
-        text = (delta.get("content") if delta is not None else choice.get("text")) or ""
+        text = choice.get("text") or ""
         found = (choice.get("logprobs") or {}).get("content") or ()
         if text or found:
             self._pieces += 1

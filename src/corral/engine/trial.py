@@ -6,7 +6,7 @@ keeps out models that are broken, that need more than they say, or whose vocabul
 
     1 load, under the limit of the estimate
     2 a canary conversation, rendered by the receipt's template, at temperature 0
-    3 control tokens are one token each, and the same letters with a space between are more
+    3 control tokens are one token each to the engine, and several where a tenant writes them
     4 the canary again: the same answer
     5 memory, as the kernel counts it, against the estimate
 """
@@ -28,7 +28,7 @@ from corral.core.limits import MIB
 from corral.engine.local import LocalWorker
 from corral.engine.measured import measure_memory
 from corral.engine.sizing import trial_demand, trial_start
-from corral.engine.wire import Chunk, End, Generate, Message, Sampling
+from corral.engine.wire import Chunk, End, Failed, Generate, Message, Sampling
 
 _CANARY: Final = "Count from one to five in words."
 _ANSWER_TOKENS: Final = 12
@@ -70,6 +70,7 @@ class EngineTrial:
                 model.scanned.template.text,
                 self._config.engine.load_timeout_s,
                 silence_s=self._silence_s,
+                special=_control_tokens(model),
             ) as worker:
                 load_ms = int((time.monotonic() - began) * 1000)
                 record = _Course(worker, model, demand, load_ms).run()
@@ -131,22 +132,12 @@ class _Course:
         return self._ask(sampling, messages=(Message("user", _CANARY),))
 
     def _check_control_tokens(self) -> int:
-        facts, template = self._model.scanned.facts, self._model.scanned.template.text
-        # A marker that is an ordinary word is spelt in pieces, rightly, unless chats need it.
-        words = {text for text in facts.word_markers if text not in template}
-        short = [
-            text
-            for text in facts.control_tokens
-            if len(text) <= _CONTROL_CHARS and text not in words
-        ]
-        chosen = sorted(short, key=lambda text: text not in template)[:_CONTROL_TOKENS]
-        if not chosen:
-            return 0
-        if self._added("".join(chosen)) != len(chosen):
+        chosen = _control_tokens(self._model)
+        if self._worker.ready.special != len(chosen):
             raise _failed("trial_control_token", "a control token is not one token to the engine")
-        # Only what the guard refuses may become a control token: other text stays text.
-        plain = [f"{text[0]} {text[1:]}" for text in chosen if len(text) > 1]
-        if self._added("".join(plain)) < 2 * len(plain):
+        # On the way that the text of tenants takes.
+        longer = [text for text in chosen if len(text) > 1]
+        if self._added("".join(longer)) < 2 * len(longer):
             raise _failed("trial_plain_text", "plain text becomes control tokens")
         return len(chosen)
 
@@ -171,6 +162,8 @@ class _Course:
             first_s = first_s or time.monotonic() - began
             if isinstance(message, Chunk):
                 text += message.text
+            elif isinstance(message, Failed) and message.code == "special_token":
+                raise _failed("trial_plain_text", "plain text becomes control tokens")
             elif isinstance(message, End) and message.usage.completion_tokens:
                 usage, rest_s = message.usage, time.monotonic() - began - first_s
                 return _Answer(text, usage.prompt_tokens, usage.completion_tokens, first_s, rest_s)
@@ -186,6 +179,17 @@ class _Course:
         if found.private_bytes > estimated + estimated * _OVER_PERCENT // 100 + _OVER_BYTES:
             raise _failed("trial_over_estimate", "the model takes more memory than it says")
         return found.private_bytes, found.peak_bytes
+
+
+def _control_tokens(model: Estimated) -> list[str]:
+    """Return the control tokens that are looked at, those of the template first."""
+    facts, template = model.scanned.facts, model.scanned.template.text
+    # A marker that is an ordinary word is spelt in pieces, rightly, unless chats need it.
+    words = {text for text in facts.word_markers if text not in template}
+    short = [
+        text for text in facts.control_tokens if len(text) <= _CONTROL_CHARS and text not in words
+    ]
+    return sorted(short, key=lambda text: text not in template)[:_CONTROL_TOKENS]
 
 
 def _rate(tokens: int, seconds: float) -> float:

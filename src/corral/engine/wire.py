@@ -21,14 +21,19 @@ SEAL_FAILED: Final = "seal_failed"
 """The code of a worker that could not lock itself in; it takes no request."""
 
 
-class Load(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field="op", tag="load"):
+class Load(
+    msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field="op", tag="load",
+    omit_defaults=True,
+):  # fmt: skip
     """The first line to each worker: load the model of the command line.
 
     Attributes:
         template: chat template of the model's receipt, which the engine uses instead of the file's.
+        special: texts of which `Ready` is to say how many are special tokens.
     """
 
     template: str
+    special: tuple[str, ...] = ()
 
 
 class Message(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -96,16 +101,21 @@ class Usage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     cached_tokens: int = 0
 
 
-class Ready(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field="ev", tag="ready"):
+class Ready(
+    msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field="ev", tag="ready",
+    omit_defaults=True,
+):  # fmt: skip
     """The model is loaded and requests are taken.
 
     Attributes:
         engine: engine name and version.
         load_ms: time from process start to now.
+        special: how many of the texts of `Load` are one special token each to the engine.
     """
 
     engine: str
     load_ms: int
+    special: int = 0
 
 
 class Fatal(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field="ev", tag="fatal"):
@@ -148,7 +158,7 @@ class Failed(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field=
     """The request cannot be answered.
 
     Attributes:
-        code: `context_length_exceeded`, `bad_request` or `engine_error`.
+        code: `context_length_exceeded`, `bad_request`, `special_token` or `engine_error`.
     """
 
     id: int

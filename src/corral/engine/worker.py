@@ -23,6 +23,7 @@ from corral.engine.allocator_unsafe import limit_arenas, release_free_memory
 from corral.engine.drivers.interface import Engine, EngineOptions
 from corral.engine.drivers.xllamacpp import XllamacppEngine
 from corral.engine.pacer import Pacer
+from corral.engine.prompt_ids import PromptError
 from corral.engine.seal import Seal, SealError
 from corral.engine.translate import Turn, request_body
 from corral.engine.worker_wire import (
@@ -104,6 +105,8 @@ class Worker:
             turn = Turn(request.id, start=self._pacer.start, cancelled=self._cancelled)
             try:
                 self._answer(request, turn)
+            except PromptError:
+                turn.refused()
             except Exception:
                 turn.crashed()
             self._pacer.finish(turn)
@@ -193,8 +196,9 @@ def main() -> None:
         seal = Seal(options.sealed_profile, landlock=options.landlock)
         seal.before_load(options.model_path, *(options.adapter or ())[:1])
         try:
-            options.template = parse_load(next(lines, b""))
+            options.template, texts = parse_load(next(lines, b""))
             engine.load(options)
+            special = sum(engine.is_special(text) for text in texts)
         except Exception as error:
             give_up(output, "load_failed", error)
         release_free_memory()
@@ -205,7 +209,7 @@ def main() -> None:
         seal.finish()
     except SealError as error:
         give_up(output, "seal_failed", error)
-    output.send([ready(engine.name, int((time.monotonic() - began) * 1000))])
+    output.send([ready(engine.name, int((time.monotonic() - began) * 1000), special)])
     for line in lines:
         worker.take(parse_line(line))
     os._exit(0)  # engine threads may still compute; nobody waits for them

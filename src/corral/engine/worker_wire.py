@@ -106,6 +106,7 @@ def _is_messages(value: Any) -> bool:
 _GENERATE: dict[str, Check] = {"op": _is_text, "id": _is_int, "sampling": _is_sampling}
 _ASKED: dict[str, Check] = {"messages": _or_none(_is_messages), "prompt": _or_none(_is_text)}
 _LOAD: dict[str, Check] = {"op": _is_text, "template": _is_text}
+_LOOKED_UP: dict[str, Check] = {"special": _is_texts}
 _CANCEL: dict[str, Check] = {"op": _is_text, "id": _is_int}
 
 
@@ -127,8 +128,8 @@ def parse_line(line: bytes) -> Generate | Cancel:
     raise LineError("not of the schema")
 
 
-def parse_load(line: bytes) -> str:
-    """Parse the first line that the gateway sends; return the chat template.
+def parse_load(line: bytes) -> tuple[str, list[str]]:
+    """Parse the first line that the gateway sends; return the chat template, and texts to look up.
 
     Raises:
         LineError: not of the schema, or the template is empty: the engine would take the file's.
@@ -137,15 +138,17 @@ def parse_load(line: bytes) -> str:
         found = decode(line)
     except ValueError as error:
         raise LineError("not JSON") from error
-    if not _is_record(found, _LOAD, {}) or found["op"] != "load" or not found["template"]:
+    if not _is_record(found, _LOAD, _LOOKED_UP) or found["op"] != "load" or not found["template"]:
         raise LineError("not of the schema")
-    template: str = found["template"]
-    return template
+    return found["template"], found.get("special", [])
 
 
-def ready(engine: str, load_ms: int) -> Line:
-    """The model is loaded and requests are taken."""
-    return {"ev": "ready", "engine": engine, "load_ms": load_ms}
+def ready(engine: str, load_ms: int, special: int) -> Line:
+    """The model is loaded and requests are taken; so many of the texts are special tokens."""
+    line: Line = {"ev": "ready", "engine": engine, "load_ms": load_ms}
+    if special:
+        line["special"] = special
+    return line
 
 
 def fatal(code: str) -> Line:

@@ -14,7 +14,7 @@ from corral.core.limits import WIRE_LINE_BYTES
 from corral.engine.unavailable import Unavailable
 from corral.engine.wire import Failed
 from corral.engine.worker_link import Broken
-from corral.guard.input_chain import Seen
+from corral.guard.input_chain import Seen, refused_by_worker
 from corral.guard.output_chain import Stopped
 from corral.tenancy.limits import Refusal
 
@@ -225,6 +225,8 @@ def failed(outcome: Failed | Broken, param: str) -> ApiError:
         return bad_request(outcome.code, "the prompt is longer than the model's context", param)
     if outcome.code == TOO_LARGE.code:
         return too_long(param)
+    if outcome.code == "special_token":
+        return rejected(refused_by_worker(param))
     if outcome.code == "bad_request":
         return bad_request("engine_refused", "the engine refuses this request")
     if outcome.code == "engine_error":

@@ -192,6 +192,15 @@ def input_chain(policy: SanitationPolicy, tokens: ControlTokens) -> InputChain:
     )
 
 
+def refused_by_worker(param: str) -> Seen:
+    """Return why a worker computed nothing: it has no prompt without a control token of content.
+
+    Args:
+        param: the request's field that the model reads; where in it, a worker does not say.
+    """
+    return Seen(param, Finding("special_token", 0, 0), Handling.REFUSE)
+
+
 def _back(finding: Finding, alignments: Sequence[Alignment]) -> Finding:
     start, end = finding.start, finding.end
     for alignment in reversed(alignments):

@@ -132,7 +132,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType({
     ),
     # the model's own control tokens
     "special_token": Kind(
-        "special_tokens", "input", strict=_X, balanced=_X, wall=True,
+        "special_tokens", "input", strict=_X, balanced=_C, can_clean=True, wall=True,
         message="a text holds the text of one of the model's control tokens",
     ),
     # what attacks say

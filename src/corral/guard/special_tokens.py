@@ -4,11 +4,12 @@ Trust: gateway [net]. Input: untrusted text; the token list of a signed receipt,
 untrusted model file; admission bounds their number, their length is bounded here.
 
 llama.cpp parses special tokens in prompts: a tenant who writes `<|im_end|>` in a message ends that
-message and forges the next role. **Decision:** such text is refused with `special_token` instead
-of being rewritten. Rewriting (a zero-width space, full-width brackets) changes what the model
-reads without the caller knowing, and broke for user-defined tokens when measured; refusing is
-visible and cannot be bypassed by a later normalisation. Stop sequences may name control tokens:
-they are compared with the output and never tokenised into the prompt.
+message and forges the next role. The wall against that is the worker (`engine.prompt_ids`): there
+no such text becomes a token, whatever is found here. So where a policy has it cleaned, the text
+goes on as it is, and the model reads it as characters; rewriting it (a zero-width space, full-width
+brackets) would only change what the model reads. Where a policy has it refused, the caller learns
+of it. Stop sequences may name control tokens: they are compared with the output and never tokenised
+into the prompt.
 
 In the output the text of a control token is replaced by U+FFFD. So an answer can go back into the
 next request of a conversation, and a model cannot forge a turn in somebody else's parser. A
@@ -79,7 +80,7 @@ class ControlTokens:
 
 
 class SpecialTokenStage:
-    """Finds the text of one model's control tokens."""
+    """Finds the text of one model's control tokens; the worker does the cleaning, so no edits."""
 
     name = "special_tokens"
 

@@ -25,11 +25,11 @@ class FakeEngine:
         for _ in range(body["max_tokens"]):
             time.sleep(0.004)
             state = (state * 1103515245 + 12345) % 2147483647
-            if on_chunk(encode({"choices": [{"delta": {"content": f"{state:x} "}}]})):
+            if on_chunk(encode({"choices": [{"text": f"{state:x} "}]})):
                 return
         count = body["max_tokens"]
         last = {
-            "choices": [{"delta": {}, "finish_reason": "length"}],
+            "choices": [{"text": "", "finish_reason": "length"}],
             "usage": {"prompt_tokens": 7, "completion_tokens": count},
         }
         on_chunk(encode(last))

@@ -107,8 +107,7 @@ def test_sampling_options() -> None:
         **options,
         "top_k": 1,
         "messages": [],
-        "logprobs": True,
-        "top_logprobs": 2,
+        "logprobs": 2,
     }
     assert request_body(Generate(1, sampling, prompt=""))["logprobs"] == 2
 
@@ -116,16 +115,16 @@ def test_sampling_options() -> None:
 def test_log_probabilities_without_alternatives() -> None:
     sampling = {"max_tokens": 8, "logprobs": 0}
     assert request_body(Generate(1, sampling, prompt=""))["logprobs"] == 1
-    assert request_body(Generate(1, sampling, messages=[]))["top_logprobs"] == 0
+    assert request_body(Generate(1, sampling, messages=[]))["logprobs"] == 1
 
 
 def test_a_chat_answer() -> None:
     messages, stopped = run(
         {"choices": [], "prompt_progress": {"total": 9, "cache": 4, "processed": 9}},
-        choice(delta={"role": "assistant", "content": None}),
-        choice(delta={"content": "he"}),
-        choice(delta={"content": "llo"}),
-        choice(delta={}, finish_reason="stop"),
+        choice(text=None),
+        choice(text="he"),
+        choice(text="llo"),
+        choice(text="", finish_reason="stop"),
         {
             "choices": [],
             "usage": {
@@ -160,9 +159,9 @@ def test_log_probabilities() -> None:
             "token": "c", "logprob": -2.0, "bytes": [99]}],
     }  # fmt: skip
     messages, _ = run(
-        choice(delta={"content": "a"}, logprobs={"content": [token]}),
-        choice(delta={"content": ""}, logprobs={"content": [{"token": "", "logprob": 0.0}]}),
-        choice(delta={"content": "z"}, logprobs={"content": None}),
+        choice(text="a", logprobs={"content": [token]}),
+        choice(text="", logprobs={"content": [{"token": "", "logprob": 0.0}]}),
+        choice(text="z", logprobs={"content": None}),
     )
     top = (TopLogprob("b", -1.0), TopLogprob("c", -2.0, (99,)))
     assert messages[:-1] == [

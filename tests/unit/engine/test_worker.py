@@ -14,6 +14,7 @@ import pytest
 
 from corral.core.limits import WIRE_LINE_BYTES
 from corral.engine.plain_json import encode
+from corral.engine.prompt_ids import PromptError
 from corral.engine.wire import (
     Chunk,
     End,
@@ -116,15 +117,22 @@ def test_a_chat_is_answered(running: Make) -> None:
     assert made.engine.chats == 1
 
 
-def test_an_engine_that_raises_fails_the_request_only(running: Make) -> None:
+@pytest.mark.claim("TXT-08")
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(RuntimeError("secret text of a tenant"), "engine_error"), (PromptError(), "special_token")],
+)
+def test_an_engine_that_raises_fails_the_request_only(
+    running: Make, error: Exception, code: str
+) -> None:
     def answer(body: dict[str, Any], on_chunk: OnChunk) -> None:
         if body["prompt"] == "bad":
-            raise RuntimeError("secret text of a tenant")
+            raise error
         say("fine")(body, on_chunk)
 
     made = running(answer)
     made.worker.take(prompt(1, "bad"))
-    assert made.next() == Failed(1, "engine_error")
+    assert made.next() == Failed(1, code)
     made.worker.take(prompt(2))
     assert made.next() == Chunk(2, "fine")
 

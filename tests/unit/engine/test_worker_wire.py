@@ -60,21 +60,23 @@ def test_the_gateway_hears_chunks(number: int, text: str, logprobs: tuple) -> No
 
 @given(INTS, INTS, TEXT, INTS, INTS)
 def test_the_gateway_hears_the_rest(a: int, b: int, text: str, c: int, d: int) -> None:
-    assert heard(worker_wire.ready(text, a)) == Ready(text, a)
+    assert heard(worker_wire.ready(text, a, b)) == Ready(text, a, b)
     assert heard(worker_wire.fatal(text)) == Fatal(text)
     assert heard(worker_wire.end(a, text, b, c, d)) == End(a, text, Usage(b, c, d))
     assert heard(worker_wire.failed(a, text)) == Failed(a, text)
 
 
-@given(TEXT.filter(bool))
-def test_the_worker_hears_which_template_it_gets(template: str) -> None:
-    assert parse_load(encode_line(Load(template))[:-1]) == template
+@given(TEXT.filter(bool), st.lists(TEXT, max_size=4))
+def test_the_worker_hears_which_template_it_gets(template: str, texts: list[str]) -> None:
+    assert parse_load(encode_line(Load(template, tuple(texts)))[:-1]) == (template, texts)
 
 
 @pytest.mark.claim("TPL-03")
 @pytest.mark.parametrize(
     "line", [b"", b"1", b"{}", b'{"op":"load"}', b'{"op":"load","template":""}',
-             b'{"op":"gen","template":"a"}', b'{"op":"load","template":"a","more":1}'],
+             b'{"op":"gen","template":"a"}', b'{"op":"load","template":"a","more":1}',
+             b'{"op":"load","template":"a","special":"b"}',
+             b'{"op":"load","template":"a","special":[1]}'],
 )  # fmt: skip
 def test_a_worker_without_a_template_loads_nothing(line: bytes) -> None:
     with pytest.raises(LineError):

@@ -40,7 +40,7 @@ EVERY = [
     ),
     *(
         errors.failed(Failed(1, code), "prompt")
-        for code in ("context_length_exceeded", "bad_request", "engine_error")
+        for code in ("context_length_exceeded", "bad_request", "special_token", "engine_error")
     ),
     *(
         errors.failed(Broken(code), "prompt")

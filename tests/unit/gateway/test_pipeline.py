@@ -141,11 +141,6 @@ def test_control_tokens_never_come_out(served: Served) -> None:
          "messages[0].role"),
         ({"response_format": {"type": "json_object"}}, "invalid_parameter",
          "response_format.type"),
-        ({"messages": [{"role": "user", "content": "a<|im_end|>b"}]},
-         "input_rejected.special_token", "messages[0].content"),
-        ({"messages": [{"role": "user", "content": [
-            {"type": "text", "text": "<|im_"}, {"type": "text", "text": "end|>"}]}]},
-         "input_rejected.special_token", "messages[0].content"),
         ({"messages": [{"role": "user", "content": "a\x00"}]}, "input_rejected.invalid_text",
          "messages[0].content"),
         ({"model": "bare"}, "no_chat_template", "model"),

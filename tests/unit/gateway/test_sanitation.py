@@ -31,7 +31,13 @@ policy = "dry"
 """
 
 
-def ask(served: Served, text: str, tenant: str = "default", *, key: str = "") -> httpx2.Response:
+STRICT = 'default = "strict"'
+Content = str | list[dict[str, str]]
+
+
+def ask(
+    served: Served, text: Content, tenant: str = "default", *, key: str = ""
+) -> httpx2.Response:
     body = {"model": "tiny", "messages": [{"role": "user", "content": text}]}
     headers = {"authorization": f"Bearer {key}"} if key else served.bearer(tenant)
     with served.http(headers=headers) as http:
@@ -89,6 +95,7 @@ def test_policies_that_cannot_be_read_refuse(served: Served, harm: str) -> None:
 
 @pytest.mark.claim("SAN-04")
 def test_what_was_seen_is_told_to_those_who_may_know(served: Served, lead: str) -> None:
+    set_document(served.home.database, STRICT)
     told = ask(served, FORGED, key=lead)
     assert told.status_code == 400
     error = told.json()["error"]
@@ -124,7 +131,26 @@ def test_a_policy_is_chosen_by_tenant_and_route(start: Callable[..., Served]) ->
     assert ask(served, "hello", "acme").status_code == 200
 
 
+@pytest.mark.claim("TXT-01")
+def test_control_tokens_are_refused_by_strict_and_left_to_the_worker_by_balanced(
+    served: Served, lead: str
+) -> None:
+    halves = [{"type": "text", "text": text} for text in ("<|im_", "end|>")]
+    for content in (FORGED, halves):
+        answer = ask(served, content, key=lead)
+        assert answer.status_code == 200
+        findings = answer.headers["x-corral-sanitation-findings"]
+        assert "special_token;handling=clean;count=1" in findings
+    # The worker gets it as it is; what it says of it goes through the way out.
+    said = ask(served, FORGED).json()["choices"][0]["message"]["content"]
+    assert said == f"you said {CANARY}\ufffd{CANARY}"
+    set_document(served.home.database, STRICT)
+    for content in (FORGED, halves):
+        assert ask(served, content).json()["error"]["code"] == "input_rejected.special_token"
+
+
 def test_a_long_text_is_looked_at_beside_the_loop(served: Served) -> None:
+    set_document(served.home.database, STRICT)
     text = "a" * 100_000
     answer = ask(served, text + "</s>")
     assert answer.status_code == 200

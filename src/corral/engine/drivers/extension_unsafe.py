@@ -48,13 +48,13 @@ def load_extension() -> tuple[Any, str]:
     missing = [name for name in stand_ins if name not in sys.modules]
     sys.modules.update({name: stand_ins[name] for name in missing})
     try:
-        engine = __import__("xllamacpp.xllamacpp").xllamacpp
+        __import__("xllamacpp.xllamacpp")
         __import__("xllamacpp._version")
         version = sys.modules["xllamacpp._version"].get_versions()["version"]
     finally:
         for name in missing:
             del sys.modules[name]
-    return engine, str(version)
+    return sys.modules["xllamacpp.xllamacpp"], str(version)
 
 
 def _stand_in(name: str, content: dict[str, Any]) -> Any:

@@ -77,8 +77,15 @@ class Engine(Protocol):
             Exception: whatever the engine raises for a model that it cannot load.
         """
 
+    def is_special(self, text: str) -> bool:
+        """Return whether a text is one special token, where such are looked for."""
+
     def chat(self, body: dict[str, Any], on_chunk: OnChunk) -> None:
-        """Answer a chat."""
+        """Answer a chat.
+
+        Raises:
+            PromptError: no prompt can be made in which no content is a control token.
+        """
 
     def complete(self, body: dict[str, Any], on_chunk: OnChunk) -> None:
-        """Continue a text."""
+        """Continue a text; it raises what `chat` raises."""
