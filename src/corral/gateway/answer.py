@@ -58,7 +58,7 @@ async def _send_stream(
                     events.append(error_event(error.body()))
                     await exchange.write(b"".join(events), last=True)
                     return error
-                said = outgoing.take(item) if isinstance(item, Chunk) else outgoing.flush()
+                said = await outgoing.hear(item)
                 if any(said):
                     events.append(shape.delta(*said))
                     if keeping is not None:
@@ -107,13 +107,14 @@ async def _send_whole(
                     error = failed(item, routed.ask.text_param)
                     await exchange.refuse(error)
                     return error
-                said = outgoing.take(item) if isinstance(item, Chunk) else outgoing.flush()
+                said = await outgoing.hear(item)
                 texts.append(said[0])
                 logprobs += said[1]
                 if isinstance(item, Chunk) and not outgoing.over:
                     continue
                 end = await outgoing.end()
                 refused = outgoing.refusal()
+                exchange.told += outgoing.verdict()
                 whole = shape.whole("".join(texts), tuple(logprobs), end)
                 if refused is None and keeping is not None:
                     refused = await keeping.keep(whole)

@@ -9,17 +9,25 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from corral.engine.wire import Chunk, End, Failed, Usage
+from corral.engine.wire import Chunk, End, Failed, TokenLogprob, Usage
 from corral.engine.worker_link import Broken
 from corral.gateway.ask import CONTENT_FILTER
 from corral.gateway.errors import ApiError, withheld
 from corral.gateway.logprobs import Logprobs
+from corral.gateway.sanitation import findings_field, may_see
 from corral.gateway.shown_logprobs import ShownLogprobs
 from corral.gateway.stages import Routed
 from corral.telemetry.metrics import Metrics
 
 _CANCEL_S: Final = 2.0
 """How long the worker has to say what it used, once its answer was ended."""
+
+
+_TURN_CHARACTERS: Final = 2048
+"""Some 6 ms of the worst text that is known."""
+_TURN_TOKENS: Final = 64
+_CHUNK_CHARACTERS: Final = 32
+"""What a chunk costs beside its characters, as so many of them."""
 
 
 class Outgoing:
@@ -33,21 +41,43 @@ class Outgoing:
         sanitised = routed.sanitised
         rules = sanitised.way_out
         self.over = False
+        self._since = 0
         self._routed = routed
         self._policy = rules.policy
         self._chain = rules.chain(sanitised.asked)
-        self._chances = None
+        self._chances: ShownLogprobs | None = None
         if routed.ask.sampling.logprobs is not None:
             self._chances = ShownLogprobs(sanitised.chain.tokens, rules, sanitised.asked)
 
-    def take(self, chunk: Chunk) -> tuple[str, Logprobs]:
-        """Return what may go out of a chunk and of those before it."""
-        text = self._chain.feed(chunk.text)
-        self.over = self._chain.stopped is not None
-        logprobs = self._chances.feed(chunk.logprobs) if self._chances and chunk.logprobs else ()
-        return text, logprobs
+    async def hear(self, item: Chunk | End) -> tuple[str, Logprobs]:
+        """Return what may go out now that something has come."""
+        return await self._take(item) if isinstance(item, Chunk) else self._flush()
 
-    def flush(self) -> tuple[str, Logprobs]:
+    async def _take(self, chunk: Chunk) -> tuple[str, Logprobs]:
+        """Return what may go out of a chunk and of those before it.
+
+        A hostile worker may send a megabyte at once, or thousands of chunks; where one is cut
+        changes nothing, so others get their turn in between.
+        """
+        said: list[str] = []
+        for at in range(0, len(chunk.text), _TURN_CHARACTERS):
+            piece = chunk.text[at : at + _TURN_CHARACTERS]
+            said.append(self._chain.feed(piece))
+            self._since += len(piece) + _CHUNK_CHARACTERS
+            if self._since >= _TURN_CHARACTERS:
+                self._since = 0
+                await asyncio.sleep(0)
+        text = "".join(said)
+        self.over = self._chain.stopped is not None
+        if self._chances is None:
+            return text, ()
+        shown: list[TokenLogprob] = []
+        for at in range(0, len(chunk.logprobs), _TURN_TOKENS):
+            shown += self._chances.feed(chunk.logprobs[at : at + _TURN_TOKENS])
+            await asyncio.sleep(0)
+        return text, tuple(shown)
+
+    def _flush(self) -> tuple[str, Logprobs]:
         """Return what was held back when the answer ended."""
         text = self._chain.flush()
         self.over = self._chain.stopped is not None
@@ -69,6 +99,15 @@ class Outgoing:
         for kind, number in self._chain.judge.seen.items():
             handling = str(self._policy.handling[kind])
             metrics.findings.add(kind, handling, self._policy.mode, by=number)
+
+    def verdict(self) -> tuple[tuple[bytes, bytes], ...]:
+        """Return the header of what was seen, for who may know it and waited for the end."""
+        seen = self._chain.judge.seen
+        principal = self._routed.sanitised.leased.authorised.authenticated.principal
+        if not seen or not may_see(principal):
+            return ()
+        counts = {(kind, str(self._policy.handling[kind])): n for kind, n in seen.items()}
+        return ((b"x-corral-sanitation-answer", findings_field(counts)),)
 
     async def end(self) -> End:
         """Return the engine's end of the answer; or the policy's, which cancels the request."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -131,13 +132,17 @@ def verdict_headers(policy: SanitationPolicy, cleaned: Cleaned) -> tuple[tuple[b
     """Return what a request's policy made of it, as lists of RFC 9651 (structured fields)."""
     spent = ", ".join(f"{name};ms={1000 * s:.3f}" for name, s in cleaned.spent_s.items())
     counts = Counter((one.finding.kind, str(one.handling)) for one in cleaned.seen)
-    found = ", ".join(
-        f"{kind};handling={handling};count={count}" for (kind, handling), count in counts.items()
-    )
     headers = [
         (b"x-corral-sanitation", f"{policy.name};mode={policy.mode}".encode()),
         (b"x-corral-sanitation-stages", spent.encode()),
     ]
-    if found:
-        headers.append((b"x-corral-sanitation-findings", found.encode()))
+    if counts:
+        headers.append((b"x-corral-sanitation-findings", findings_field(counts)))
     return tuple(headers)
+
+
+def findings_field(counts: Mapping[tuple[str, str], int]) -> bytes:
+    """Return findings as a list of RFC 9651, by their kind and handling."""
+    return ", ".join(
+        f"{kind};handling={handling};count={count}" for (kind, handling), count in counts.items()
+    ).encode()

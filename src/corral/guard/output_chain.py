@@ -43,6 +43,7 @@ from corral.guard.special_tokens import ControlTokens
 from corral.guard.url_scanner import HostList, UrlScanner
 
 _CUTS: Final = frozenset({"repetition", "long_output"})
+_OBSERVED_CHARACTERS: Final = 1024
 _SHOWN: Final = ("remote_image", "active_link", "active_markup")
 
 
@@ -196,18 +197,29 @@ def output_rules(policy: SanitationPolicy, tokens: ControlTokens) -> OutputRules
 
 
 class _Observer:
-    """Counts what is only reported; the text is not held up for it."""
+    """Counts what is only reported; the text is not held up for it, and looked at in one go."""
 
     def __init__(self, scanners: Sequence[Scanner], judge: OutputJudge) -> None:
         self._window = Redaction(scanners, lambda hit: _instead(hit, judge))
+        self._unseen: list[str] = []
+        self._characters = 0
 
     def feed(self, text: str) -> str:
-        self._window.feed(text)
+        self._unseen.append(text)
+        self._characters += len(text)
+        if self._characters >= _OBSERVED_CHARACTERS:
+            self._look()
         return text
 
     def flush(self) -> str:
+        self._look()
         self._window.flush()
         return ""
+
+    def _look(self) -> None:
+        self._window.feed("".join(self._unseen))
+        self._unseen.clear()
+        self._characters = 0
 
 
 def _instead(hit: Hit, judge: OutputJudge) -> str | None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import openai
 import pytest
 
-from corral.engine.wire import TokenLogprob, TopLogprob
+from corral.engine.wire import Chunk, TokenLogprob, TopLogprob
+from corral.gateway.outgoing import Outgoing
 from corral.gateway.sanitation_table import set_document
 from corral.gateway.shown_logprobs import ShownLogprobs
+from corral.gateway.stages import Routed
 from corral.guard.output_chain import Asked, OutputRules
 from corral.guard.policy import built_in
 from corral.guard.special_tokens import ControlTokens
+from corral.tenancy.keys import create_key
 from corral.tenancy.quota import Scope
 from corral.tenancy.quota_table import change_quotas
 from tests.support.hostile_answers import CARD, EMAIL, GITHUB
@@ -197,3 +202,51 @@ def test_an_error_after_the_first_byte_stays_an_error(served: Served) -> None:
         list(served.client().chat.completions.create(
             model="midway", messages=[{"role": "user", "content": "x"}], stream=True
         ))  # fmt: skip
+
+
+def test_what_was_seen_is_told_to_those_who_may_know(served: Served) -> None:
+    body = {"model": "tiny", "messages": [{"role": "user", "content": f"{GITHUB} {IMAGE}"}]}
+    lead, _ = create_key(
+        served.home.database, served.home.pepper.read_bytes(), tenant="default", name="lead",
+        role="tenant-admin",
+    )  # fmt: skip
+    with served.http(headers={"authorization": f"Bearer {lead}"}) as http:
+        told = http.post("/v1/chat/completions", json=body).headers
+    assert told["x-corral-sanitation-answer"] == (
+        "output_secret;handling=clean;count=1, remote_image;handling=clean;count=1"
+    )
+    with served.http(headers=served.bearer()) as http:
+        untold = http.post("/v1/chat/completions", json=body)
+    assert untold.status_code == 200
+    assert "x-corral-sanitation-answer" not in untold.headers
+
+
+@pytest.mark.claim("OUT-10")
+def test_a_megabyte_of_hostile_text_lets_others_in_between() -> None:
+    outgoing = Outgoing(_routed())
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def run() -> str:
+        beside = asyncio.create_task(other())
+        said, _ = await outgoing.hear(Chunk(1, "ghp_ " * 20_000))
+        for _ in range(1000):
+            said += (await outgoing.hear(Chunk(1, "x")))[0]
+        beside.cancel()
+        return said
+
+    assert len(asyncio.run(run())) > 100_000
+    assert turns >= 100_000 // 2048
+
+
+def _routed() -> Routed:
+    """Return as much of a routed request as an answer needs."""
+    rules = OutputRules(built_in("balanced"), ControlTokens(()))
+    sanitised = SimpleNamespace(way_out=rules, asked=Asked())
+    ask = SimpleNamespace(sampling=SimpleNamespace(logprobs=None))
+    return SimpleNamespace(sanitised=sanitised, ask=ask)  # type: ignore[return-value]

@@ -62,7 +62,9 @@ def test_every_cut_gives_what_the_whole_gives(
     whole, other = rules.chain(ASKED), rules.chain(ASKED)
     expected = said(whole, [text])
     assert said(other, list(text)) == expected
-    assert (other.judge.stopped, other.judge.seen) == (whole.judge.stopped, whole.judge.seen)
+    assert other.judge.stopped == whole.judge.stopped
+    # What is only reported is looked at in one go: not what came right before an early end.
+    assert whole.judge.stopped or other.judge.seen == whole.judge.seen
     for chunks in (pieces, cut(text, sizes)):
         assert said(rules.chain(ASKED), chunks) == expected
 
