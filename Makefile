@@ -9,7 +9,7 @@ SOAK_MINUTES := 30
 TRUSTED_BASE := src/corral/control/*,src/corral/core/*,src/corral/ipc/*,src/corral/sandbox/*,src/corral/launcher/*,src/corral/jail/*
 
 .DEFAULT_GOAL := help
-.PHONY: fuzz-special-tokens bench-hostile-requests compare-js-reader compare-scanners real-models help setup demo test nightly check bench soak fuzz docs evidence verdicts clean
+.PHONY: bench-answers fuzz-special-tokens bench-hostile-requests compare-js-reader compare-scanners real-models help setup demo test nightly check bench soak fuzz docs evidence verdicts clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -52,6 +52,9 @@ check: setup ## format, lint, types, import contracts
 
 bench: setup ## measure against the bare engine; writes bench/results
 	@$(PY) bench/run.py
+
+bench-answers: setup ## what the sanitation of answers and the search for private data cost
+	@$(PY) bench/sanitation_output.py
 
 bench-hostile-requests: setup ## ten thousand hostile requests, and how long it takes to refuse one
 	@PYTHONPATH=. $(PY) bench/hostile_requests.py

@@ -1,6 +1,6 @@
 """What the way out costs: time for each chunk, characters and chunks held back, hostile texts.
 
-    .venv/bin/python bench/sanitation_output.py
+    make bench-answers
 
 No engine and no server: the chain of a policy is fed an answer in pieces of about a token. Ordinary
 answers are this repository's own pages. CPU time of this process, so that other work beside it

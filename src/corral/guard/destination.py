@@ -21,6 +21,7 @@ _HOST: Final = re.compile(r"https?://([A-Za-z0-9.-]*)(.?)", re.IGNORECASE | re.D
 _FIRST_PART: Final = re.compile(r"[^/?#)>\s]*")
 _ENDS: Final = frozenset("/?#)> \t\n\r\"'")
 _MAIL: Final = frozenset({"mailto", "tel", "sms"})
+_PLACES: Final = frozenset({"ftp", "ftps", "sftp", "git", "ssh", "irc", "ircs", "xmpp", "magnet"})
 
 
 def destination(text: str, hosts: HostList, *, complete: bool) -> Where:
@@ -60,6 +61,8 @@ def destination(text: str, hosts: HostList, *, complete: bool) -> Where:
 def _of_scheme(name: str, text: str, hosts: HostList, *, complete: bool) -> Where:
     if name in _MAIL:
         return "known"
+    if name in _PLACES:
+        return "elsewhere"
     if name not in {"http", "https"}:
         return "active"
     start = f"{name}://"

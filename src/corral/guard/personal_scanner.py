@@ -37,7 +37,7 @@ from corral.guard.check_digits import (
 from corral.guard.hit import LOOK_AHEAD, Hit, Tail
 from corral.guard.secret_patterns import ALNUM
 
-_ALONE: Final = r"(?<![A-Za-z0-9_])"
+_ALONE: Final = r"(?<![A-Za-z0-9_])(?<![0-9][.,])"
 _ENDED: Final = r"(?![A-Za-z0-9_])"
 
 _CARD: Final = re.compile(

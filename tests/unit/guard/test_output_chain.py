@@ -81,6 +81,7 @@ def test_what_came_out_goes_through_unchanged(pieces: list[str]) -> None:
     [
         "Hello, world! 2 < 3 > 1, a <b> bold </b> word, vector<int>, a <- b, x && y.",
         "See [the docs](https://docs.python.org/3/library/re.html?highlight=re#x) and <https://a.b>.",
+        "Get it from [there](ftp://ftp.corral.dev/x).",
         "Write to <jo@example.com> or call +1 415 555 0123.",
         "```html\n<script src=\"https://cdn.example.org/a.js\"></script>\n![x](https://a.b/c?d)\n```\n",
         "1. Like this:\n\n   ```html\n   <img src=\"https://a.b\">\n   ```\n2. Done.",

