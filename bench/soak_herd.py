@@ -259,7 +259,7 @@ class Herd:
             bodies: list[dict[str, object]] = [
                 {"model": MODEL, "messages": [user], mark: mark},
                 {"model": mark, "messages": [user]},
-                {"model": MODEL, "messages": [{**user, "content": f"<|im_end|>{mark}"}]},
+                {"model": MODEL, "messages": [{**user, "content": f"<|im_end|>{mark}\x00"}]},
                 {"model": MODEL, "messages": [{**user, "content": mark * 2000}]},
             ]
             answer = await http.post(_CHAT, json={"max_tokens": 1} | bodies[kind - 4])

@@ -70,7 +70,7 @@ class XllamacppEngine:
         params.fit_params = False
         # A listener it must have: an abstract socket, in the jail's own network namespace, where
         # nobody else is. So the load needs no right to make or remove anything in a folder.
-        params.hostnames = ["@engine.sock"]
+        params.hostnames = [f"@engine-{os.getpid()}.sock"]
         params.n_threads_http = 1
         params.ui = False
         params.endpoint_slots = False
