@@ -162,7 +162,7 @@ class Gateway:
             ),
             idle_s=clients.idle_timeout_s,
             tls=self._tls,
-            on_ready=lambda: self._spawn(self._report_life()),
+            on_ready=lambda: self._spawn(self._report_life(services.sanitation)),
         )
         if self._drain_s is not None:
             server.drain(self._drain_s)
@@ -181,10 +181,11 @@ class Gateway:
             keyring.close()
             link.close()
 
-    async def _report_life(self) -> None:
+    async def _report_life(self, sanitation: Sanitation) -> None:
         """Tell the launcher that we serve, then again and again that this loop turns."""
         try:
             await self._link.gateway_ready()
+            await asyncio.to_thread(sanitation.warm)
             while True:
                 await asyncio.sleep(_ALIVE_S)
                 await self._link.gateway_alive()

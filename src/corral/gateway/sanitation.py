@@ -22,7 +22,7 @@ from corral.gateway.lookup_pool import LookupPool
 from corral.gateway.sanitation_table import read_document
 from corral.gateway.stages import Leased, Sanitised
 from corral.guard.input_chain import Cleaned, InputChain, input_chain
-from corral.guard.policy import SanitationPolicy
+from corral.guard.policy import DEFAULT, SanitationPolicy, built_in
 from corral.guard.policy_file import Asker, PolicySet, parse_policy_set
 from corral.guard.special_tokens import ControlTokens, control_tokens
 from corral.state.change import ChangeWatch
@@ -75,6 +75,10 @@ class Sanitation:
                 self._chains.clear()
             chain = self._chains[policy.name, tokens] = input_chain(policy, tokens)
         return chain
+
+    def warm(self) -> None:
+        """Load what the first request would wait for; may run beside the loop."""
+        input_chain(built_in(DEFAULT), control_tokens(()))
 
     def close(self) -> None:
         """Close the database, and wait for no thread."""

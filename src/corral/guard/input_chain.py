@@ -22,8 +22,6 @@ from dataclasses import dataclass, field, replace
 
 from corral.guard.alignment import Alignment, apply
 from corral.guard.finding import Finding, Handling, Part, Stage
-from corral.guard.html import HtmlStage
-from corral.guard.injection_rules import RuleStage
 from corral.guard.kinds import KINDS
 from corral.guard.placeholders import Placeholders
 from corral.guard.policy import SanitationPolicy
@@ -175,7 +173,13 @@ class InputChain:
 
 
 def input_chain(policy: SanitationPolicy, tokens: ControlTokens) -> InputChain:
-    """Return the way in by one policy and for one model: its stages in their order."""
+    """Return the way in by one policy and for one model: its stages in their order.
+
+    The heaviest of them are loaded with the first one: a server is ready before that.
+    """
+    from corral.guard.html import HtmlStage
+    from corral.guard.injection_rules import RuleStage
+
     done, options = policy.effective(), policy.options
     return InputChain(
         policy,
