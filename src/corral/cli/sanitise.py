@@ -6,6 +6,7 @@ Trust: operator side. Input: a hostile text; what is shown of it is made inert.
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -28,6 +29,7 @@ from corral.core.home import Home
 if TYPE_CHECKING:
     from corral.guard.finding import Origin
     from corral.guard.input_chain import Step
+    from corral.guard.output_chain import OutputRules
     from corral.guard.policy_file import PolicySet
 
 _BYTES_MAX: Final = 16 << 20
@@ -56,17 +58,21 @@ def sanitise(
             help="Who wrote it: system, user, assistant, tool or document.",
         ),
     ] = "user",
+    answer: Annotated[
+        bool, typer.Option("--answer", help="As what a model says, not what it is sent.")
+    ] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Try a text: what each stage of a policy finds, does and costs, and what a model would read.
 
-    Exit code 1 where a request with it is refused.
+    Exit code 1 where a request with it is refused, or an answer is ended by it.
 
     Example: corral sanitise --policy strict --model smollm2-135m-instruct mail.txt
     """
     from corral.guard.finding import Part
     from corral.guard.input_chain import input_chain
+    from corral.guard.output_chain import output_rules
     from corral.guard.special_tokens import control_tokens
 
     who = _origin(origin)
@@ -76,6 +82,9 @@ def sanitise(
         tokens = find_model(open_state(home), model).receipt.control_tokens
     policies = _policies(home)
     chosen = find_policy(policies, policy) if policy else policies.default
+    if answer:
+        _try_answer(text, output_rules(chosen, control_tokens(tokens)), as_json=as_json)
+        return
     chain = input_chain(chosen, control_tokens(tokens))
     steps = tuple(chain.steps(Part(file, text, who)))
     refused = next((step.refused for step in steps if step.refused is not None), None)
@@ -95,6 +104,36 @@ def sanitise(
             print_heading("what a model reads")
             screen().print(plain_text(cleaned), soft_wrap=True)
     if refused is not None:
+        raise typer.Exit(_REFUSED)
+
+
+def _try_answer(text: str, rules: OutputRules, *, as_json: bool) -> None:
+    """Show what becomes of an answer; in pieces or whole, it is the same."""
+    from corral.guard.output_chain import Asked
+
+    policy, chain = rules.policy, rules.chain(Asked())
+    began_s = time.perf_counter()
+    told = chain.feed(text)
+    told += chain.flush()
+    spent_ms = round(1000 * (time.perf_counter() - began_s), 3)
+    found = [
+        {"kind": kind, "handling": str(policy.handling[kind]), "count": count}
+        for kind, count in sorted(chain.judge.seen.items())
+    ]
+    stopped = chain.stopped
+    if as_json:
+        print_json({
+            "policy": policy.name, "mode": policy.mode,
+            "refused": stopped.code if stopped else None,
+            "text": told, "findings": found, "ms": spent_ms,
+        })  # fmt: skip
+    else:
+        rows = [tuple(str(one) for one in line.values()) for line in found]
+        print_table(("FINDING", "HANDLING", ">COUNT"), rows, empty="nothing is found")
+        print_note(f"{spent_ms} ms" + (f"; ended by {stopped.code}" if stopped else ""))
+        print_heading("what goes out")
+        screen().print(plain_text(told), soft_wrap=True)
+    if stopped is not None:
         raise typer.Exit(_REFUSED)
 
 

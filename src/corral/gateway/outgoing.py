@@ -106,7 +106,7 @@ class Outgoing:
         principal = self._routed.sanitised.leased.authorised.authenticated.principal
         if not seen or not may_see(principal):
             return ()
-        counts = {(kind, str(self._policy.handling[kind])): n for kind, n in seen.items()}
+        counts = {(kind, str(self._policy.handling[kind])): n for kind, n in sorted(seen.items())}
         return ((b"x-corral-sanitation-answer", findings_field(counts)),)
 
     async def end(self) -> End:

@@ -36,6 +36,7 @@ from corral.guard.check_digits import (
 )
 from corral.guard.hit import LOOK_AHEAD, Hit, Tail
 from corral.guard.secret_patterns import ALNUM
+from corral.guard.term_pattern import any_of, beginning_of
 
 _ALONE: Final = r"(?<![A-Za-z0-9_])(?<![0-9][.,])"
 _ENDED: Final = r"(?![A-Za-z0-9_])"
@@ -119,13 +120,9 @@ class PersonalScanner:
         self._kinds = frozenset(kinds)
         if not terms:
             self._kinds -= {"private_term"}
-        ordered = sorted({one for one in terms if one}, key=len, reverse=True)
-        self._terms = re.compile(
-            r"(?<!\w)(?:" + "|".join(map(re.escape, ordered)) + r")(?!\w)", re.IGNORECASE
-        )
-        self._term_begun = re.compile(
-            r"(?<!\w)(?:" + "|".join(map(_partial, ordered)) + r")\Z", re.IGNORECASE
-        )
+        words = sorted({one.lower() if len(one.lower()) == len(one) else one for one in terms})
+        self._terms = re.compile(rf"(?<!\w){any_of(words)}(?!\w)", re.IGNORECASE)
+        self._term_begun = re.compile(rf"(?<!\w){beginning_of(words)}\Z", re.IGNORECASE)
         every: Sequence[_Checked] = (
             ("payment_card", "", _DIGITS, _CARD, _without_joints(is_card)),
             *(
@@ -170,11 +167,6 @@ class PersonalScanner:
             begun.append(self._term_begun)
         found = [match.start() for one in begun if (match := one.search(text, low))]
         return min(found, default=len(text))
-
-
-def _partial(term: str) -> str:
-    """Return an expression of the beginnings of a term."""
-    return "".join(f"{re.escape(one)}(?:" for one in term) + ")?" * len(term)
 
 
 def _checked(one: _Checked, text: str, start: int, stop: int) -> Iterator[Hit]:

@@ -8,6 +8,7 @@ request that is turned back in its answer (`guard.placeholders`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from typing import Final
 
 from corral.guard.finding import NOTHING, Edit, Finding, Handling, Part, Verdict
@@ -46,18 +47,15 @@ class PrivateDataStage:
     Args:
         handling: of every kind.
         options: `personal` and `private_terms` are read.
+
+    Attributes:
         placeholders: of one request; None for fixed marks.
     """
 
     name = "private_data"
 
-    def __init__(
-        self,
-        handling: Mapping[str, Handling],
-        options: Options,
-        placeholders: Placeholders | None = None,
-    ) -> None:
-        self.placeholders = placeholders
+    def __init__(self, handling: Mapping[str, Handling], options: Options) -> None:
+        self.placeholders: Placeholders | None = None
         self._handling = handling
         self._options = options
         self._scanners = private_scanners(
@@ -68,8 +66,9 @@ class PrivateDataStage:
         """Return the stage for one request: with placeholders of its own where the policy asks."""
         if self._options.personal == "mark" or not self._scanners:
             return self
-        made = Placeholders([part.text for part in parts])
-        return PrivateDataStage(self._handling, self._options, made)
+        stage = copy(self)
+        stage.placeholders = Placeholders([part.text for part in parts])
+        return stage
 
     def look(self, part: Part) -> Verdict:
         """Return what is in one text, and how it is taken out."""

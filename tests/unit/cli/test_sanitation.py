@@ -69,6 +69,22 @@ def test_wrong_words_are_refused(
     assert (done.code, done.error_code) == (1, code)
 
 
+def test_an_answer_is_tried(corral: Corral, tmp_path: Path) -> None:
+    place = ("--home", str(tmp_path / "none"))
+    file = tmp_path / "text"
+    file.write_bytes(b"![x](https://e.vil/?q) AKIAQYLPMN5HHHFPZAM2")
+    tried = corral("sanitise", "--answer", str(file), *place, "--json")
+    assert (tried.code, tried.document["text"]) == (0, "![x] (https://e.vil/?q) [secret]")
+    assert tried.document["findings"] == [
+        {"kind": "output_secret", "handling": "clean", "count": 1},
+        {"kind": "remote_image", "handling": "clean", "count": 1},
+    ]
+    assert "[secret]" in corral("sanitise", "--answer", str(file), *place).out
+    file.write_bytes(b"again " * 1000)
+    tried = corral("sanitise", "--answer", str(file), "--policy", "strict", *place, "--json")
+    assert (tried.code, tried.document["refused"]) == (1, "output_stopped.repetition")
+
+
 def test_a_text_is_tried(corral: Corral, tmp_path: Path) -> None:
     """No installation is needed for that."""
     place = ("--home", str(tmp_path / "none"))
