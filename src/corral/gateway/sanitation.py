@@ -22,6 +22,7 @@ from corral.gateway.lookup_pool import LookupPool
 from corral.gateway.sanitation_table import read_document
 from corral.gateway.stages import Leased, Sanitised
 from corral.guard.input_chain import Cleaned, InputChain, input_chain
+from corral.guard.output_chain import output_rules
 from corral.guard.policy import DEFAULT, SanitationPolicy, built_in
 from corral.guard.policy_file import Asker, PolicySet, parse_policy_set
 from corral.guard.special_tokens import ControlTokens, control_tokens
@@ -78,7 +79,9 @@ class Sanitation:
 
     def warm(self) -> None:
         """Load what the first request would wait for; may run beside the loop."""
-        input_chain(built_in(DEFAULT), control_tokens(()))
+        policy, tokens = built_in(DEFAULT), control_tokens(())
+        input_chain(policy, tokens)
+        output_rules(policy, tokens)
 
     def close(self) -> None:
         """Close the database, and wait for no thread."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
+from functools import cache
 from typing import Final
 
 from corral.guard.check_digits import bits_for_each
@@ -23,17 +24,19 @@ _LEAST: Final = 16
 _WORD_END: Final = re.compile(r"[A-Za-z0-9_.+/=~%:$!#&*?^\\-]*")
 
 
-def _formats() -> dict[str, tuple[tuple[SecretPattern, re.Pattern[str]], ...]]:
-    """Return for each anchor what a text may be that begins with it."""
-    every = [
-        (anchor, one, re.compile(re.escape(anchor) + one.body + ("" if one.tail else _ENDED)))
-        for one in PATTERNS
-        for anchor in one.anchors
-    ]
+def _formats() -> dict[str, tuple[tuple[str, SecretPattern], ...]]:
+    """Return for each anchor what a text may be that begins with it, by that one's own anchor."""
+    every = [(anchor, one) for one in PATTERNS for anchor in one.anchors]
     return {
-        found: tuple((one, exact) for anchor, one, exact in every if found.startswith(anchor))
-        for found, _, _ in every
+        found: tuple((anchor, one) for anchor, one in every if found.startswith(anchor))
+        for found, _ in every
     }
+
+
+@cache
+def _exact(anchor: str, body: str, ended: str) -> re.Pattern[str]:
+    """Return the expression of a format; made when its anchor is met, which most never are."""
+    return re.compile(re.escape(anchor) + body + ended)
 
 
 _ENDED: Final = r"(?![A-Za-z0-9_])"
@@ -147,8 +150,11 @@ def _keys(text: str, start: int, stop: int) -> Iterator[Hit]:
         first = started.start()
         at = first + 1
         behind = first > 0 and text[first - 1] in ALNUM
-        for one, exact in _FORMATS[started[0]]:
-            found = None if behind and not one.inside else exact.match(text, first)
+        for anchor, one in _FORMATS[started[0]]:
+            if behind and not one.inside:
+                continue
+            exact = _exact(anchor, one.body, "" if one.tail else _ENDED)
+            found = exact.match(text, first)
             if found and (one.check is None or one.check(found[0])):
                 at = one.tail.end(text, found.end()) if one.tail else found.end()
                 yield Hit("secret", first, at, one.name, one.tail)
