@@ -306,7 +306,9 @@ def _asked(ask: Ask, cleaned: Cleaned, policy: SanitationPolicy) -> Asked:
     canary = ""
     if prompts and policy.options.canary and policy.mode == "enforce":
         canary = new_canary()
-    return Asked(canary=canary, prompts=prompts, restored=cleaned.restored)
+    return Asked(
+        chat=ask.messages is not None, canary=canary, prompts=prompts, restored=cleaned.restored
+    )
 
 
 @final

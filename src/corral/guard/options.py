@@ -16,7 +16,7 @@ from corral.guard.finding import Origin
 from corral.guard.spotlight import Way
 
 Base = Literal["strict", "balanced", "off"]
-Sink = Literal["text", "markdown", "html", "terminal", "json"]
+Sink = Literal["auto", "text", "markdown", "html", "terminal", "json"]
 _Host = Annotated[str, msgspec.Meta(pattern=r"^\.?[a-z0-9-]+(\.[a-z0-9-]+)*\Z", max_length=253)]
 _Term = Annotated[str, msgspec.Meta(min_length=2, max_length=64)]
 
@@ -32,7 +32,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
             placeholder of this request that is turned back in the answer.
         private_terms: `private_data`, both ways: what `private_term` is; case does not count.
         spotlight: how texts of tools and documents are shown to the model, see `guard.spotlight`.
-        sink: answers: where they are shown, and so what is made harmless in them.
+        sink: answers: where they are shown, and so what is made harmless in them; `auto` is
+            Markdown for chats and plain text for text completions.
         link_hosts: answers: hosts that images and links may be of; `.host` is a host's subdomains.
         canary: answers: put a random word behind the system prompt, and look for it.
         prompt_leak_words: answers: this many words of the system prompt in a row are `prompt_leak`.
@@ -44,7 +45,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     personal: Literal["mark", "placeholder"] = "mark"
     private_terms: Annotated[tuple[_Term, ...], msgspec.Meta(max_length=1000)] = ()
     spotlight: Literal["none"] | Way = "none"
-    sink: Sink = "markdown"
+    sink: Sink = "auto"
     link_hosts: Annotated[tuple[_Host, ...], msgspec.Meta(max_length=1000)] = ()
     canary: bool = False
     prompt_leak_words: Annotated[int, msgspec.Meta(ge=4, le=64)] = 8

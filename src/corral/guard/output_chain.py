@@ -52,11 +52,13 @@ class Asked:
     """What an answer must not tell of its request, and what comes back in it.
 
     Attributes:
+        chat: it is a conversation, not a text to go on with.
         canary: of the request; empty if it has none.
         prompts: its system prompts.
         restored: what placeholders stand for.
     """
 
+    chat: bool = True
     canary: str = field(default="", repr=False)
     prompts: tuple[str, ...] = field(default=(), repr=False)
     restored: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -131,15 +133,17 @@ class OutputRules:
         if asked.restored:
             steps.append(Restoration(asked.restored))
         steps.append(OutputFilter(self._tokens))
-        steps += self._sink(judge)
+        steps += self._sink(judge, asked)
         if judge.wants("repetition"):
             steps.append(LoopWatch(judge))
         if options.answer_characters_max and judge.wants("long_output"):
             steps.append(LengthWatch(judge, options.answer_characters_max))
         return steps
 
-    def _sink(self, judge: OutputJudge) -> list[OutputStep]:
+    def _sink(self, judge: OutputJudge, asked: Asked) -> list[OutputStep]:
         sink = self.policy.options.sink
+        if sink == "auto" and asked.chat:
+            sink = "markdown"
         if sink == "html" and judge.wants("active_markup"):
             return [HtmlSink(judge)]
         if sink not in {"markdown", "json"} or not any(map(judge.wants, _SHOWN)):

@@ -72,6 +72,15 @@ def test_an_image_carries_nothing_away(served: Served) -> None:
     assert whole(served, IMAGE) == (f"you said {IMAGE}", "stop"), "the control"
 
 
+def test_a_text_completion_is_no_page(served: Served) -> None:
+    code = f'<img src="x"> {IMAGE} {GITHUB}'
+    told = served.client().completions.create(model="tiny", prompt=code).choices[0].text
+    assert told == f'you said <img src="x"> {IMAGE} [secret]'
+    policy(served, '[policies.mine]\nbase = "balanced"\noptions = { sink = "markdown" }')
+    told = served.client().completions.create(model="tiny", prompt=code).choices[0].text
+    assert told.startswith('you said &lt;img src="x"> ![x] (https')
+
+
 @pytest.mark.claim("OUT-02")
 def test_a_told_system_prompt_ends_the_answer(served: Served) -> None:
     told, finish = streamed(served, "be kind", role="system")
