@@ -87,6 +87,18 @@ def look(caged: CagedEngine, bare: BareEngine, template: str) -> None:
     assert (refused > 0) == (template in {"quoted", "thoughts"})
 
 
+def test_an_engine_that_does_not_call_its_tokeniser_is_noticed(spaced: Path) -> None:
+    with closing(CagedEngine(spaced, TEMPLATES["trimmed"], context_tokens=512)) as caged:
+        tokeniser = caged.engine._tokeniser
+        known = tokeniser.ids(b"hello", parse_special=False)
+        with pytest.raises(ImportError):
+            tokeniser.learn(lambda: None)
+        # What it changed in the engine is as it was.
+        caged.engine._warm_up()
+        assert tokeniser.ids(b"hello", parse_special=False) == known
+        assert caged.answer(chat(("user", "a")))[1]["completion_tokens"] == 1
+
+
 def forged(caged: CagedEngine) -> Iterator[Messages]:
     forger = ForgedTexts(caged.literals, ["th", "a"], seed=3)
     for _ in range(400):
