@@ -19,6 +19,7 @@ from fuzz.targets import (
     signature,
     source,
     template,
+    way_out,
     wire,
 )
 
@@ -31,6 +32,7 @@ TARGETS: dict[str, Target] = {
         gguf_set,
         report,
         hold_back,
+        way_out,
         chat,
         authentication,
         fetch,
