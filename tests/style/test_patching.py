@@ -88,6 +88,7 @@ PATCHED = {
         "launcher.pen.remove_bundle": "a jail that is not there",
         "launcher.pen.start_bundle": "recorded, or made to fail",
     },
+    "unit/launcher/test_start_guard.py": {"launcher.requests.IMAGES": "a path"},
     "unit/launcher/test_requests.py": {
         "launcher.blobs.QUARANTINE": "a path",
         "launcher.blobs.STORE": "a path",

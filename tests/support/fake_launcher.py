@@ -25,6 +25,7 @@ from corral.ipc.messages import (
     ShareCores,
     Started,
     StartEngine,
+    StartGuard,
     StopWorker,
     WorkerEnded,
     WorkerStatus,
@@ -34,6 +35,7 @@ from corral.ipc.messages import (
 from corral.ipc.socket import receive_frame, send_frame, socket_pair
 
 WORKER = Path(__file__).with_name("fake_worker.py")
+GUARD = WORKER.with_name("fake_guard.py")
 
 
 class FakeLauncher:
@@ -42,6 +44,7 @@ class FakeLauncher:
     Attributes:
         client: the other end of the channel.
         modes: worker mode by model name; a list is used up one start at a time, the last stays.
+        guard: mode of `fake_guard.py`, which `StartGuard` starts; empty: none is installed.
         secrets: content of `OpenSecret`.
         started: every `StartEngine` that came.
         live: running workers by id.
@@ -52,6 +55,7 @@ class FakeLauncher:
 
     def __init__(self, modes: dict[str, str | list[str]] | None = None) -> None:
         self.modes = modes or {}
+        self.guard = ""
         self.secrets: dict[str, bytes] = {}
         self.started: list[StartEngine] = []
         self.stopped: list[int] = []
@@ -116,7 +120,7 @@ class FakeLauncher:
             for fd in fds:
                 os.close(fd)
 
-    def _answer(self, message: Message) -> tuple[Message, list[int]]:
+    def _answer(self, message: Message) -> tuple[Message, list[int]]:  # noqa: PLR0912  one case each
         match message:
             case StartEngine():
                 return self._start(message)
@@ -139,6 +143,8 @@ class FakeLauncher:
             case ShareCores(worker_id, percent) if worker_id in self.live:
                 self.shares[worker_id] = percent
                 return Done(), []
+            case StartGuard():
+                return self._start_guard()
             case OpenSecret(kind):
                 if kind not in self.secrets:
                     return Refused("no_such_secret", "no such secret", ""), []
@@ -180,8 +186,16 @@ class FakeLauncher:
         if mode == "unsealed":
             self._unsealed.add(self._next_id)
             mode = "echo"
+        return self._run_worker([str(WORKER), mode])
+
+    def _start_guard(self) -> tuple[Message, list[int]]:
+        if not self.guard:
+            return Refused("detector_missing", "no detector is installed", ""), []
+        return self._run_worker([str(GUARD), self.guard])
+
+    def _run_worker(self, command: list[str]) -> tuple[Message, list[int]]:
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(WORKER), mode],
+            [sys.executable, "-I", "-S", *command],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={},
         )  # fmt: skip
         worker_id = self._next_id

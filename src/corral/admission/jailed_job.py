@@ -16,7 +16,7 @@ from typing import Final, Self
 
 from corral.control.client import LauncherClient
 from corral.core.errors import CorralError, IpcError
-from corral.ipc.messages import StartFetch, StartScan, WorkerEnded
+from corral.ipc.messages import StartFetch, StartGuard, StartScan, WorkerEnded
 
 _READ_BYTES: Final = 65536
 
@@ -28,7 +28,9 @@ class JobBrokeProtocol(Exception):  # noqa: N818  a verdict on the job
 class JailedJob:
     """A running job; leaving the context kills what is left of it."""
 
-    def __init__(self, launcher: LauncherClient, start: StartFetch | StartScan) -> None:
+    def __init__(
+        self, launcher: LauncherClient, start: StartFetch | StartScan | StartGuard
+    ) -> None:
         self._launcher = launcher
         started, fds = launcher.start(start)
         self._worker_id = started.worker_id

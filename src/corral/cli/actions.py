@@ -37,6 +37,8 @@ ACTIONS: Final = {
     "key revoke": "key:revoke",
     "key rotate": "key:rotate",
     "master-key change": "master_key:change",
+    "detector install": "detector:set",
+    "detector remove": "detector:set",
     "master-key lock": "master_key:lock",
     "master-key unlock": "master_key:unlock",
     "oidc refresh": "oidc:refresh",
@@ -61,12 +63,12 @@ ACTIONS: Final = {
 """Commands that are recorded, and as what."""
 READING: Final = frozenset({
     "advisory check", "advisory list", "advisory show", "audit admissions", "audit export",
-    "audit tail", "cert list", "config show", "doctor", "explain", "grant list", "key list", "list",
-    "lock", "logs", "master-key status", "oidc list", "oidc user", "ps", "quota show", "restore",
-    "run", "sanitation check", "sanitation show", "sanitise",
-    "scan", "selftest", "service install", "service show", "service uninstall",
-    "service upgrade", "share list", "show", "sign", "tenant list", "tenant show", "traces export",
-    "traces tail", "up", "usage", "verify", "version",
+    "audit tail", "cert list", "config show", "detector show", "doctor", "explain", "grant list",
+    "key list", "list", "lock", "logs", "master-key status", "oidc list", "oidc user", "ps",
+    "quota show", "restore", "run", "sanitation check", "sanitation show", "sanitise", "scan",
+    "selftest", "service install", "service show", "service uninstall", "service upgrade",
+    "share list", "show", "sign", "tenant list", "tenant show", "traces export", "traces tail",
+    "up", "usage", "verify", "version",
 })  # fmt: skip
 """Commands that are not: they change nothing of the installation, or are in other records (a
 server's start is the first record of a segment of its chain; a restore writes its own into the

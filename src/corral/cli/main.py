@@ -52,6 +52,7 @@ VERBS: Final = {
     "cert": "cert:app",
     "share": "share:app",
     "quota": "quota:app",
+    "detector": "detector:app",
     "sanitation": "sanitation:app",
     "sanitise": "sanitise:sanitise",
     "usage": "usage:usage",

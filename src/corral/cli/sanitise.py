@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -27,9 +28,10 @@ from corral.core.errors import CorralError
 from corral.core.home import Home
 
 if TYPE_CHECKING:
-    from corral.guard.finding import Origin
+    from corral.guard.finding import Origin, Part
     from corral.guard.input_chain import Step
     from corral.guard.output_chain import OutputRules
+    from corral.guard.policy import SanitationPolicy
     from corral.guard.policy_file import PolicySet
 
 _BYTES_MAX: Final = 16 << 20
@@ -86,7 +88,11 @@ def sanitise(
         _try_answer(text, output_rules(chosen, control_tokens(tokens)), as_json=as_json)
         return
     chain = input_chain(chosen, control_tokens(tokens))
-    steps = tuple(chain.steps(Part(file, text, who)))
+    part = Part(file, text, who)
+    steps = tuple(chain.steps(part))
+    if all(step.refused is None for step in steps):
+        cleaned = steps[-1].text if steps else text
+        steps += _detected(chosen, replace(part, text=cleaned), Home.locate(home))
     refused = next((step.refused for step in steps if step.refused is not None), None)
     cleaned = steps[-1].text if steps else text
     if as_json:
@@ -135,6 +141,34 @@ def _try_answer(text: str, rules: OutputRules, *, as_json: bool) -> None:
         screen().print(plain_text(told), soft_wrap=True)
     if stopped is not None:
         raise typer.Exit(_REFUSED)
+
+
+def _detected(policy: SanitationPolicy, part: Part, home: Home) -> tuple[Step, ...]:
+    """Return what the detector says, in its jail; nothing if the policy does without.
+
+    Raises:
+        CorralError: code `detector_failed`, or that of a policy which requires one.
+    """
+    from corral.guard.detection import detectable, judge, refusal, wants_detector
+    from corral.guard.input_chain import Step
+
+    if not wants_detector(policy) or not detectable(part):
+        return ()
+    if not home.detector.is_dir():
+        if policy.options.detector == "required" and policy.mode == "enforce":
+            raise CorralError(
+                "detector_missing", "the policy requires a detector, and none is installed",
+                remedy="corral detector install",
+            )  # fmt: skip
+        return ()
+    from corral.admission.detector import ask_detector
+    from corral.cli.job_unsafe import job_launcher
+
+    with job_launcher(home, {}) as launcher:
+        ready, (answer,), spent_s = ask_detector(launcher, [part.text])
+    found = judge(policy, part, answer.score, answer.view, flag=ready.flag, block=ready.block)
+    seen = () if found is None else (found,)
+    return (Step("detector", seen, part.text, refusal(policy, seen), spent_s),)
 
 
 def _show(steps: tuple[Step, ...]) -> None:

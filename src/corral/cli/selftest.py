@@ -100,7 +100,7 @@ def _run(home: Home, settings: dict[str, object], *, full: bool) -> list[Line]:
     with made as targets, made_twin() as twin, shown_status() as say:
         return run_matrix(
             launch, targets, twin, runtimes=runtimes, full=full, progress=say,
-            accepted=frozenset(config.sandbox.allow_degraded),
+            accepted=frozenset(config.sandbox.allow_degraded), guard=home.detector.is_dir(),
         )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ Input: trusted (the operator's choice of folder).
     HOME/store/sha256/DIGEST       admitted blobs, read-only
     HOME/store/trust/DIGEST        their trust level, one word
     HOME/quarantine/               files on their way in (private)
+    HOME/detector/                 the classifier of the guard jail, if one is installed
     HOME/advisories/               the operator's own advisories, OSV files
     HOME/images/                   read-only roots of the jails
     HOME/run/                      control socket, lock
@@ -132,6 +133,11 @@ class Home:
     def advisories(self) -> Path:
         """The operator's own advisories, in OSV's format; the shipped ones are in the package."""
         return self.root / "advisories"
+
+    @property
+    def detector(self) -> Path:
+        """Folder of the installed detector; only the operator's uid writes it."""
+        return self.root / "detector"
 
     @property
     def images(self) -> Path:

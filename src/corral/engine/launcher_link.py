@@ -31,6 +31,7 @@ from corral.ipc.messages import (
     ShareCores,
     Started,
     StartEngine,
+    StartGuard,
     StopWorker,
     WorkerEnded,
     WorkerStatus,
@@ -86,8 +87,8 @@ class LauncherLink:
         close_all(fds)
         raise _refusal(reply)
 
-    async def start(self, message: StartEngine) -> tuple[Started, Pipes]:
-        """Start an engine; return its description and its (stdin, stdout, stderr).
+    async def start(self, message: StartEngine | StartGuard) -> tuple[Started, Pipes]:
+        """Start an engine or the detector; return its description and its (stdin, stdout, stderr).
 
         Raises:
             CorralError: refused.

@@ -186,7 +186,8 @@ ADDRESSES: Final[tuple[Address, ...]] = (
     Address("GET", "/metrics", "metrics", Permission.METRICS_READ,
             lambda services, _: MetricsPage(services)),
     Address("GET", "/healthz", "healthz", STRANGERS,
-            lambda services, _: Health(services.keyring, services.degraded)),
+            lambda services, _: Health(
+                services.keyring, services.degraded, lambda: services.sanitation.detector.state)),
     Address("GET", "/readyz", "readyz", STRANGERS,
             lambda services, ready: Ready(
                 lambda: ready() and services.ledger.healthy and services.audit.healthy)),

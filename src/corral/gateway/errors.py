@@ -122,6 +122,10 @@ SANITATION_UNAVAILABLE: Final = ApiError(
     503, "sanitation_unavailable", "the sanitation policies cannot be read now", _SERVER,
     retry_after_s=5,
 )  # fmt: skip
+DETECTOR_UNAVAILABLE: Final = ApiError(
+    503, "detector_unavailable", "the detector that the policy asks for does not answer now",
+    _SERVER, retry_after_s=5,
+)  # fmt: skip
 CATALOG_UNAVAILABLE: Final = ApiError(
     503, "catalog_unavailable", "the list of models cannot be read now", _SERVER, retry_after_s=5
 )

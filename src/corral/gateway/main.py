@@ -27,6 +27,7 @@ from corral.core.errors import CorralError, IpcError
 from corral.engine.launcher_link import Event, LauncherLink
 from corral.engine.router import Router
 from corral.gateway.app import build_app
+from corral.gateway.detector import Detector
 from corral.gateway.host_report import HostReport, parse_host_report
 from corral.gateway.http_guard import Front, allowed_hosts
 from corral.gateway.keeping import Storage
@@ -123,6 +124,7 @@ class Gateway:
         self._router = Router(
             link, config.engine, ward=Ward(self._database), metrics=metrics, standing=fair.standing
         )
+        detector = Detector(link)
         services = Services(
             config=config,
             database=self._database,
@@ -136,7 +138,7 @@ class Gateway:
             audit=audit,
             data_keys=data_keys,
             storage=Storage(self._database, data_keys),
-            sanitation=Sanitation(self._database),
+            sanitation=Sanitation(self._database, detector),
             router=self._router,
             fair=fair,
             metrics=metrics,
@@ -164,11 +166,13 @@ class Gateway:
             tls=self._tls,
             on_ready=lambda: self._spawn(self._report_life(services.sanitation)),
         )
+        self._spawn(detector.open())
         if self._drain_s is not None:
             server.drain(self._drain_s)
         try:
             await server.serve(sockets=[self._listener])
         finally:
+            await detector.close()
             await self._router.close()
             services.storage.close()
             services.sanitation.close()

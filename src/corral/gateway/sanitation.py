@@ -16,7 +16,14 @@ from pathlib import Path
 from typing import Final
 
 from corral.core.errors import CorralError
-from corral.gateway.errors import SANITATION_UNAVAILABLE, ApiError
+from corral.gateway.detection import detect
+from corral.gateway.detector import Detector
+from corral.gateway.errors import (
+    DETECTOR_UNAVAILABLE,
+    SANITATION_UNAVAILABLE,
+    ApiError,
+    rejected,
+)
 from corral.gateway.exchange import Exchange
 from corral.gateway.lookup_pool import LookupPool
 from corral.gateway.sanitation_table import read_document
@@ -46,10 +53,12 @@ class Sanitation:
 
     Attributes:
         beside: threads for long texts; a tenant has one at a time.
+        detector: what policies have texts looked at by.
     """
 
-    def __init__(self, database: Path) -> None:
+    def __init__(self, database: Path, detector: Detector) -> None:
         self.beside = LookupPool()
+        self.detector = detector
         self._database = database
         self._watch = ChangeWatch(database)
         self._stale = True
@@ -121,6 +130,14 @@ async def sanitise(
         )
     else:
         sanitised, cleaned = leased.sanitise(chain)
+    if isinstance(sanitised, Sanitised):
+        parts = tuple(leased.ask.parts())
+        looked = await detect(sanitation.detector, principal.tenant, chain.policy, parts, cleaned)
+        if looked is None:
+            return DETECTOR_UNAVAILABLE
+        cleaned = looked
+        if cleaned.refused is not None:
+            sanitised = rejected(cleaned.refused)
     metrics.sanitation.add(time.perf_counter() - began_s)
     mode = chain.policy.mode
     for one in cleaned.seen:

@@ -19,7 +19,7 @@ import nh3
 
 from corral.guard.finding import NOTHING, Edit, Finding, Handling, Origin, Part, Verdict
 
-_MARKUP: Final = re.compile(r"<[A-Za-z/!?]")
+_MARKUP: Final = re.compile(r"(?<!<)<++[A-Za-z/!?]")
 _ACTIVE: Final = re.compile(
     r"<\s*/?(?:script|style|iframe|object|embed|svg|math|form|link|meta|base|img|template)\b"
     r"|\son[a-z]{3,20}\s*=|javascript:|<!--",
@@ -72,7 +72,9 @@ class HtmlStage:
         if first is None:
             return NOTHING
         start = first.start()
-        end = max(part.text.rfind(">") + 1, start + 2)
+        end = part.text.rfind(">") + 1
+        if end <= start:
+            end = len(part.text)
         if _never_ends(part.text, start, end):
             end = len(part.text)
         markup = part.text[start:end]

@@ -144,6 +144,19 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType({
         "rules", "input", strict=_X, balanced=_X,
         message="a text of a tool or a document tries to change a model's instructions",
     ),
+    # what looks like an attack to a classifier
+    "injection_suspected": Kind(
+        "detector", "input", strict=_R, balanced=_R,
+        message="a text may be an attack on a model's instructions",
+    ),
+    "injection_detected": Kind(
+        "detector", "input", strict=_X, balanced=_R,
+        message="a text looks like an attack on a model's instructions",
+    ),
+    "untrusted_injection_detected": Kind(
+        "detector", "input", strict=_X, balanced=_X,
+        message="a text of a tool or a document looks like an attack on a model's instructions",
+    ),
     # secrets and personal data in answers
     "output_secret": Kind(
         "output_private_data", "output", strict=_C, balanced=_C, can_clean=True,

@@ -38,6 +38,10 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         canary: answers: put a random word behind the system prompt, and look for it.
         prompt_leak_words: answers: this many words of the system prompt in a row are `prompt_leak`.
         answer_characters_max: answers: longer ones are `long_output`; 0 for no bound of this kind.
+        detector: detector: `required` refuses where none is installed, `installed` goes on without;
+            where one is installed and does not answer, both refuse.
+        flag, block: detector: probabilities from which a text is suspected, and detected; 0 takes
+            the detector's own.
     """
 
     scripts: tuple[str, ...] = ()
@@ -50,6 +54,9 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     canary: bool = False
     prompt_leak_words: Annotated[int, msgspec.Meta(ge=4, le=64)] = 8
     answer_characters_max: Annotated[int, msgspec.Meta(ge=0)] = 0
+    detector: Literal["off", "installed", "required"] = "off"
+    flag: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
+    block: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
 
     def __post_init__(self) -> None:
         """Check what the types do not say.
@@ -62,8 +69,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 BUILT_IN: Final[Mapping[Base, Options]] = MappingProxyType({
-    "strict": Options(spotlight="datamark", canary=True),
-    "balanced": Options(spotlight="delimit"),
+    "strict": Options(spotlight="datamark", canary=True, detector="required"),
+    "balanced": Options(spotlight="delimit", detector="installed"),
     "off": Options(),
 })  # fmt: skip
 """What the three policies that everybody has start from."""

@@ -14,7 +14,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, cast
 
 import re2
 
@@ -47,16 +47,22 @@ _FOREIGN: Final = re.compile("[^\x00-\x7f]{1,64}")
 _SPACE: Final = re.compile(r"(\s+)")
 
 
+ViewName = Literal[
+    "raw", "tags", "selectors", "plain", "decoded", "leet", "spaced", "shifted", "mirrored",
+    "reversed",
+]  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """One reading of a text.
 
     Attributes:
-        name: how it was made; a closed set of words.
+        name: how it was made.
         text: what it says then.
     """
 
-    name: str
+    name: ViewName
     text: str
 
 
@@ -64,8 +70,8 @@ def views(text: str) -> tuple[View, ...]:
     """Return the text itself, then what else it can be read as."""
     made = _Made(text)
     if not text.isascii():
-        for name, payloads in _payloads(text):
-            made.add(name, payloads)
+        for hidden, payloads in _payloads(text):
+            made.add(hidden, payloads)
     bare = _bare(text)
     folded = _folded_words(bare)
     made.add("plain", folded)
@@ -77,7 +83,7 @@ def views(text: str) -> tuple[View, ...]:
     lows = (folded if view.text in {text, folded} else plain(view.text) for view in made.views)
     for low in dict.fromkeys(lows):
         for name in unread(low):
-            made.add(name.split("-")[0], _segments(low, READINGS[name]))
+            made.add(cast("ViewName", name.split("-")[0]), _segments(low, READINGS[name]))
         made.add("leet", _unleet(low))
         if _SPACED_GATE.search(low):
             made.add("spaced", _SPACED.sub(_joined, low))
@@ -96,7 +102,7 @@ class _Made:
     def views(self) -> tuple[View, ...]:
         return tuple(self._views)
 
-    def add(self, name: str, text: str) -> None:
+    def add(self, name: ViewName, text: str) -> None:
         key = _same(text)
         if not key or key in self._known or len(self._views) >= VIEWS_MAX or len(text) > self._room:
             return
@@ -159,7 +165,7 @@ def _in_one_script(word: str, bare: str) -> str:
 _WITHOUT_FLOODS: Final = re.compile(f"([{MARKS}][{MARKS}]{{3}})[{MARKS}]+")
 
 
-def _payloads(text: str) -> list[tuple[str, str]]:
+def _payloads(text: str) -> list[tuple[ViewName, str]]:
     """Return what tags and what variation selectors spell, wherever they stand."""
     runs = UNSEEN_RUN.findall("".join(_FOREIGN.findall(text)))
     tags = "".join(c for run in runs for c in run if 0xE0000 <= ord(c) <= 0xE007F)
@@ -177,7 +183,10 @@ def _unpacked(text: str) -> str:
 
 
 def _segments(low: str, reading: Callable[[str], str]) -> str:
-    """Return those sentences that have more words when they are read so, one after another."""
+    """Return the text read so if it is written so, else those of its sentences that are."""
+    whole = reading(low)
+    if speaks(whole) and hits(whole) > 2 * hits(low):
+        return whole
     found = []
     for match in _SEGMENT.finditer(low):
         segment = match[0]

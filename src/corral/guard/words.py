@@ -21,7 +21,24 @@ _COMMON: Final = (
     "text line sentence letter message messages email file files code data name list number page "
     "table story output input print show send reply respond response repeat return follow "
     "following followed start end stop open run call find add create begin continue translate "
-    "summarize explain describe "
+    "summarize explain describe most many much such same different between through during because "
+    "while until against around without within along across behind beyond still again once never "
+    "always often maybe perhaps sure yes yeah okay hello thanks thank sorry let lets hope feel "
+    "love hate best better worst right left wrong true false real fake great little long short "
+    "high low small large big old young early late today tomorrow yesterday week month year hour "
+    "minute morning night home house city country world water food money school book books game "
+    "games music movie song poem essay article summary report letters phrase phrases passphrase "
+    "spell spelling backwards reverse reversed capital lower upper second third hint hints riddle "
+    "guess tells telling says saying speak talk conversation chat bot language english french "
+    "german spanish translation version example examples case cases problem problems solution "
+    "correct exactly format json python program function script http https www com user users "
+    "person man woman child friend family company business server network computer phone internet "
+    "website pages address numbers digit digits character characters symbol symbols space spaces "
+    "thing things something someone anyone everyone nobody ways part parts place places point "
+    "points fact facts idea ideas reason reasons life death human humans animal dog cat eat drink "
+    "sleep walk play watch listen hear learn teach study build change move turn keep hold bring "
+    "put set try think believe understand remember forget mean means become seem happen allow "
+    "permit shall may might "
 )
 _OF_ATTACKS: Final = (
     "ignore ignored disregard forget forgot override bypass previous prior earlier preceding "
@@ -43,7 +60,7 @@ def hits(text: str) -> int:
     return sum(token in WORDS for token in _TOKEN.findall(text))
 
 
-def speaks(text: str, least: int = 3) -> bool:
+def speaks(text: str, least: int = 2) -> bool:
     """Return whether a text has so many known words, and a fifth of its words are known."""
     tokens = _TOKEN.findall(text)
     known = sum(token in WORDS for token in tokens)
@@ -95,12 +112,12 @@ _UNDONE: Final[Mapping[str, str]] = {
 
 
 def unread(low: str) -> list[str]:
-    """Return the readings by which at least three of a text's words would be known ones.
+    """Return the readings by which at least two of a text's words would be known ones.
 
     One pass and a look into a table for each word, whatever the number of readings.
     """
     counts = Counter(_UNDONE.get(token, "") for token in _TOKEN.findall(low))
-    found = [name for name, count in counts.items() if name and count >= 3]
+    found = [name for name, count in counts.items() if name and count >= 2]
     return [*found, "reversed-words"] if "reversed" in found else found
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from pathlib import Path
 from typing import Final
 
 from corral.core.errors import SandboxError
@@ -95,15 +96,29 @@ def open_beside(name: str) -> tuple[int, int]:
     """
     if not FOLDER.fullmatch(name):
         raise SandboxError("bad_folder", "that is no name of a quarantine folder")
+    fd = _open_folder(QUARANTINE / name, "bad_folder", "there is no such folder in quarantine")
+    return fd, sum(one.stat(follow_symlinks=False).st_size for one in os.scandir(fd))
+
+
+def open_detector(home: Home) -> int:
+    """Return a descriptor of the folder of the detector that is installed.
+
+    Raises:
+        SandboxError: codes `detector_missing`, `model_unsafe`.
+    """
+    return _open_folder(home.detector, "detector_missing", "no detector is installed")
+
+
+def _open_folder(path: Path, code: str, missing: str) -> int:
     try:
-        fd = os.open(QUARANTINE / name, os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(path, os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
-        raise SandboxError("bad_folder", "there is no such folder in quarantine") from error
+        raise SandboxError(code, missing) from error
     facts = os.fstat(fd)
     if facts.st_mode & 0o022 or facts.st_uid not in {0, os.geteuid()}:
         os.close(fd)
         raise SandboxError("model_unsafe", "the folder is not one that only corral can write")
-    return fd, sum(one.stat(follow_symlinks=False).st_size for one in os.scandir(fd))
+    return fd
 
 
 def open_read_only(path: str) -> int:

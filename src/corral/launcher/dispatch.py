@@ -8,6 +8,7 @@ frame that is malformed ends its channel.
     StartEngine       x      x              after GatewayReady, not while it drains; admitted models
     ConfirmSealed     x      x              after GatewayReady; each its own engine workers, once
     ShareCores        x                     after GatewayReady; its own engine workers
+    StartGuard        x      x              not while the gateway drains; one at a time
     StartScan                x
     StartFetch               x
     StartProbe               x
@@ -36,6 +37,7 @@ from corral.ipc.messages import (
     ShareCores,
     StartEngine,
     StartFetch,
+    StartGuard,
     StartProbe,
     StartScan,
     StopWorker,
@@ -72,6 +74,7 @@ TABLE: Final[dict[type, Entry]] = {
     ShareCores: Entry(
         lambda r, s, _, m: r.share_cores(s, m), frozenset({Role.GATEWAY}), ready=True
     ),
+    StartGuard: Entry(lambda r, s, _, m: r.start_guard(s), _STARTERS, undrained=True),
     StartScan: Entry(lambda r, s, _, m: r.start_scan(s, m), frozenset({Role.JOB})),
     StartFetch: Entry(lambda r, s, _, m: r.start_fetch(s, m), frozenset({Role.JOB})),
     StartProbe: Entry(lambda r, s, _, m: r.start_probe(s, m), frozenset({Role.JOB})),

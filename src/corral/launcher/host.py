@@ -22,7 +22,7 @@ from corral.sandbox.runtimes import Runtime, choose_runtimes, find_runtime
 _FIRST_UID: Final = 0x4000_0000
 """Above every id that distributions, /etc/subuid or systemd hand out."""
 _UIDS_EACH: Final = 0x1_0000
-_KIND_OFFSET: Final = {"gateway": 1, "scan": 2, "fetch": 3}
+_KIND_OFFSET: Final = {"gateway": 1, "scan": 2, "fetch": 3, "guard": 4}
 _FIRST_ENGINE: Final = 16
 _LOST: Final = {
     "cgroup": (
@@ -46,7 +46,7 @@ class Host:
     """Runtimes, cgroups, ids and policies of this launcher.
 
     Attributes:
-        engine_runtimes: runtime of engines and scans by the model's trust level.
+        engine_runtimes: runtime of engines, scans and detectors by the model's trust level.
         plain_runtime: runtime of the gateway and the fetcher, which are handed sockets.
         rootless: the launcher has no privilege beyond its own user namespace.
         cgroup_base: path of this installation's group; empty where the host grants none.
@@ -64,7 +64,11 @@ class Host:
 
     def runtime_for(self, kind: str, trust: str = "untrusted") -> Runtime:
         """Return the runtime that starts jails of this kind, for a model of this trust level."""
-        return self.engine_runtimes[trust] if kind in {"engine", "scan"} else self.plain_runtime
+        return (
+            self.engine_runtimes[trust]
+            if kind in {"engine", "scan", "guard"}
+            else self.plain_runtime
+        )
 
     def landlock(self, trust: str) -> str:
         """Say whether an engine must have Landlock: gVisor has none, and operators may waive it."""

@@ -54,9 +54,9 @@ class Jail:
 
 
 class JailTable:
-    """Live jails by worker id: every worker that the configuration may ask for, and the gateway."""
+    """Live jails by worker id: all workers that may be asked for, the gateway, the detector."""
 
-    def __init__(self, limit: int = TENANT_WORKERS + 1) -> None:
+    def __init__(self, limit: int = TENANT_WORKERS + 2) -> None:
         self._limit = limit
         self._jails: dict[int, Jail] = {}
         self._next = 1

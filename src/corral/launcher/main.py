@@ -38,11 +38,11 @@ from corral.sandbox.policy import KINDS
 
 _FIRST_OWN_FD = 16
 _KINDS = {
-    "serve": ("engine", "gateway"),
-    "job": ("engine", "scan", "fetch"),
+    "serve": ("engine", "guard", "gateway"),
+    "job": ("engine", "scan", "guard", "fetch"),
     "selftest": KINDS,
 }
-"""Images that each mode needs."""
+"""Images that each mode needs; the guard's only where a detector is installed."""
 
 
 def main(argv: list[str]) -> None:
@@ -82,7 +82,8 @@ def _run(options: argparse.Namespace, fd: int, report: Callable[[dict[str, objec
     host = settle_host(home, config, options.mode)
     remove_leftovers(home, host.cgroups)
     installed = Installation(Path(options.site), Path(corral.__file__).parent)
-    images = {kind: build_image(kind, home.images, installed) for kind in _KINDS[options.mode]}
+    kinds = [kind for kind in _KINDS[options.mode] if kind != "guard" or home.detector.is_dir()]
+    images = {kind: build_image(kind, home.images, installed) for kind in kinds}
     log = EventLog(home.log_file)
     config = bounded_config(config, host.isolation)
     for point in host.isolation.points:

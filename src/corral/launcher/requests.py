@@ -40,6 +40,7 @@ from corral.launcher.blobs import (
     FOLDER,
     open_beside,
     open_candidate,
+    open_detector,
     open_pair,
     read_pair_trust,
     read_trust,
@@ -142,6 +143,14 @@ class Requests:
             ),
         )  # fmt: skip
 
+    def start_guard(self, session: Session) -> Reply:
+        """Start the detector that the operator has installed; a channel has one at a time."""
+        if not (IMAGES / "guard").is_dir():
+            raise SandboxError("detector_missing", "no detector was installed at this start")
+        if any(jail.kind == "guard" for jail in self._jails.owned_by(session.identity)):
+            raise SandboxError("guard_runs", "this channel has started the detector already")
+        return self._start(session, JailRequest(kind="guard", beside_fd=open_detector(self._home)))
+
     def start_fetch(self, session: Session, message: StartFetch) -> Reply:
         """Start a download into one folder of the quarantine."""
         if not FOLDER.fullmatch(message.folder):
@@ -172,7 +181,7 @@ class Requests:
         fd = -1
         if zone == "gateway":
             fd = socket.create_server(("127.0.0.1", 0)).detach()
-        elif zone != "fetch":
+        elif zone not in {"fetch", "guard"}:  # these are given a folder
             fd = os.open(IMAGES / zone / "etc/hosts", os.O_RDONLY | os.O_CLOEXEC)
         request = JailRequest(
             kind=zone, module=_PROBE_MODULE, memory_bytes=_PROBE_BYTES, binds=binds,

@@ -15,6 +15,7 @@ import shutil
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -26,6 +27,7 @@ from corral.sandbox.policy import load_policy, sealed_document
 DISTRIBUTIONS: Final = {
     "engine": ("xllamacpp",),
     "scan": ("msgspec", "gguf", "jinja2", "markupsafe"),
+    "guard": ("google-re2", "msgspec", "numpy", "onnxruntime", "tokenizers"),
     "fetch": ("msgspec", "httpx2"),
     "gateway": (
         "cryptography", "google-re2", "httptools", "joserfc", "msgspec", "nh3", "prometheus-client",
@@ -35,6 +37,7 @@ DISTRIBUTIONS: Final = {
 PACKAGES: Final = {
     "engine": ("core", "jail", "engine", "selftest/probes"),
     "scan": ("core", "jail", "admission", "selftest/probes"),
+    "guard": ("core", "jail", "guard", "selftest/probes"),
     "fetch": ("core", "jail", "admission", "selftest/probes"),
     "gateway": (
         "core", "ipc", "jail", "state", "telemetry", "tenancy", "pki", "guard", "admission",
@@ -46,7 +49,9 @@ _UNWANTED: Final = frozenset({
     "test", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "pydoc_data", "distutils",
     "site-packages", "dist-packages", "__pycache__", "tests",
 })  # fmt: skip
-_NOT_USED: Final = frozenset({"pip", "setuptools", "requests", "tqdm"})
+_NOT_USED: Final = frozenset(
+    {"huggingface-hub", "pip", "protobuf", "requests", "setuptools", "tqdm"}
+)
 """Requirements of a wheel that none of its modules we import needs."""
 _MOUNT_POINTS: Final = ("proc", "dev", "tmp", "sys", "etc", "state", "quarantine")
 _EMPTY_FILES: Final = ("model", "adapter", "candidate", "etc/resolv.conf", "etc/hosts")
@@ -103,8 +108,9 @@ def remove_stale(images: Path, installed: Installation) -> None:
     """
     kept = {_base_folder(images)}
     for kind, names in DISTRIBUTIONS.items():
-        found = list(_closure(names, installed.site))
-        kept.add(_image_folder(kind, images, installed, found))
+        with suppress(SandboxError):  # the guard's packages may be missing: there is no image then
+            found = list(_closure(names, installed.site))
+            kept.add(_image_folder(kind, images, installed, found))
     for folder in images.iterdir():
         builder = folder.name.rpartition(".")[2] if folder.name.startswith(".") else ""
         if folder not in kept and not Path(f"/proc/{builder or 'none'}").exists():

@@ -4,8 +4,8 @@ Trust: operator side. Input: our own files `data/*.toml`; a field that is not kn
 that a misspelt expectation cannot silently vanish.
 
 Fields of a probe: `title`; `walls` that stop it; `expect`, the outcomes that mean stopped, each
-the exact error name or fact; `engine`, `scan`, `fetch`, `gateway`, `sealed`, the same for one
-zone; `<zone>_may`, why this zone may do it (then the outcome must be `ok`); `gvisor`, outcomes
+the exact error name or fact; `engine`, `scan`, `guard`, `fetch`, `gateway`, `sealed`, the same for
+one zone; `<zone>_may`, why this zone may do it (then the outcome must be `ok`); `gvisor`, outcomes
 under gVisor; `gvisor_absent`, why gVisor cannot have the wall; `control`, the outcomes that mean
 that the attack works outside (default: `ok`, or any error but a refusal); `host_may_lack`: the
 attack has no object on some hosts; `unshown`: an outcome, here or of the control, that neither
@@ -24,7 +24,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, Final
 
-ZONES: Final = ("engine", "scan", "fetch", "gateway")
+ZONES: Final = ("engine", "scan", "guard", "fetch", "gateway")
 SEALED: Final = "sealed"
 """The engine's zone after its second phase: probes with a `sealed` outcome run there too."""
 _FILES: Final = (

@@ -51,6 +51,7 @@ def document(
     for name in RUNTIMES:
         needs_runtime(name)
     home = copy_home(model_home, tmp_path_factory.mktemp("selftest") / "home")
+    (home / "detector").mkdir()  # that there is one makes its zone
     ended = subprocess.run(
         [sys.executable, "-m", "corral", "selftest", "--full", "--json", "--home", str(home)],
         capture_output=True, text=True, timeout=SECONDS, check=False,
@@ -119,11 +120,12 @@ def test_each_zone_may_do_exactly_what_its_data_says(lines: list[Line]) -> None:
         if line.verdict is Verdict.ALLOWED:
             allowed.setdefault(line.zone, set()).add(line.probe.id.split(".")[0])
     zones = {
-        "engine": {"files"}, "scan": {"files"}, "gateway": {"files", "write"},
+        "engine": {"files"}, "scan": {"files"}, "guard": {"files"},
+        "gateway": {"files", "write"},
         "fetch": {"files", "net", "namespace", "write"},
     }  # fmt: skip
     if lines[0].tier == "gvisor":
-        zones = {zone: {"files"} for zone in ("engine", "scan")}
+        zones = {zone: {"files"} for zone in ("engine", "scan", "guard")}
     assert allowed == zones
 
 
@@ -152,6 +154,7 @@ def test_no_network_socket_can_be_made(part: Part) -> None:
 def test_no_file_but_the_image_and_the_model_can_be_read(part: Part) -> None:
     proved(part("engine", FILES), at_least=15)
     proved(part("scan", FILES), at_least=15)
+    proved(part("guard", FILES), at_least=15)
 
 
 @pytest.mark.claim("SBX-04")

@@ -19,6 +19,7 @@ TITLES = {
     "engine": "the engine worker before its model is loaded",
     "engine-sealed": "the engine worker once it answers",
     "scan": "the scan job",
+    "guard": "the detector",
     "fetch": "the fetch job",
     "gateway": "the gateway",
 }

@@ -105,7 +105,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Served]]:
     """Return a function that starts a gateway; settings are dotted overrides."""
     running: list[Served] = []
 
-    def run(*, host_report: bytes | None = None, **settings: object) -> Served:
+    def run(*, host_report: bytes | None = None, guard: str = "", **settings: object) -> Served:
         home = Home(tmp_path / "home")
         first = initialise(home)
         assert first is not None
@@ -122,6 +122,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Served]]:
             Config(), {name.replace("__", "."): value for name, value in settings.items()}
         )
         launcher = FakeLauncher(dict(MODELS))
+        launcher.guard = guard
         launcher.secrets = {
             "config": json.dumps(msgspec.to_builtins(dataclasses.asdict(config))).encode(),
             "pepper": home.pepper.read_bytes(),

@@ -47,7 +47,7 @@ def test_the_operator_gets_the_report_and_nobody_else(start: Start) -> None:
         assert http.get("/admin/v1/other").status_code == 404
         assert http.get("/admin/v1/host").headers["cache-control"] == "no-store"
 
-    known = {"status": "ok", "degraded": True, "degraded_walls": ["cgroup"]}
+    known = {"status": "ok", "degraded": True, "degraded_walls": ["cgroup"], "detector": "absent"}
     assert get(served, "/healthz") == (200, {"status": "ok", "degraded": True})
     assert get(served, "/healthz", "acme") == get(served, "/healthz", "admin") == (200, known)
     assert get(served, "/readyz") == (200, {"status": "ok"})

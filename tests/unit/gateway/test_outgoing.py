@@ -85,7 +85,7 @@ def test_a_text_completion_is_no_page(served: Served) -> None:
 def test_a_told_system_prompt_ends_the_answer(served: Served) -> None:
     told, finish = streamed(served, "be kind", role="system")
     assert (told, finish) == ("you said be kind", "stop"), "the control: balanced has no canary"
-    policy(served, '[policies.mine]\nbase = "strict"')
+    policy(served, '[policies.mine]\nbase = "strict"\noptions = {detector = "off"}')
     told, finish = streamed(served, "be kind", role="system")
     assert finish == "content_filter"
     assert told.startswith("you said be kind\n\n(Internal reference")
@@ -109,7 +109,7 @@ def test_a_told_system_prompt_ends_the_answer(served: Served) -> None:
 
 @pytest.mark.claim("OUT-07")
 def test_a_loop_is_cut_and_its_work_ends(served: Served) -> None:
-    policy(served, '[policies.mine]\nbase = "strict"')
+    policy(served, '[policies.mine]\nbase = "strict"\noptions = {detector = "off"}')
     for get in (whole, streamed):
         told, finish = get(served, "forever")
         assert finish == "content_filter"
@@ -188,7 +188,7 @@ def test_what_is_stored_is_what_went_out(served: Served) -> None:
     for one in (answer.id, chunks[0].id):
         found = completions.retrieve(one)
         assert found.choices[0].message.content == "you said key [secret]"
-    policy(served, '[policies.mine]\nbase = "strict"')
+    policy(served, '[policies.mine]\nbase = "strict"\noptions = {detector = "off"}')
     cut = list(ask(served, "be kind", role="system", store=True, stream=True))
     found = completions.retrieve(cut[0].id)
     assert found.choices[0].finish_reason == "content_filter"

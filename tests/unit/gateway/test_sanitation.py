@@ -31,7 +31,7 @@ policy = "dry"
 """
 
 
-STRICT = 'default = "strict"'
+STRICT = 'default = "s"\n[policies.s]\nbase = "strict"\noptions = {detector = "off"}'
 Content = str | list[dict[str, str]]
 
 

@@ -28,7 +28,8 @@ def cleaned(text: str, origin: Origin = "document") -> str:
         ('<a href="https://example.org/">go</a>', '<a href="https://example.org/">go</a>'),
         ("<style>p{display:none}</style><p>t</p>", "<p>t</p>"),
         ("<iframe src=//x>evil</iframe>ok", "ok"), ("<svg><script>x</script></svg>ok", "ok"),
-        ("text <script>never ends", "text "), ("<b onmouseover=x>bold</b>", "<b>bold</b>"),
+        ("text <script>never ends", "text "), ("<<font>b onclick=x>", "&lt;b onclick=x&gt;"),
+        ("x <a", "x "), ("<b onmouseover=x>bold</b>", "<b>bold</b>"),
     ],
 )  # fmt: skip
 def test_what_acts_hides_or_fetches_goes(text: str, left: str) -> None:

@@ -88,7 +88,13 @@ def test_groups_are_of_this_installation_and_this_launcher(home: Home) -> None:
 )
 def test_runtimes(home: Home, changes: dict[str, str], engine: str, plain: str) -> None:
     host = settle_host(home, configured(allow_degraded=["cgroup"], **changes), "serve")
-    for kind, name in (("engine", engine), ("scan", engine), ("fetch", plain), ("gateway", plain)):
+    for kind, name in (
+        ("engine", engine),
+        ("scan", engine),
+        ("guard", engine),
+        ("fetch", plain),
+        ("gateway", plain),
+    ):
         assert host.runtime_for(kind).name == name
 
 
@@ -108,9 +114,9 @@ def test_the_trust_level_chooses_the_runtime(home: Home) -> None:
 
 @pytest.mark.claim("SBX-13")
 def test_every_engine_worker_has_an_id_of_its_own(host: Host) -> None:
-    fixed = {host.uid_for(kind, 5) for kind in ("gateway", "scan", "fetch")}
+    fixed = {host.uid_for(kind, 5) for kind in ("gateway", "scan", "fetch", "guard")}
     engines = {host.uid_for("engine", number) for number in range(1000)}
-    assert len(fixed) == 3
+    assert len(fixed) == 4
     assert len(engines) == 1000
     assert not fixed & engines
     assert all(host.first_uid < uid < host.first_uid + 0x1_0000 for uid in fixed | engines)

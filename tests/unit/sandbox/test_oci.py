@@ -37,6 +37,7 @@ STARTS = {
         BASE, title_suffix="default/SmolLM2", args=("--threads", "2", "--model", "/proc/self/fd/3")
     ),
     "scan": replace(BASE, args=("--candidate", "/proc/self/fd/3")),
+    "guard": replace(BASE, binds=(Bind("/mnt/bundles/guard-1.folder", "/quarantine"),)),
     "fetch": replace(BASE, binds=(Bind("/mnt/quarantine/a", "/quarantine", writable=True),)),
     "gateway": replace(BASE, binds=(Bind("/mnt/state", "/state", writable=True),)),
 }

@@ -39,9 +39,13 @@ class Health:
     Args:
         keyring: who may know details.
         degraded: walls that are missing by the operator's leave.
+        detector: whether it is `starting`, `absent`, `ready` or `failed`.
     """
 
-    def __init__(self, keyring: Keyring, degraded: tuple[str, ...]) -> None:
+    def __init__(
+        self, keyring: Keyring, degraded: tuple[str, ...], detector: Callable[[], str]
+    ) -> None:
+        self._detector = detector
         self._keyring = keyring
         self._short = {"status": "ok", "degraded": bool(degraded)}
         self._full = {**self._short, "degraded_walls": degraded}
@@ -50,4 +54,5 @@ class Health:
         """Answer one probe."""
         exchange = Exchange(scope, receive, send)
         known = self._keyring.identify(exchange.credential) is not None
-        await exchange.answer(200, msgspec.json.encode(self._full if known else self._short))
+        told = {**self._full, "detector": self._detector()} if known else self._short
+        await exchange.answer(200, msgspec.json.encode(told))
