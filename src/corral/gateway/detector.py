@@ -15,7 +15,7 @@ import hmac
 import os
 import secrets
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
@@ -108,8 +108,7 @@ class Detector:
         # One text of each tenant waits here, whatever it sends: tenants take turns.
         with self._place(tenant) as place:
             async with place, self._turn:
-                jail = await self._started()
-                found = None if jail is None else await self._asked(jail, text)
+                found = await _to_its_end(self._looked(text))
         if found is not None:
             self._scores[key] = found
             if len(self._scores) > _REMEMBERED:
@@ -131,6 +130,10 @@ class Detector:
         finally:
             if not place.locked():
                 self._tenants.pop(tenant, None)
+
+    async def _looked(self, text: str) -> Score | None:
+        jail = await self._started()
+        return None if jail is None else await self._asked(jail, text)
 
     async def _started(self) -> _Jail | None:
         """Return the jail, started if it is time to try; None if there is none."""
@@ -171,23 +174,16 @@ class Detector:
             said = await jail.said(_ANSWER_S + len(text) / _CHARACTERS_PER_S)
         except (OSError, RuntimeError):  # uvloop's word for a pipe that has been closed
             said = None
-        except asyncio.CancelledError:
-            # Its answer would be taken for the next one's.
-            await self._broken(jail, "cancelled", counted=False)
-            raise
         if not isinstance(said, Answer) or said.id != jail.asked:
             await self._broken(jail, "no_answer")
             return None
         return Score(said.score, said.view, jail.ready.flag, jail.ready.block)
 
-    async def _broken(self, jail: _Jail, why: str, *, counted: bool = True) -> None:
+    async def _broken(self, jail: _Jail, why: str) -> None:
         self._jail = None
         jail.close()
-        if counted:
-            self._failed(why)
-        else:
-            self._tried_s = 0.0
-        await asyncio.shield(self._stop(jail.worker_id))
+        self._failed(why)
+        await self._stop(jail.worker_id)
 
     def _failed(self, why: str) -> None:
         self.state = "failed"
@@ -199,6 +195,20 @@ class Detector:
             await self._launcher.stop(worker_id)
         except CorralError:
             return  # the launcher has gone, and its jails with it
+
+
+async def _to_its_end(looking: Coroutine[None, None, Score | None]) -> Score | None:
+    """Return what a look at a text brings, and hold the turn until then whoever has gone.
+
+    Else its answer would be the next question's, or the jail would have to end with each client
+    that goes away: one tenant could keep all the others without a detector.
+    """
+    task = asyncio.ensure_future(looking)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
 
 
 class _Jail:

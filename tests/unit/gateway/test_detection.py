@@ -97,6 +97,23 @@ def test_it_is_started_again(start: Start) -> None:
     assert code(ask(served, "score=0.95 again", untrusted=True)) != "ok"
 
 
+@pytest.mark.claim("DET-10")
+def test_clients_that_go_away_take_the_detector_from_nobody(start: Start) -> None:
+    served = start(guard="slow")  # half a second for each text
+    assert code(ask(served, "hello")) == "ok"
+    jail = min(served.launcher.live)  # it was started before any worker
+    for number in range(3):
+        body = {"model": "tiny", "messages": [{"role": "user", "content": f"go {number}"}]}
+        with (
+            served.http(headers=served.bearer("acme"), timeout=0.2) as http,
+            pytest.raises(httpx2.ReadTimeout),
+        ):
+            http.post("/v1/chat/completions", json=body)
+        assert code(ask(served, f"stay {number}")) == "ok"
+    assert jail in served.launcher.live, "it is the same one all the time"
+    assert served.launcher.live[jail].poll() is None
+
+
 @pytest.mark.claim("DET-04")
 def test_a_score_is_remembered_for_its_tenant_alone(start: Start) -> None:
     served = start(guard="counts")  # each question has a higher score than the one before
