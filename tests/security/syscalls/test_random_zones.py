@@ -27,6 +27,7 @@ from tests.security.syscalls.live_filters import live_filters
 from tests.security.syscalls.live_zones import ENTRY_FILTERS
 from tests.security.syscalls.test_random_calls import SEED, allowed
 from tests.support.server import copy_home
+from tests.support.tiny_detector import make_detector
 
 PROGRAM = Path(__file__).with_name("random_worker.py")
 SECONDS = float(os.environ.get("CORRAL_RANDOM_ZONES_S", "1"))
@@ -73,6 +74,9 @@ class Jail:
 def launcher(request, needs_runtime, model_home, tmp_path_factory):
     needs_runtime(request.param)
     home = copy_home(model_home, tmp_path_factory.mktemp("random") / "home")
+    make_detector(home / "detector")  # that there is one makes its zone
+    with selftest_launcher(Home(home), {"sandbox.runtime": request.param}):
+        pass  # every image is there now
     for probes in home.glob(
         "images/*/rootfs/opt/python/lib/python3.*/site-packages/corral/selftest/probes"
     ):

@@ -15,6 +15,7 @@ from tests.security.syscalls.test_seldom import ACTS
 from tests.security.syscalls.trace import Made
 from tests.security.syscalls.traced_run import pull_calls, serve_calls
 from tests.support.server import copy_home
+from tests.support.tiny_detector import make_detector
 
 SELDOM = tomllib.loads(Path(__file__).with_name("seldom.toml").read_text())["seldom"]
 SELDOM_RULES = {("fetch", "socket", 10): "IPv6 is asked for only where the host has it"} | {
@@ -33,6 +34,7 @@ def traced(model_home, tmp_path_factory) -> dict[str, set[Made]]:
     fresh.mkdir(mode=0o700)
     shutil.copytree(model_home / "images", fresh / "images", symlinks=True)
     served = copy_home(model_home, folder / "serve")
+    make_detector(served / "detector")  # asked by the default policy where there is one
     with ThreadPoolExecutor(2) as both:
         runs = [both.submit(pull_calls, fresh, folder / "pull.trace"),
                 both.submit(serve_calls, served, folder / "serve.trace")]  # fmt: skip
