@@ -127,6 +127,7 @@ def corral_server(
     idle_unload_s: int = 3600,
     settings: str = "",
     address: str = "127.0.0.1",
+    core: int | None = None,
 ) -> Iterator[CorralServer]:
     """Run `corral up`, yield it once it serves, stop it.
 
@@ -135,6 +136,7 @@ def corral_server(
         runtime: OCI runtime.
         idle_unload_s: how long an idle worker stays.
         address: where it listens.
+        core: the only one that it may run on; None for all of this process's.
         settings: the whole configuration, in place of the one that the bare side shares.
     """
     written = settings or _SETTINGS.format(idle_unload_s=idle_unload_s)
@@ -142,6 +144,7 @@ def corral_server(
     options = sandbox_options(runtime)
     process = subprocess.Popen(
         [
+            *([] if core is None else ["taskset", "--cpu-list", str(core)]),
             str(_CORRAL),
             "up",
             "--home",

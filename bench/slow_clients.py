@@ -1,8 +1,9 @@
 """Measurement 7: a good tenant's whole answers while `slowhttptest` holds 1,000 connections open.
 
 The attacker is the tool of others, in each of its modes: from a host of its own, and from the good
-client's own address, as behind one NAT, where nobody can be told from anybody by the address. Its
-own work has the least weight at the processors, because in earnest it is done on another machine.
+client's own address, as behind one NAT, where nobody can be told from anybody by the address. In
+earnest clients are other machines. So the server has one core to itself, with one engine thread,
+and both clients have another; there the attacker has the least weight that there is.
 The good tenant asks one short question after another, each on a connection of its own, TLS
 handshake included; asked are as many without the attack right before each mode.
 """
@@ -36,6 +37,16 @@ _RATE = 100
 """New connections of the attacker in a second."""
 _GATHER_S = 4.0
 """The attack is under way by then, and goes on gathering."""
+_SETTINGS = """\
+# Written by bench/slow_clients.py: the server has one core.
+[engine]
+context_tokens = 512
+parallel = 8
+threads = 1
+
+[limits]
+requests_per_minute = 100000
+"""
 _TENANT = "bench-good"
 _FORGED = "bench-slow"
 
@@ -77,7 +88,10 @@ def _place(home: Home, attacker: AttackerHost, size: Size) -> dict[str, dict[str
     """Measure all modes from one place of the attacker."""
     endpoint_key, slow_key = tenant_key(home, _TENANT), tenant_key(home, _FORGED)
     modes: dict[str, dict[str, object]] = {}
-    with corral_server(home, address=SERVER_ADDRESS) as server:
+    with (
+        _other_core() as core,
+        corral_server(home, settings=_SETTINGS, address=SERVER_ADDRESS, core=core) as server,
+    ):
         good = server.endpoint(endpoint_key)
         asyncio.run(ask_one_by_one(good, 10, _TOKENS))
         for name, options in _attacks(slow_key).items():
@@ -105,6 +119,20 @@ def _place(home: Home, attacker: AttackerHost, size: Size) -> dict[str, dict[str
     return modes
 
 
+@contextmanager
+def _other_core() -> Iterator[int]:
+    """Keep this process, and the attacks that it starts, off one core; yield which."""
+    usable = os.sched_getaffinity(0)
+    core = min(usable)
+    if len(usable) < 2:
+        raise RuntimeError("a core for the server and one for its clients are needed")
+    os.sched_setaffinity(0, usable - {core})
+    try:
+        yield core
+    finally:
+        os.sched_setaffinity(0, usable)
+
+
 def _attacks(key: str) -> dict[str, Sequence[str]]:
     """Return the options of each mode; one body mode has a live key, brought in as a "cookie"."""
     body = ("-B", "-i", "5", "-s", "8192", "-x", "10", "-t", "POST")
@@ -127,7 +155,8 @@ def _attack(
         "slowhttptest", *options, "-c", str(connections), "-r", str(_RATE), "-l", "120", "-p", "3",
         "-u", f"https://{server.host}:{server.port}{path}",
     ]  # fmt: skip
-    loop = f"while kill -0 {os.getpid()}; do {shlex.join(once)}; done"  # it ends with us
+    # It ends with us. A pause: a tool that starts again and again would be work of another kind.
+    loop = f"while kill -0 {os.getpid()}; do {shlex.join(once)}; sleep 1; done"
     process = subprocess.Popen(
         attacker.command(["sh", "-c", loop]),
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
