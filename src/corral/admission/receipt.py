@@ -128,6 +128,11 @@ class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         return self.derivation.adapter if self.derivation else None
 
     @property
+    def modalities(self) -> frozenset[str]:
+        """What the model takes besides text: of `image` and `audio`."""
+        return frozenset()
+
+    @property
     def blobs(self) -> tuple[tuple[str, int], ...]:
         """Digest and bytes of each blob that it needs, its own first."""
         adapter = self.adapter

@@ -169,8 +169,9 @@ class Supervisor:
         return not self._crashes or self._loop.time() - self._crashes[-1] > self._policy.window_s
 
     async def open(
-        self, sampling: Sampling, messages: tuple[Message, ...] | None, prompt: str | None
-    ) -> Stream | Unavailable:
+        self, sampling: Sampling, messages: tuple[Message, ...] | None, prompt: str | None,
+        media: tuple[bytes, ...] = (),
+    ) -> Stream | Unavailable:  # fmt: skip
         """Wait for a slot in first-come order, start the worker if need be, send the request."""
         refusal = self._refusal()
         if refusal is not None:
@@ -190,7 +191,7 @@ class Supervisor:
             self._release()
             return link
         self.running += 1
-        stream = link.submit(sampling, messages, prompt)
+        stream = link.submit(sampling, messages, prompt, media)
         stream.when_over(self._over)
         return stream
 

@@ -6,16 +6,19 @@ are refused. A worker that breaks the schema is killed.
 
 A worker is told to `Load` first. It prints `Ready` (or `Fatal`) once, then answers each `Generate`
 with any number of `Chunk` and exactly one `End` or `Failed` of the same id. `Cancel` makes the end
-come soon.
+come soon. Images and sounds come before their `Generate`, in `Media` lines with nothing between.
 """
 
 from __future__ import annotations
 
+from base64 import b64encode
+from collections.abc import Iterator
 from typing import Final, TypeVar
 
 import msgspec
 
 from corral.core.limits import WIRE_LINE_BYTES
+from corral.engine.media_bounds import MEDIA_BYTES, MEDIA_COUNT, MEDIA_PIECE_BYTES
 
 SEAL_FAILED: Final = "seal_failed"
 """The code of a worker that could not lock itself in; it takes no request."""
@@ -36,11 +39,17 @@ class Load(
     special: tuple[str, ...] = ()
 
 
-class Message(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """One chat message, plain text."""
+class Message(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
+    """One chat message: text, and where in it images and sounds stand.
+
+    Attributes:
+        media: by medium of this message, in order, how many characters of `content` are before it;
+            ascending.
+    """
 
     role: str
     content: str
+    media: tuple[int, ...] = ()
 
 
 class Sampling(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
@@ -59,6 +68,22 @@ class Sampling(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_def
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
     logprobs: int | None = None
+
+
+class Media(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field="op", tag="media"):
+    """A piece of an image or a sound of the request that comes next.
+
+    Attributes:
+        id: of the request.
+        index: of the medium, from 0, in the order of all the request's messages.
+        data: base64; all pieces but a medium's last have a multiple of three bytes.
+        last: the medium ends with this piece.
+    """
+
+    id: int
+    index: int
+    data: str
+    last: bool
 
 
 class Generate(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field="op", tag="gen"):
@@ -167,7 +192,7 @@ class Failed(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field=
 
 _T = TypeVar("_T")
 
-ToWorker = Load | Generate | Cancel
+ToWorker = Load | Media | Generate | Cancel
 FromWorker = Ready | Fatal | Chunk | End | Failed
 
 _encoder: Final = msgspec.json.Encoder()
@@ -194,6 +219,21 @@ def encode_line(message: ToWorker | FromWorker) -> bytes:
     if len(line) > WIRE_LINE_BYTES:
         raise WireError("line too long")
     return line
+
+
+def media_lines(request_id: int, media: tuple[bytes, ...]) -> Iterator[Media]:
+    """Yield the lines that bring a request's images and sounds, before its `Generate`.
+
+    Raises:
+        WireError: they are more than `MEDIA_COUNT`, or than `MEDIA_BYTES` together.
+    """
+    if len(media) > MEDIA_COUNT or sum(map(len, media)) > MEDIA_BYTES:
+        raise WireError("too much media")
+    for index, data in enumerate(media):
+        for place in range(0, max(1, len(data)), MEDIA_PIECE_BYTES):
+            piece = data[place : place + MEDIA_PIECE_BYTES]
+            last = place + MEDIA_PIECE_BYTES >= len(data)
+            yield Media(request_id, index, b64encode(piece).decode(), last)
 
 
 def fits_line(

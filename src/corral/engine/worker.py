@@ -28,8 +28,10 @@ from corral.engine.seal import Seal, SealError
 from corral.engine.translate import Turn, request_body
 from corral.engine.worker_wire import (
     Cancel,
+    Gathered,
     Generate,
     LineError,
+    Media,
     encode_lines,
     fatal,
     parse_line,
@@ -80,6 +82,7 @@ class Worker:
     ) -> None:
         self._engine = engine
         self._pacer = Pacer(output.write, interval_s)
+        self._gathered = Gathered()
         self._waiting: SimpleQueue[Generate] = SimpleQueue()
         self._started: SimpleQueue[None] = SimpleQueue()
         self._cancelled: set[int] = set()
@@ -89,12 +92,20 @@ class Worker:
         for _ in range(parallel):
             self._started.get()
 
-    def take(self, message: Generate | Cancel) -> None:
-        """Queue a request or mark one as cancelled."""
+    def take(self, message: Generate | Media | Cancel) -> None:
+        """Queue a request, keep what is for the next one, or mark one as cancelled.
+
+        Raises:
+            LineError: images and sounds do not fit their request.
+        """
+        if isinstance(message, Media):
+            self._gathered.add(message)
+            return
         if isinstance(message, Cancel):
             if message.id in self._live:
                 self._cancelled.add(message.id)
             return
+        self._gathered.give(message)
         self._live.add(message.id)
         self._waiting.put(message)
 

@@ -21,6 +21,7 @@ from typing import Final
 from corral.core.limits import MIB, WIRE_BACKLOG_LINES, WIRE_LINE_BYTES
 from corral.engine.conversation import Conversation
 from corral.engine.launcher_link import Pipes
+from corral.engine.media_bounds import MEDIA_BYTES
 from corral.engine.wire import (
     Cancel,
     Chunk,
@@ -36,11 +37,13 @@ from corral.engine.wire import (
     ToWorker,
     WireError,
     encode_line,
+    media_lines,
 )
 
 _READ_BYTES: Final = 64 * 1024
 _BACKLOG_BYTES: Final = 1 * MIB
 _TICK_S: Final = 0.5
+_UNSENT_BYTES: Final = 64 * (WIRE_LINE_BYTES + 2 * MEDIA_BYTES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,14 +217,26 @@ class WorkerLink:
         return self._open and self._conversation.ready is not None
 
     def submit(
-        self, sampling: Sampling, messages: tuple[Message, ...] | None, prompt: str | None
+        self,
+        sampling: Sampling,
+        messages: tuple[Message, ...] | None,
+        prompt: str | None,
+        media: tuple[bytes, ...] = (),
     ) -> Stream:
-        """Send a request and return its answer to come."""
+        """Send a request and return its answer to come.
+
+        Args:
+            sampling: as in `Generate`, as the next two.
+            messages: of a chat.
+            prompt: of a text.
+            media: images and sounds of the messages, in their order; at most `MEDIA_BYTES`.
+        """
         request = Generate(id=self._next_id, sampling=sampling, messages=messages, prompt=prompt)
         self._next_id += 1
         stream = Stream(self, request.id, self.loop.time())
         try:
-            line = encode_line(request)
+            lines = b"".join(map(encode_line, media_lines(request.id, media)))
+            lines += encode_line(request)
         except WireError:
             stream.put(Broken("request_too_large"))  # `wire.fits_line` was to find out before
             return stream
@@ -230,7 +245,7 @@ class WorkerLink:
             return stream
         self._streams[request.id] = stream
         self._conversation.opened(request)
-        self._write(line)
+        self._write(lines)
         return stream
 
     def cancel(self, request_id: int) -> None:
@@ -317,8 +332,8 @@ class WorkerLink:
         self._write(encode_line(message))
 
     def _write(self, line: bytes) -> None:
-        # Bounded by the slots: each running request is one line and one cancel at most.
-        if len(self._unsent) > 64 * WIRE_LINE_BYTES:
+        # Bounded by the slots: each running request is its media, one line and one cancel at most.
+        if len(self._unsent) > _UNSENT_BYTES:
             self._break("worker_failed")
             return
         self._unsent += line

@@ -8,6 +8,7 @@ agree. What a worker says is checked where it counts, by the gateway.
 from __future__ import annotations
 
 from corral.core.limits import WIRE_LINE_BYTES
+from corral.engine.media_bounds import MEDIA_BYTES, MEDIA_COUNT
 from corral.engine.plain_json import decode, encode
 
 TYPE_CHECKING = False
@@ -28,22 +29,80 @@ class Generate:
 
     Attributes:
         sampling: the options that are set, by the names of `engine.wire.Sampling`.
-        messages: dicts of `role` and `content`.
+        messages: dicts of `role` and `content`, and of `media` where there are any.
+        media: images and sounds of the messages, in their order, as base64.
     """
 
-    __slots__ = ("id", "messages", "prompt", "sampling")
+    __slots__ = ("id", "media", "messages", "prompt", "sampling")
 
     def __init__(
         self,
         id: int,  # noqa: A002 - the wire's name
         sampling: dict[str, Any],
-        messages: list[dict[str, str]] | None = None,
+        messages: list[dict[str, Any]] | None = None,
         prompt: str | None = None,
     ) -> None:
         self.id = id
         self.sampling = sampling
         self.messages = messages
         self.prompt = prompt
+        self.media: list[str] = []
+
+
+class Media:
+    """A piece of an image or a sound of the request that comes next; see `engine.wire.Media`."""
+
+    __slots__ = ("data", "id", "index", "last")
+
+    def __init__(self, id: int, index: int, data: str, *, last: bool) -> None:  # noqa: A002 - the wire's name
+        self.id = id
+        self.index = index
+        self.data = data
+        self.last = last
+
+
+class Gathered:
+    """Images and sounds whose request has not come yet: of one request, within the bounds."""
+
+    def __init__(self) -> None:
+        self._id = 0
+        self._media: list[list[str]] = []
+        self._is_open = False
+        self._characters = 0
+
+    def add(self, piece: Media) -> None:
+        """Keep a piece.
+
+        Raises:
+            LineError: it does not go on where the one before ended, or it is too much.
+        """
+        begins = not self._is_open
+        if begins and not self._media:
+            self._id = piece.id
+        self._characters += len(piece.data)
+        if (
+            piece.id != self._id
+            or piece.index != len(self._media) - (0 if begins else 1)
+            or piece.index >= MEDIA_COUNT
+            or self._characters > _MEDIA_CHARACTERS
+        ):
+            raise LineError("media out of order, or too much of them")
+        if begins:
+            self._media.append([])
+        self._media[-1].append(piece.data)
+        self._is_open = not piece.last
+
+    def give(self, request: Generate) -> None:
+        """Give a request what came before it.
+
+        Raises:
+            LineError: that was another request's, or not what its messages have places for.
+        """
+        places = sum(len(one.get("media", ())) for one in request.messages or ())
+        if self._is_open or places != len(self._media) or (places and request.id != self._id):
+            raise LineError("media and messages do not fit")
+        request.media = ["".join(one) for one in self._media]
+        self._media, self._characters = [], 0
 
 
 class Cancel:
@@ -83,7 +142,12 @@ def _is_record(value: Any, needed: dict[str, Check], more: dict[str, Check]) -> 
     )
 
 
+def _is_places(value: Any) -> bool:
+    return type(value) is list and all(map(_is_int, value)) and value == sorted(value)
+
+
 _MESSAGE: dict[str, Check] = {"role": _is_text, "content": _is_text}
+_PLACED: dict[str, Check] = {"media": _is_places}
 _SAMPLING: dict[str, Check] = {
     "temperature": _or_none(_is_number),
     "top_p": _or_none(_is_number),
@@ -100,17 +164,29 @@ def _is_sampling(value: Any) -> bool:
 
 
 def _is_messages(value: Any) -> bool:
-    return type(value) is list and all(_is_record(one, _MESSAGE, {}) for one in value)
+    return type(value) is list and all(_is_message(one) for one in value)
+
+
+def _is_message(value: Any) -> bool:
+    if not _is_record(value, _MESSAGE, _PLACED):
+        return False
+    places = value.get("media", ())
+    return not places or 0 <= places[0] <= places[-1] <= len(value["content"])
 
 
 _GENERATE: dict[str, Check] = {"op": _is_text, "id": _is_int, "sampling": _is_sampling}
 _ASKED: dict[str, Check] = {"messages": _or_none(_is_messages), "prompt": _or_none(_is_text)}
 _LOAD: dict[str, Check] = {"op": _is_text, "template": _is_text}
 _LOOKED_UP: dict[str, Check] = {"special": _is_texts}
+_MEDIA: dict[str, Check] = {
+    "op": _is_text, "id": _is_int, "index": _is_int, "data": _is_text,
+    "last": lambda value: type(value) is bool,
+}  # fmt: skip
+_MEDIA_CHARACTERS = MEDIA_BYTES // 3 * 4 + 4 * MEDIA_COUNT
 _CANCEL: dict[str, Check] = {"op": _is_text, "id": _is_int}
 
 
-def parse_line(line: bytes) -> Generate | Cancel:
+def parse_line(line: bytes) -> Generate | Media | Cancel:
     """Parse a line that the gateway sent.
 
     Raises:
@@ -123,6 +199,8 @@ def parse_line(line: bytes) -> Generate | Cancel:
     kind = found.get("op") if type(found) is dict else None
     if kind == "cancel" and _is_record(found, _CANCEL, {}):
         return Cancel(found["id"])
+    if kind == "media" and _is_record(found, _MEDIA, {}):
+        return Media(found["id"], found["index"], found["data"], last=found["last"])
     if kind == "gen" and _is_record(found, _GENERATE, _ASKED):
         return Generate(found["id"], found["sampling"], found.get("messages"), found.get("prompt"))
     raise LineError("not of the schema")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from typing import Final, Protocol
 
 from corral.engine.wire import End, Message, Sampling, TokenLogprob, Usage
@@ -29,7 +30,9 @@ class Ask:
         include_usage: end a stream with token counts.
         obfuscate: pad each event of a stream.
         store: keep the completion, with this metadata; None keeps nothing.
-        runs: by message that has untrusted text: its text in pieces, and whether each is untrusted.
+        runs: by message that has untrusted text or media: its text in pieces, none of them empty,
+            and whether each is untrusted; every medium stands between two pieces, or at an end.
+        media: images and sounds of the messages, in their order, made by our own decoders.
     """
 
     model: str
@@ -42,6 +45,7 @@ class Ask:
     obfuscate: bool = True
     store: Mapping[str, str] | None = None
     runs: Mapping[int, tuple[tuple[str, bool], ...]] = field(default_factory=dict)
+    media: tuple[bytes, ...] = field(default=(), repr=False)
 
     @property
     def text_param(self) -> str:
@@ -70,11 +74,24 @@ class Ask:
             for index in range(len(self.messages))
         }
         messages = tuple(
-            Message(message.role, "".join(text for text, _ in runs[index]))
+            Message(
+                message.role,
+                "".join(text for text, _ in runs[index]),
+                self._moved(index, [len(text) for text, _ in runs[index]]),
+            )
             for index, message in enumerate(self.messages)
         )
         kept = {index: runs[index] for index in self.runs}
         return replace(self, messages=messages, runs=kept)
+
+    def _moved(self, index: int, lengths: Sequence[int]) -> tuple[int, ...]:
+        """Return where the media of a message stand once its pieces have these lengths."""
+        message = (self.messages or ())[index]
+        if not message.media:
+            return ()
+        old = [len(text) for text, _ in self.runs.get(index, ((message.content, False),))]
+        ends = dict(zip(accumulate(old, initial=0), accumulate(lengths, initial=0), strict=True))
+        return tuple(ends[place] for place in message.media)
 
     def with_canary(self, canary: str) -> Ask:
         """Return the same with a canary behind the last system message; as it is without one."""
@@ -83,7 +100,7 @@ class Ask:
         if not places:
             return self
         last = messages[places[-1]]
-        messages[places[-1]] = Message(last.role, with_canary(last.content, canary))
+        messages[places[-1]] = Message(last.role, with_canary(last.content, canary), last.media)
         return replace(self, messages=tuple(messages))
 
     def joined(self) -> Iterator[Part]:

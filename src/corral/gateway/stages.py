@@ -361,7 +361,7 @@ class Sanitised(_Sealed):
         turn = self.leased.lease.turn
         if turn is not None:
             turn.lend_while(lambda: worker.held_up)
-        stream = await worker.open(ask.sampling, self.sent.messages, ask.prompt)
+        stream = await worker.open(ask.sampling, self.sent.messages, ask.prompt, ask.media)
         if isinstance(stream, Unavailable):
             return unavailable(stream)
         return Routed(seal=_SEAL, sanitised=self, ask=ask, stream=stream)

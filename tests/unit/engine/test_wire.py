@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from corral.core.limits import WIRE_LINE_BYTES
+from corral.engine.media_bounds import MEDIA_BYTES, MEDIA_COUNT, MEDIA_PIECE_BYTES
 from corral.engine.wire import (
     Cancel,
     Chunk,
@@ -16,6 +19,7 @@ from corral.engine.wire import (
     Fatal,
     FromWorker,
     Generate,
+    Media,
     Message,
     Ready,
     Sampling,
@@ -27,6 +31,7 @@ from corral.engine.wire import (
     decode_from_worker,
     decode_to_worker,
     encode_line,
+    media_lines,
 )
 
 INTS = st.integers(-(1 << 63), (1 << 63) - 1)
@@ -49,9 +54,17 @@ SAMPLING = st.builds(
     st.lists(TEXT, max_size=2).map(tuple), st.none() | FLOATS, st.none() | FLOATS,
     st.none() | INTS,
 )  # fmt: skip
-MESSAGES = st.none() | st.lists(st.builds(Message, TEXT, TEXT), max_size=2).map(tuple)
-TO_WORKER = st.builds(Cancel, INTS) | st.builds(
-    Generate, INTS, SAMPLING, MESSAGES, st.none() | TEXT
+PLACED = TEXT.flatmap(
+    lambda text: st.builds(
+        Message, TEXT, st.just(text),
+        st.lists(st.integers(0, len(text)), max_size=3).map(sorted).map(tuple),
+    )
+)  # fmt: skip
+MESSAGES = st.none() | st.lists(PLACED, max_size=2).map(tuple)
+TO_WORKER = st.one_of(
+    st.builds(Cancel, INTS),
+    st.builds(Media, INTS, INTS, TEXT, st.booleans()),
+    st.builds(Generate, INTS, SAMPLING, MESSAGES, st.none() | TEXT),
 )
 
 
@@ -112,3 +125,33 @@ def test_a_line_over_the_limit_is_not_sent() -> None:
 
 def test_defaults_are_not_sent() -> None:
     assert msgspec.json.decode(encode_line(Chunk(1, "a"))) == {"ev": "c", "id": 1, "text": "a"}
+
+
+@given(
+    st.lists(
+        st.builds(
+            lambda head, pieces, more: (head * (pieces * MEDIA_PIECE_BYTES + more))[
+                : pieces * MEDIA_PIECE_BYTES + more
+            ],
+            st.binary(min_size=1, max_size=5), st.integers(0, 2), st.integers(0, 3),
+        ),
+        max_size=3,
+    ).map(tuple)
+)  # fmt: skip
+def test_media_go_in_pieces_of_whole_triples(media: tuple[bytes, ...]) -> None:
+    lines = list(media_lines(7, media))
+    assert [one.index for one in lines if one.last] == list(range(len(media)))
+    whole = ["".join(m.data for m in lines if m.index == n) for n in range(len(media))]
+    assert [b64decode(one, validate=True) for one in whole] == list(media)
+
+
+def test_a_piece_of_a_medium_fits_a_line() -> None:
+    assert MEDIA_PIECE_BYTES % 3 == 0
+    (line,) = media_lines((1 << 63) - 1, (b"\xff" * MEDIA_PIECE_BYTES,))
+    assert len(encode_line(line)) <= WIRE_LINE_BYTES
+
+
+@pytest.mark.parametrize("media", [(b"",) * (MEDIA_COUNT + 1), (b"\0" * MEDIA_BYTES, b"\0")])
+def test_too_much_media(media: tuple[bytes, ...]) -> None:
+    with pytest.raises(WireError):
+        list(media_lines(1, media))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from corral.core.limits import WIRE_LINE_BYTES
 from corral.engine import plain_json, worker_wire
+from corral.engine.media_bounds import MEDIA_BYTES, MEDIA_COUNT
 from corral.engine.wire import (
     Cancel,
     Chunk,
@@ -19,7 +21,10 @@ from corral.engine.wire import (
     Fatal,
     Generate,
     Load,
+    Media,
+    Message,
     Ready,
+    Sampling,
     TokenLogprob,
     ToWorker,
     Usage,
@@ -27,8 +32,9 @@ from corral.engine.wire import (
     decode_from_worker,
     decode_to_worker,
     encode_line,
+    media_lines,
 )
-from corral.engine.worker_wire import LineError, encode_lines, parse_line, parse_load
+from corral.engine.worker_wire import Gathered, LineError, encode_lines, parse_line, parse_load
 from tests.unit.engine.test_wire import FLOATS, INTS, LOGPROBS, TEXT, TO_WORKER
 
 VALUES = st.recursive(
@@ -38,7 +44,7 @@ VALUES = st.recursive(
 )
 NAMES = st.sampled_from([
     "op", "id", "sampling", "messages", "prompt", "role", "content", "max_tokens", "stop", "seed",
-    "top_p", "path",
+    "top_p", "path", "media", "index", "data", "last",
 ])  # fmt: skip
 
 
@@ -90,12 +96,18 @@ def test_the_worker_hears_the_gateway(message: ToWorker) -> None:
     if isinstance(message, Cancel):
         assert isinstance(found, worker_wire.Cancel)
         return
+    if isinstance(message, Media):
+        assert isinstance(found, worker_wire.Media)
+        assert (found.index, found.data) == (message.index, message.data)
+        assert found.last is message.last
+        return
     assert isinstance(found, worker_wire.Generate)
     sampling = msgspec.to_builtins(message.sampling)
     assert found.sampling == {k: list(v) if k == "stop" else v for k, v in sampling.items()}
     assert found.prompt == message.prompt
     said = None if message.messages is None else [
-        {"role": m.role, "content": m.content} for m in message.messages
+        {"role": m.role, "content": m.content} | ({"media": list(m.media)} if m.media else {})
+        for m in message.messages
     ]  # fmt: skip
     assert found.messages == said
 
@@ -182,3 +194,72 @@ def test_a_request_has_its_fields() -> None:
     assert isinstance(decode_to_worker(b'{"op":"cancel","id":1}'), Cancel)
     sample = decode_to_worker(b'{"op":"gen","id":1,"sampling":{"max_tokens":1}}')
     assert isinstance(sample, Generate)
+
+
+def given_to(media: tuple[bytes, ...], places: tuple[int, ...], *, number: int = 1) -> list[str]:
+    """Return what a request of the worker has after the lines of the gateway."""
+    gathered = Gathered()
+    for piece in media_lines(1, media):
+        found = parse_line(encode_line(piece)[:-1])
+        assert isinstance(found, worker_wire.Media)
+        gathered.add(found)
+    asked = Generate(number, Sampling(1), (Message("user", "ab", places),))
+    request = parse_line(encode_line(asked)[:-1])
+    assert isinstance(request, worker_wire.Generate)
+    gathered.give(request)
+    return request.media
+
+
+def test_a_request_has_its_media_in_their_order() -> None:
+    large = bytes(range(256)) * 4096
+    found = given_to((b"one", large, b""), (0, 1, 2))
+    assert [b64decode(one, validate=True) for one in found] == [b"one", large, b""]
+    assert given_to((), ()) == []
+
+
+@pytest.mark.parametrize(
+    ("media", "places", "number"),
+    [((b"a",), (), 1), ((), (1,), 1), ((b"a",), (1, 1), 1), ((b"a",), (1,), 2)],
+)
+def test_media_without_their_request(
+    media: tuple[bytes, ...], places: tuple[int, ...], number: int
+) -> None:
+    with pytest.raises(LineError):
+        given_to(media, places, number=number)
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [(1, 1, "", True)],
+        [(1, 0, "", True), (1, 0, "", True)],
+        [(1, 0, "", False), (1, 1, "", True)],
+        [(1, 0, "", False), (2, 0, "", True)],
+        [(1, 0, "", True), (2, 1, "", True)],
+        [(1, 0, "A" * (MEDIA_BYTES // 3 * 4 + 4 * MEDIA_COUNT + 1), True)],
+        [(1, number, "", True) for number in range(MEDIA_COUNT + 1)],
+    ],
+    ids=range(7),
+)
+def test_pieces_out_of_order_or_too_many(pieces: list[tuple[int, int, str, bool]]) -> None:
+    gathered = Gathered()
+    with pytest.raises(LineError):
+        for number, index, data, last in pieces:
+            gathered.add(worker_wire.Media(number, index, data, last=last))
+
+
+def test_a_request_before_the_end_of_its_media() -> None:
+    gathered = Gathered()
+    gathered.add(worker_wire.Media(1, 0, "QQ==", last=False))
+    with pytest.raises(LineError):
+        gathered.give(worker_wire.Generate(1, {}, [{"role": "u", "content": "", "media": [0]}]))
+
+
+@pytest.mark.parametrize("places", ["[2]", "[-1]", "[1,0]", "[true]", "1", "[0.5]"])
+def test_media_stand_in_their_message_in_order(places: str) -> None:
+    line = (
+        b'{"op":"gen","id":1,"sampling":{"max_tokens":1},'
+        b'"messages":[{"role":"user","content":"a","media":%s}]}' % places.encode()
+    )
+    with pytest.raises(LineError):
+        parse_line(line)
