@@ -154,6 +154,7 @@ def corral_server(
             "--port",
             "0",
             "--print-json",
+            *([] if home.detector.is_dir() else ["--allow-degraded=detector"]),
             *options,
         ],
         stdout=subprocess.PIPE,
@@ -183,6 +184,16 @@ def corral_server(
             process.wait()
         if process.stdout is not None:
             process.stdout.close()
+
+
+@contextmanager
+def installed_detector(home: Home) -> Iterator[None]:
+    """Give a state folder the detector for the block; the other measurements go without one."""
+    _corral(home, "detector", "install", "--json")
+    try:
+        yield
+    finally:
+        _corral(home, "detector", "remove", "--json")
 
 
 def tenant_key(home: Home, tenant: str) -> str:

@@ -95,7 +95,8 @@ class Service:
 
     def _start(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [str(_CORRAL), "up", "--home", str(self.home.root), "--port", str(self.port)],
+            [str(_CORRAL), "up", "--home", str(self.home.root), "--port", str(self.port),
+             "--allow-degraded=detector"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 

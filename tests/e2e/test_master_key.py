@@ -33,6 +33,7 @@ from tests.support.server import (
     degraded_options,
     leftovers_of,
     wait_until,
+    without_detector,
 )
 from tests.support.terminal import terminal
 
@@ -224,7 +225,8 @@ def test_a_locked_server_stores_and_a_copy_of_its_folder_opens_nothing(
 
 def test_a_person_is_asked_at_the_terminal(home: Path, word: Path) -> None:
     corral(home, "master-key", "lock", "--passphrase-file", str(word))
-    command = [str(CORRAL), "up", "--home", str(home), "--port", "0", *degraded_options()]
+    command = [str(CORRAL), "up", "--home", str(home), "--port", "0", *degraded_options(),
+               *without_detector(home)]  # fmt: skip
     with terminal(command) as shown:
         shown.read_until(b"Passphrase of the master key: ")
         shown.write(f"{WORDS}\n".encode())

@@ -71,7 +71,8 @@ def group() -> Iterator[DelegatedGroup]:
 def serve(account: Account, group: DelegatedGroup | None, *args: str) -> RunningServer:
     process = subprocess.Popen(
         as_user(account.place, [str(account.program), "up", "--home", str(account.home),
-                                "--port", "0", "--print-json", *args]),
+                                "--port", "0", "--print-json", "--allow-degraded=detector",
+                                *args]),
         stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
         preexec_fn=group.enter if group else None,  # noqa: PLW1509 - one thread
     )  # fmt: skip

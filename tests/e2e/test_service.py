@@ -23,6 +23,7 @@ from tests.support.server import (
     degraded_options,
     folders_below,
     wait_until,
+    without_detector,
 )
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -57,7 +58,7 @@ ExecStartPre=+/bin/sh -c 'for c in memory pids; do chown {uid} /sys/fs/cgroup/$c
 corral.service /sys/fs/cgroup/$c/system.slice/corral.service/cgroup.procs; done'
 ExecStart=
 ExecStart=/opt/corral/bin/corral up --home /var/lib/corral --runtime {runtime} \
---first-keys /var/lib/corral/first-keys.json
+--allow-degraded=detector --first-keys /var/lib/corral/first-keys.json
 """
 MANAGER = """# What user@.service does, without PAM; root gives it control groups of version 1.
 [Unit]
@@ -242,6 +243,7 @@ def test_the_units_of_a_user_serve_a_chat(place: Path, model_home: Path) -> None
     for name in ("venv", "home"):
         (place / name).mkdir()  # where the other unit has its own
     copy_state(model_home, state).chmod(0o700)
+    (state / "corral.toml").write_text('[sandbox]\nallow_degraded = ["detector"]\n')
     (account / "secret").write_text("the user's, and none of the service's business")
     api_key, _ = json.loads((model_home / "test-keys.json").read_text())
     write_units_of_a_user(place, api_key)
@@ -267,7 +269,7 @@ def test_it_serves_on_the_socket_of_systemd(home: Path) -> None:
         process = subprocess.Popen(
             [activator, f"--listen=127.0.0.1:{port}", f"--setenv=NOTIFY_SOCKET={ready}",
              str(CORRAL), "up", "--home", str(home), "--port", "1", "--print-json",
-             *degraded_options()],
+             *degraded_options(), *without_detector(home)],
             stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
         )  # fmt: skip
         try:
@@ -295,7 +297,7 @@ def test_the_first_keys_are_left_in_a_file_and_not_in_the_log(tmp_path: Path) ->
     keys = tmp_path / "keys.json"
     process = subprocess.Popen(
         [str(CORRAL), "up", "--home", str(tmp_path / "home"), "--port", "0", "--print-json",
-         "--first-keys", str(keys), *degraded_options()],
+         "--first-keys", str(keys), *degraded_options(), "--allow-degraded=detector"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
     )  # fmt: skip
     assert process.stdout is not None

@@ -5,11 +5,13 @@ Trust: operator side. Input: the operator's command line; see `corral.admission.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from corral.cli.first_detector import fetch_known, prove
 from corral.cli.options import HomeOption, JsonOption
 from corral.cli.terminal import print_facts, print_json, print_note
 from corral.core.home import Home
@@ -40,31 +42,15 @@ def install(
 
     Example: corral detector install
     """
-    from corral.admission.detector import (
-        ask_detector,
-        fetch_detector,
-        install_detector,
-        unpack_detector,
-    )
-    from corral.cli.job_unsafe import job_launcher
-    from corral.cli.progress import shown_progress
+    from corral.admission.detector import install_detector, unpack_detector
     from corral.core.config import load_config
 
     state = Home.locate(home)
-
-    def fill(target: Path) -> None:
-        if source is not None:
-            unpack_detector(source, target)
-            return
-        with job_launcher(state, {}) as launcher, shown_progress() as progress:
-            config = load_config(state.config_file).fetch
-            fetch_detector(state, config, launcher, progress, target)
-
-    def prove() -> None:
-        with job_launcher(state, {}) as launcher:
-            ask_detector(launcher, ())
-
-    manifest = install_detector(state, fill, prove)
+    if source is None:
+        fill = partial(fetch_known, state, load_config(state.config_file).fetch, {})
+    else:
+        fill = partial(unpack_detector, source)
+    manifest = install_detector(state, fill, partial(prove, state, {}))
     _show(manifest, as_json=as_json)
     if not as_json:
         print_note("a running server takes it at its next start: corral stop; corral up")
@@ -81,7 +67,7 @@ def show(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
 @app.command("remove")
 def remove(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Remove the detector; policies that require one refuse requests from the next start on.
+    """Remove the detector; the next `corral up` brings the known one unless you accept none.
 
     Example: corral detector remove
     """

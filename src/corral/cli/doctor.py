@@ -40,9 +40,11 @@ def doctor(
     Example: corral doctor --json
     """
     from corral.doctor.survey import survey_host
+    from corral.guard.detector_fact import detector_fact
 
     settings = sandbox_settings(tier, runtime, allow_degraded)
-    report = survey_host(effective_config(Home.locate(home), settings))
+    place = Home.locate(home)
+    report = survey_host(effective_config(place, settings), more=(detector_fact(place),))
     if as_json:
         print_json(report.document())
     else:

@@ -42,7 +42,8 @@ DegradedOption = Annotated[
         help="Go on without this wall where the host lacks it: cgroup, landlock, mdwe; at the "
         "isolation level strict also ksm, speculation, swap, cores, smt. gpu-sharing: tenants may "
         "share a device. engine-unknown, engine-vulnerable: give models to an engine that is of no "
-        "known build, or has a flaw that nothing stops. May be repeated.",
+        "known build, or has a flaw that nothing stops. detector: prompts are not looked at for "
+        "injection by a classifier. May be repeated.",
         show_default=False,
     ),
 ]

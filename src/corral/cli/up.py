@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from corral.cli.engine_check import check_engine
+from corral.cli.first_detector import bring_detector
 from corral.cli.first_policy import install_first_policy
 from corral.cli.open_master_key import open_master_key, plain_master_key
 from corral.cli.options import (
@@ -115,7 +116,10 @@ def up(
         first = prepare(place, config, first_keys)
         with shown_if_it_fails(first):
             # Nothing from beside: do it here, so that whatever went wrong is seen.
-            report_host(place, survey() or looked_at(place, config))
+            document = survey() or looked_at(place, config)
+            if bring_detector(place, config, settings):
+                document = looked_at(place, config)
+            report_host(place, document)
     with shown_if_it_fails(first):
         from corral.control.command import serve_command
 
@@ -207,14 +211,15 @@ def looked_at(home: Home, config: Config) -> bytes:
         CorralError: codes of `check_engine`.
     """
     check_engine(home, config)
-    return surveyed(config)
+    return surveyed(config, home)
 
 
-def surveyed(config: Config) -> bytes:
+def surveyed(config: Config, home: Home) -> bytes:
     """Return what this host can enforce, as JSON."""
     from corral.doctor.survey import survey_host
+    from corral.guard.detector_fact import detector_fact
 
-    return json.dumps(survey_host(config).document()).encode()
+    return json.dumps(survey_host(config, more=(detector_fact(home),)).document()).encode()
 
 
 def report_host(home: Home, document: bytes) -> None:

@@ -22,7 +22,7 @@ TIERS: Final = ("namespaces", "gvisor", "vm")
 RUNTIMES: Final = ("auto", "crun", "runc", "runsc", "krun", "kata-runtime")
 DEGRADABLE: Final = (
     "cgroup", "landlock", "mdwe", "ksm", "speculation", "swap", "cores", "smt", "gpu-sharing",
-    "engine-unknown", "engine-vulnerable",
+    "engine-unknown", "engine-vulnerable", "detector",
 )  # fmt: skip
 """Features whose absence `sandbox.allow_degraded` may accept, by name."""
 _DEVICE: Final = re.compile(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 
 from corral.core.config import Config
@@ -17,12 +18,15 @@ from corral.doctor.files import HostFiles
 from corral.doctor.isolation import strict_points
 
 
-def survey_host(config: Config, files: HostFiles | None = None) -> Report:
+def survey_host(
+    config: Config, files: HostFiles | None = None, *, more: Iterable[Fact] = ()
+) -> Report:
     """Return what this host can enforce under a configuration.
 
     Args:
         config: which runtimes and tiers are wanted, and which absent walls were accepted.
         files: the host's file tree; default: this host's.
+        more: facts of what this package knows nothing of, shown last.
     """
     tree = files or HostFiles()
     found, flaws = runtimes.installed(tree)
@@ -50,6 +54,7 @@ def survey_host(config: Config, files: HostFiles | None = None) -> Report:
         devices.accelerators(tree),
         energy.energy(tree),
         resources.verity(tree),
+        *more,
     )
     strict = strict_points(config)
     facts = (*(strict.pop(fact.name, fact) for fact in facts), *strict.values())

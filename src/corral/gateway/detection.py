@@ -1,7 +1,8 @@
 """Stage 5, last part: what a detector says of a request's texts, and what its policy makes of that.
 
 Trust: gateway [net]. Input: texts as they were sanitised. Fails closed: where a policy wants a
-detector and none answers, the request is refused; where none is installed, the policy says.
+detector and none answers, the request is refused. Where none is installed it is served if the
+operator said that corral may do without one (`--allow-degraded=detector`) and the policy agrees.
 """
 
 from __future__ import annotations
@@ -43,8 +44,10 @@ async def detect(
             continue
         score = await detector.score(tenant, text)
         if score is None:
-            needless = detector.state == "absent" and policy.options.detector == "installed"
-            return cleaned if needless or policy.mode == "report" else None
+            needless = detector.needless and policy.options.detector == "installed"
+            if policy.mode == "enforce" and not needless:
+                return None
+            break
         found = judge(
             policy, shown, score.probability, score.view, flag=score.flag, block=score.block
         )

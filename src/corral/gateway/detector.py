@@ -75,13 +75,18 @@ class Launcher(Protocol):
 class Detector:
     """The detector of one gateway; for one event loop.
 
+    Args:
+        launcher: starts and ends its jail.
+        waived: the operator said that corral may do without one (`--allow-degraded=detector`).
+
     Attributes:
         state: `starting` until it is known; `absent` where none is installed; `failed` until it has
             been started again.
     """
 
-    def __init__(self, launcher: Launcher) -> None:
+    def __init__(self, launcher: Launcher, *, waived: bool = False) -> None:
         self.state: State = "starting"
+        self._waived = waived
         self._launcher = launcher
         self._jail: _Jail | None = None
         self._tried_s = 0.0
@@ -90,6 +95,11 @@ class Detector:
         self._tenants: dict[str, asyncio.Lock] = {}
         self._key = secrets.token_bytes(32)
         self._scores: OrderedDict[bytes, Score] = OrderedDict()
+
+    @property
+    def needless(self) -> bool:
+        """Return whether there is none by the operator's leave."""
+        return self._waived and self.state == "absent"
 
     async def open(self) -> None:
         """Start it at the gateway's start, so that its state is known."""

@@ -124,7 +124,7 @@ class Gateway:
         self._router = Router(
             link, config.engine, ward=Ward(self._database), metrics=metrics, standing=fair.standing
         )
-        detector = Detector(link)
+        detector = Detector(link, waived="detector" in config.sandbox.allow_degraded)
         services = Services(
             config=config,
             database=self._database,

@@ -38,8 +38,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         canary: answers: put a random word behind the system prompt, and look for it.
         prompt_leak_words: answers: this many words of the system prompt in a row are `prompt_leak`.
         answer_characters_max: answers: longer ones are `long_output`; 0 for no bound of this kind.
-        detector: detector: `required` refuses where none is installed, `installed` goes on without;
-            where one is installed and does not answer, both refuse.
+        detector: detector: where none answers, `required` refuses; so does `installed`, unless none
+            is installed and the operator said that corral may do without one.
         flag, block: detector: probabilities from which a text is suspected, and detected; 0 takes
             the detector's own.
     """

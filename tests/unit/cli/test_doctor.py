@@ -68,6 +68,6 @@ def test_a_report_of_the_host_is_left_for_the_gateway(home: Home) -> None:
 
     from corral.cli.up import report_host, surveyed
 
-    report_host(home, surveyed(Config()))
+    report_host(home, surveyed(Config(), home))
     assert json.loads(home.host_report.read_text())["schema"] == 1
     assert home.host_report.stat().st_mode & 0o777 == 0o600

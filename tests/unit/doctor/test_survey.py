@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from corral.core.config import Config, override_config
+from corral.core.home import Home
 from corral.doctor.fact import Fact, Report
 from corral.doctor.runtimes_unsafe import read_versions
 from corral.doctor.survey import survey_host
+from corral.guard.detector_fact import detector_fact
 
 NAMES = {
     "kernel", "namespaces", "nested-userns", "seccomp", "landlock", "mdwe", "cgroup", "core-dumps",
@@ -64,7 +66,8 @@ def test_every_fact_is_documented(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         for row in rows
         for name in re.findall(r"`([a-z-]+)`", row.split("|")[1])
     }
-    shown = {fact.name: fact.needed for fact in survey_host(Config()).facts}
+    report = survey_host(Config(), more=(detector_fact(Home(tmp_path)),))
+    shown = {fact.name: fact.needed for fact in report.facts}
     assert documented == {**shown, "cores": False}
 
 

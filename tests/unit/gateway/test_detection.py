@@ -65,7 +65,16 @@ def test_what_a_score_leads_to(start: Start) -> None:
 
 @pytest.mark.claim("DET-02")
 def test_where_none_is_installed_the_policy_says(start: Start) -> None:
-    served = start()
+    served = start(sandbox__allow_degraded=())
+    refused = ask(served, "hello")
+    assert (refused.status_code, code(refused)) == (503, "detector_unavailable")
+    policy(served, "balanced", detector="off")
+    assert code(ask(served, "hello")) == "ok", "the control: nobody wants one"
+
+
+@pytest.mark.claim("DET-02")
+def test_by_the_operators_leave_it_goes_on_without(start: Start) -> None:
+    served = start(sandbox__allow_degraded=("detector",))
     assert code(ask(served, "hello")) == "ok"
     policy(served, "balanced", detector="required")
     refused = ask(served, "hello")

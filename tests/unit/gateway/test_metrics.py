@@ -75,7 +75,7 @@ def test_the_operator_reads_the_page_and_nobody_else(served: Served) -> None:
 @pytest.fixture
 def talkative(start: Callable[..., Served]) -> Served:
     """A gateway at which the canary was put into everything that a client can say."""
-    served = start(sandbox__allow_degraded=("mdwe",))
+    served = start(sandbox__allow_degraded=("mdwe", "detector"))
     client = served.client("acme")
     text = f"say {CANARY}"
     client.chat.completions.create(model="tiny", messages=[{"role": "user", "content": text}])
