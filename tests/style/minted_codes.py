@@ -17,7 +17,7 @@ CARRIERS = {
     "CorralError": 0, "ConfigError": 0, "SandboxError": 0, "IpcError": 0,
     "ApiError": 1, "Refusal": 0, "Unavailable": 0, "Broken": 0, "Failed": 1,
     "Fatal": 0, "Denied": 0, "Refused": 0, "TrialResult": 1, "Finding": 0, "ScanRefusal": 0,
-    "Format": 0,
+    "Format": 0, "SchemaError": 0,
 }  # fmt: skip
 """Constructors, and where their code stands."""
 PASSED_ON = re.compile(r"\.code$|\['code'\]\)?$")
