@@ -170,6 +170,15 @@ def tried(*, fickle: bool = False, whole: bool = True, greedy: bool = False, fat
     return run
 
 
+def warden(request: dict) -> None:
+    """Answer as a guard model does; of what is odd it says neither."""
+    text = request["messages"][-1]["content"]
+    said = "\n\nunsafe\nS1" if "bad" in text else "perhaps" if "odd" in text else "Safe."
+    send(ev="c", id=request["id"], text=said)
+    usage = {"prompt_tokens": 1, "completion_tokens": 1}
+    send(ev="end", id=request["id"], reason="stop", usage=usage)
+
+
 def nothing(request: dict) -> None:
     usage = {"prompt_tokens": 1, "completion_tokens": 0}
     send(ev="end", id=request["id"], reason="stop", usage=usage)
@@ -187,6 +196,7 @@ MODES = {
     "forging": tried(greedy=True),
     "fat": tried(fat=True),
     "nothing": on_request(nothing),
+    "warden": on_request(warden),
     "no_number": on_request(no_number),
     "echo": echo,
     "slow": lambda: echo(0.05),

@@ -73,6 +73,7 @@ def sanitise(
     Example: corral sanitise --policy strict --model smollm2-135m-instruct mail.txt
     """
     from corral.guard.finding import Part
+    from corral.guard.guard_model import wants_guard_model
     from corral.guard.input_chain import input_chain
     from corral.guard.output_chain import output_rules
     from corral.guard.special_tokens import control_tokens
@@ -107,6 +108,8 @@ def sanitise(
         if refused is not None:
             print_note(f"refused: {refused.code}: {refused.message}")
         else:
+            if wants_guard_model(chosen):
+                print_note("the policy's guard model is asked by the server only")
             print_heading("what a model reads")
             screen().print(plain_text(cleaned), soft_wrap=True)
     if refused is not None:

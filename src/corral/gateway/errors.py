@@ -126,6 +126,10 @@ DETECTOR_UNAVAILABLE: Final = ApiError(
     503, "detector_unavailable", "the detector that the policy asks for does not answer now",
     _SERVER, retry_after_s=5,
 )  # fmt: skip
+GUARD_MODEL_UNAVAILABLE: Final = ApiError(
+    503, "guard_model_unavailable",
+    "the guard model that the policy asks for gives no verdict now", _SERVER, retry_after_s=5,
+)  # fmt: skip
 CATALOG_UNAVAILABLE: Final = ApiError(
     503, "catalog_unavailable", "the list of models cannot be read now", _SERVER, retry_after_s=5
 )

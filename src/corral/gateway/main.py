@@ -28,6 +28,7 @@ from corral.engine.launcher_link import Event, LauncherLink
 from corral.engine.router import Router
 from corral.gateway.app import build_app
 from corral.gateway.detector import Detector
+from corral.gateway.guard_model import GuardModels
 from corral.gateway.host_report import HostReport, parse_host_report
 from corral.gateway.http_guard import Front, allowed_hosts
 from corral.gateway.keeping import Storage
@@ -138,7 +139,9 @@ class Gateway:
             audit=audit,
             data_keys=data_keys,
             storage=Storage(self._database, data_keys),
-            sanitation=Sanitation(self._database, detector),
+            sanitation=Sanitation(
+                self._database, detector, GuardModels(catalog, self._router, config)
+            ),
             router=self._router,
             fair=fair,
             metrics=metrics,

@@ -20,11 +20,13 @@ from corral.gateway.detection import detect
 from corral.gateway.detector import Detector
 from corral.gateway.errors import (
     DETECTOR_UNAVAILABLE,
+    GUARD_MODEL_UNAVAILABLE,
     SANITATION_UNAVAILABLE,
     ApiError,
     rejected,
 )
 from corral.gateway.exchange import Exchange
+from corral.gateway.guard_model import GuardModels
 from corral.gateway.lookup_pool import LookupPool
 from corral.gateway.sanitation_table import read_document
 from corral.gateway.stages import Leased, Sanitised
@@ -54,11 +56,13 @@ class Sanitation:
     Attributes:
         beside: threads for long texts; a tenant has one at a time.
         detector: what policies have texts looked at by.
+        guard_models: and the models that they may name for that.
     """
 
-    def __init__(self, database: Path, detector: Detector) -> None:
+    def __init__(self, database: Path, detector: Detector, guard_models: GuardModels) -> None:
         self.beside = LookupPool()
         self.detector = detector
+        self.guard_models = guard_models
         self._database = database
         self._watch = ChangeWatch(database)
         self._stale = True
@@ -132,9 +136,13 @@ async def sanitise(
         sanitised, cleaned = leased.sanitise(chain)
     if isinstance(sanitised, Sanitised):
         parts = tuple(leased.ask.parts())
-        looked = await detect(sanitation.detector, principal.tenant, chain.policy, parts, cleaned)
+        tenant, policy = principal.tenant, chain.policy
+        looked = await detect(sanitation.detector, tenant, policy, parts, cleaned)
         if looked is None:
             return DETECTOR_UNAVAILABLE
+        looked = await sanitation.guard_models.look(leased, policy, parts, looked)
+        if looked is None:
+            return GUARD_MODEL_UNAVAILABLE
         cleaned = looked
         if cleaned.refused is not None:
             sanitised = rejected(cleaned.refused)

@@ -21,9 +21,7 @@ from corral.core.config import Config
 from corral.core.errors import CorralError
 from corral.core.ids import TenantName
 from corral.engine.allowance import allowed_config, quota_config, tier_is_given
-from corral.engine.places import Room
 from corral.engine.router import Router
-from corral.engine.sizing import engine_footprint, engine_start
 from corral.engine.unavailable import Unavailable
 from corral.engine.wire import fits_line
 from corral.engine.worker_link import Stream
@@ -45,6 +43,7 @@ from corral.gateway.errors import (
     too_long,
     unavailable,
 )
+from corral.gateway.worker_choice import find_worker
 from corral.guard.canary import new_canary
 from corral.guard.finding import Handling, Part
 from corral.guard.input_chain import Cleaned, InputChain, Seen
@@ -336,28 +335,11 @@ class Sanitised(_Sealed):
 
     async def route(self, router: Router) -> Routed | ApiError:
         """Stage 6: sent to the worker of this tenant, model and options."""
-        authorised, ask = self.leased.authorised, self.ask
-        entry = authorised.entry
-        try:
-            start = engine_start(
-                tenant=authorised.authenticated.principal.tenant,
-                model=entry.name,
-                digest=entry.digest,
-                receipt=entry.receipt,
-                config=self.leased.config,
-                derivation=entry.receipt.derivation,
-            )
-        except CorralError:
+        leased, ask = self.leased, self.ask
+        tenant = leased.authorised.authenticated.principal.tenant
+        worker = find_worker(router, tenant, leased.authorised.entry, leased.quota, leased.config)
+        if worker is None:
             return OVER_CEILING
-        quota = self.leased.quota
-        room = Room(quota.max_workers or 0, quota.worker_memory_bytes or 0, quota.weight or 1)
-        if room.memory_bytes and start.memory_bytes > room.memory_bytes:
-            return OVER_CEILING
-        template = entry.receipt.template.text
-        worker = router.worker(
-            start, template, identity=entry.identity, room=room,
-            weigh=lambda: engine_footprint(entry.digest, entry.receipt, self.leased.config),
-        )  # fmt: skip
         turn = self.leased.lease.turn
         if turn is not None:
             turn.lend_while(lambda: worker.held_up)

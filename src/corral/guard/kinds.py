@@ -157,6 +157,11 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType({
         "detector", "input", strict=_X, balanced=_X,
         message="a text of a tool or a document looks like an attack on a model's instructions",
     ),
+    # what a guard model calls unsafe
+    "guard_model_unsafe": Kind(
+        "guard_model", "input", strict=_X, balanced=_X,
+        message="the guard model of this server calls a text unsafe",
+    ),
     # secrets and personal data in answers
     "output_secret": Kind(
         "output_private_data", "output", strict=_C, balanced=_C, can_clean=True,

@@ -18,6 +18,7 @@ from corral.guard.spotlight import Way
 Base = Literal["strict", "balanced", "off"]
 Sink = Literal["auto", "text", "markdown", "html", "terminal", "json"]
 _Host = Annotated[str, msgspec.Meta(pattern=r"^\.?[a-z0-9-]+(\.[a-z0-9-]+)*\Z", max_length=253)]
+_Word = Annotated[str, msgspec.Meta(pattern=r"^[^\W_]+\Z", max_length=64)]
 _Term = Annotated[str, msgspec.Meta(min_length=2, max_length=64)]
 
 
@@ -40,6 +41,10 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         answer_characters_max: answers: longer ones are `long_output`; 0 for no bound of this kind.
         detector: detector: where none answers, `required` refuses; so does `installed`, unless none
             is installed and the operator said that corral may do without one.
+        guard_model: guard_model: name of an admitted model that is asked about each text; empty for
+            none.
+        guard_safe, guard_unsafe: guard_model: the first word of its answer, in either case; of any
+            other word nothing is known, and the request is refused.
         flag, block: detector: probabilities from which a text is suspected, and detected; 0 takes
             the detector's own.
     """
@@ -55,6 +60,9 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     prompt_leak_words: Annotated[int, msgspec.Meta(ge=4, le=64)] = 8
     answer_characters_max: Annotated[int, msgspec.Meta(ge=0)] = 0
     detector: Literal["off", "installed", "required"] = "off"
+    guard_model: Annotated[str, msgspec.Meta(max_length=128)] = ""
+    guard_safe: _Word = "safe"
+    guard_unsafe: _Word = "unsafe"
     flag: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
     block: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
 
@@ -66,6 +74,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         """
         if unknown := set(self.scripts) - SCRIPT_NAMES:
             raise ValueError(f"no script of Unicode is called {min(unknown)}")
+        if self.guard_safe.casefold() == self.guard_unsafe.casefold():
+            raise ValueError("guard_safe and guard_unsafe are the same word")
 
 
 BUILT_IN: Final[Mapping[Base, Options]] = MappingProxyType({
