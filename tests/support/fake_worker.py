@@ -140,6 +140,15 @@ def special() -> None:
         )
 
 
+def obeys() -> None:
+    """Say what was read last; `((` and `))` become the beginning and the end of a call."""
+    ready()
+    for request in requests():
+        said = request["messages"][-1]["content"]
+        text = said.replace("((", "<tool_call>").replace("))", "</tool_call>")
+        answer(request, 0.0, text)
+
+
 def flood_stderr() -> None:
     while True:
         os.write(2, b"y" * 65536)
@@ -203,6 +212,7 @@ MODES = {
     "paced": lambda: echo(0.01),
     "chatty": chatty,
     "special": special,
+    "obeys": obeys,
     "too_long": fail_with("context_length_exceeded"),
     "engine_error": fail_with("engine_error"),
     "bad_code": fail_with("secret text"),

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 
-from corral.engine.wire import Chunk, End, Failed, TokenLogprob
+from corral.engine.wire import Chunk, End, Failed
 from corral.engine.worker_link import Broken, Item
-from corral.gateway.ask import Shape
+from corral.gateway.ask import Said, Shape, together
 from corral.gateway.errors import ApiError, failed
 from corral.gateway.exchange import Exchange
 from corral.gateway.keeping import Keeping
@@ -60,9 +60,9 @@ async def _send_stream(
                     return error
                 said = await outgoing.hear(item)
                 if any(said):
-                    events.append(shape.delta(*said))
+                    events.append(shape.delta(said))
                     if keeping is not None:
-                        keeping.heard(*said)
+                        keeping.heard(said)
                 if isinstance(item, End) or outgoing.over:
                     return await _end_stream(routed, shape, exchange, keeping, outgoing, events)
             if events:
@@ -84,11 +84,11 @@ async def _end_stream(
     end = await outgoing.end()
     lost = None
     if keeping is not None:
-        lost = await keeping.keep(shape.whole(*keeping.answer(), end))
+        lost = await keeping.keep(shape.whole(keeping.answer(), end, outgoing.withheld))
     if lost is not None:
         events.append(error_event(lost.body()))
     else:
-        events += (shape.tail(end), outgoing.comment, DONE)
+        events += (shape.tail(end, outgoing.withheld), outgoing.comment, DONE)
     await exchange.write(b"".join(events), last=True)
     return lost or outgoing.refusal()
 
@@ -98,8 +98,7 @@ async def _send_whole(
     batch: list[Item],
 ) -> ApiError | None:  # fmt: skip
     outgoing = Outgoing(routed)
-    texts: list[str] = []
-    logprobs: list[TokenLogprob] = []
+    heard: list[Said] = []
     try:
         while True:
             for item in batch:
@@ -107,15 +106,13 @@ async def _send_whole(
                     error = failed(item, routed.ask.text_param)
                     await exchange.refuse(error)
                     return error
-                said = await outgoing.hear(item)
-                texts.append(said[0])
-                logprobs += said[1]
+                heard.append(await outgoing.hear(item))
                 if isinstance(item, Chunk) and not outgoing.over:
                     continue
                 end = await outgoing.end()
                 refused = outgoing.refusal()
                 exchange.told += outgoing.verdict()
-                whole = shape.whole("".join(texts), tuple(logprobs), end)
+                whole = shape.whole(together(heard), end, outgoing.withheld)
                 if refused is None and keeping is not None:
                     refused = await keeping.keep(whole)
                 if refused is not None:

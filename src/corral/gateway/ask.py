@@ -5,17 +5,20 @@ Trust: gateway [net]. Input: made by a dialect's parser from a checked schema.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import accumulate
-from typing import Final, Protocol
+from itertools import accumulate, chain
+from typing import Final, NamedTuple, Protocol
 
 from corral.engine.wire import End, Message, Sampling, TokenLogprob, Usage
+from corral.gateway.tool_prompt import with_tools
 from corral.guard.canary import with_canary
-from corral.guard.finding import Origin, Part
+from corral.guard.finding import STRANGERS, Origin, Part
+from corral.guard.tool_frames import framed_calls
+from corral.guard.tool_use import ToolCall, ToolUse, Withheld
 
 _ORIGINS: Final[Mapping[str, Origin]] = {
-    "system": "system", "user": "user", "assistant": "assistant"
+    "system": "system", "user": "user", "assistant": "assistant", "tool": "tool"
 }  # fmt: skip
 """By role; what is no role of a schema raises."""
 
@@ -33,6 +36,7 @@ class Ask:
         runs: by message that has untrusted text or media: its text in pieces, none of them empty,
             and whether each is untrusted; every medium stands between two pieces, or at an end.
         media: images and sounds of the messages, in their order, made by our own decoders.
+        tools: what it says of tools; None if it says nothing of them.
     """
 
     model: str
@@ -46,6 +50,12 @@ class Ask:
     store: Mapping[str, str] | None = None
     runs: Mapping[int, tuple[tuple[str, bool], ...]] = field(default_factory=dict)
     media: tuple[bytes, ...] = field(default=(), repr=False)
+    tools: ToolUse | None = None
+
+    @property
+    def is_tainted(self) -> bool:
+        """Return whether strangers may have written some of what the model reads."""
+        return any(part.origin in STRANGERS for part in self.parts())
 
     @property
     def text_param(self) -> str:
@@ -56,23 +66,28 @@ class Ask:
         """Yield everything the model will read."""
         if self.prompt is not None:
             yield Part("prompt", self.prompt, "user")
+        tools = self.tools or ToolUse()
+        yield from tools.parts()
         for index, message in enumerate(self.messages or ()):
             param, origin = f"messages[{index}].content", _ORIGINS[message.role]
             for text, untrusted in self.runs.get(index, ((message.content, False),)):
                 yield Part(param, text, "document" if untrusted else origin)
+            yield from tools.called_parts(index)
 
     def saying(self, texts: Sequence[str]) -> Ask:
         """Return the same with other texts, one for each of `parts`."""
         if self.messages is None:
             (prompt,) = texts
             return replace(self, prompt=prompt)
-        said = iter(texts)
-        runs = {
-            index: tuple((next(said), untrusted) for _, untrusted in self.runs[index])
-            if index in self.runs
-            else ((next(said), False),)
-            for index in range(len(self.messages))
-        }
+        said, tools = iter(texts), self.tools or ToolUse()
+        declared = [next(said) for _ in tools.tools]
+        runs: dict[int, tuple[tuple[str, bool], ...]] = {}
+        called: dict[int, tuple[str, ...]] = {}
+        for index in range(len(self.messages)):
+            pieces = self.runs.get(index, (("", False),))
+            runs[index] = tuple((next(said), untrusted) for _, untrusted in pieces)
+            if index in tools.called:
+                called[index] = tuple(next(said) for _ in tools.called[index])
         messages = tuple(
             Message(
                 message.role,
@@ -81,8 +96,30 @@ class Ask:
             )
             for index, message in enumerate(self.messages)
         )
-        kept = {index: runs[index] for index in self.runs}
-        return replace(self, messages=messages, runs=kept)
+        return replace(
+            self,
+            messages=messages,
+            runs={index: runs[index] for index in self.runs},
+            tools=self.tools and self.tools.saying(declared, called),
+        )
+
+    def without_tools(self, names: frozenset[str]) -> Ask:
+        """Return the same without some tools."""
+        if self.tools is None or not names:
+            return self
+        return replace(self, tools=self.tools.without(names))
+
+    def as_read(self) -> Ask:
+        """Return the same with tools, calls and results in the messages, as a model reads them."""
+        if self.tools is None or self.messages is None:
+            return self
+        return replace(self, messages=with_tools(self.messages, self.tools))
+
+    def told(self) -> Iterator[tuple[Message, str]]:
+        """Yield each message and its text, with the calls that it made."""
+        called = (self.tools or ToolUse()).called
+        for index, message in enumerate(self.messages or ()):
+            yield message, framed_calls(message.content, called.get(index, ()))
 
     def _moved(self, index: int, lengths: Sequence[int]) -> tuple[int, ...]:
         """Return where the media of a message stand once its pieces have these lengths."""
@@ -110,29 +147,46 @@ class Ask:
             yield Part(f"messages[{index}].content", message.content, _ORIGINS[message.role])
 
 
+class Said(NamedTuple):
+    """A piece of an answer, or all of it."""
+
+    text: str = ""
+    logprobs: tuple[TokenLogprob, ...] = ()
+    calls: tuple[ToolCall, ...] = ()
+
+
+def together(pieces: Iterable[Said]) -> Said:
+    """Return the pieces of an answer as one."""
+    texts, logprobs, calls = zip(*pieces, strict=True)
+    return Said("".join(texts), tuple(chain(*logprobs)), tuple(chain(*calls)))
+
+
 class Shape(Protocol):
     """The answer to one request in its dialect's JSON."""
 
     def head(self) -> bytes:
         """Return the events that open a stream; may be empty."""
 
-    def delta(self, text: str, logprobs: tuple[TokenLogprob, ...]) -> bytes:
-        """Return the event of a piece of the answer."""
+    def delta(self, said: Said) -> bytes:
+        """Return the events of a piece of the answer."""
 
-    def tail(self, end: End) -> bytes:
+    def tail(self, end: End, withheld: Sequence[Withheld]) -> bytes:
         """Return the events that end a stream, without `[DONE]`."""
 
-    def whole(self, text: str, logprobs: tuple[TokenLogprob, ...], end: End) -> bytes:
+    def whole(self, said: Said, end: End, withheld: Sequence[Withheld]) -> bytes:
         """Return the body of an answer that is not streamed."""
 
 
 CONTENT_FILTER: Final = "content_filter"
 """The end of an answer that the policy has ended; no worker may say it."""
+TOOL_CALLS: Final = "tool_calls"
+"""The end of an answer that calls tools; no worker may say it."""
+_TOLD: Final = frozenset({"length", CONTENT_FILTER, TOOL_CALLS})
 
 
 def finish_reason(end: End) -> str:
     """Return OpenAI's word for the end of an answer."""
-    return end.reason if end.reason in {"length", CONTENT_FILTER} else "stop"
+    return end.reason if end.reason in _TOLD else "stop"
 
 
 def usage_fields(usage: Usage) -> dict[str, object]:

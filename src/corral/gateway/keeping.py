@@ -18,8 +18,7 @@ import msgspec
 
 from corral.core.errors import CorralError
 from corral.core.ids import TenantName
-from corral.engine.wire import TokenLogprob
-from corral.gateway.ask import Ask
+from corral.gateway.ask import Ask, Said, together
 from corral.gateway.errors import ApiError, bad_request
 from corral.gateway.stages import Sanitised
 from corral.telemetry.log import get_logger
@@ -97,17 +96,15 @@ class Keeping:
         self._tenant = tenant
         self._shelf = shelf
         self._ask = ask
-        self._texts: list[str] = []
-        self._logprobs: list[TokenLogprob] = []
+        self._heard = [Said()]
 
-    def heard(self, text: str, logprobs: tuple[TokenLogprob, ...]) -> None:
+    def heard(self, said: Said) -> None:
         """Take a piece of a streamed answer, as the caller gets it."""
-        self._texts.append(text)
-        self._logprobs += logprobs
+        self._heard.append(said)
 
-    def answer(self) -> tuple[str, tuple[TokenLogprob, ...]]:
+    def answer(self) -> Said:
         """Return all that was heard."""
-        return "".join(self._texts), tuple(self._logprobs)
+        return together(self._heard)
 
     async def keep(self, whole: bytes) -> ApiError | None:
         """Store the answer with what was asked; return why that failed.
@@ -119,8 +116,8 @@ class Keeping:
         completion_id = str(answer["id"])
         answer["metadata"] = dict(self._ask.store or {})
         messages = [
-            {"id": f"{completion_id}-{number}", "role": one.role, "content": one.content}
-            for number, one in enumerate(self._ask.messages or ())
+            {"id": f"{completion_id}-{number}", "role": one.role, "content": content}
+            for number, (one, content) in enumerate(self._ask.told())
         ]
         encode = msgspec.json.encode
         try:

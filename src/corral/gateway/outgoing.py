@@ -11,12 +11,13 @@ from typing import Final
 
 from corral.engine.wire import Chunk, End, Failed, TokenLogprob, Usage
 from corral.engine.worker_link import Broken
-from corral.gateway.ask import CONTENT_FILTER
+from corral.gateway.ask import CONTENT_FILTER, TOOL_CALLS, Said
 from corral.gateway.errors import ApiError, withheld
-from corral.gateway.logprobs import Logprobs
 from corral.gateway.sanitation import findings_field, may_see
 from corral.gateway.shown_logprobs import ShownLogprobs
 from corral.gateway.stages import Routed
+from corral.guard.tool_answer import Spoken, ToolAnswer, tool_answer
+from corral.guard.tool_use import Withheld
 from corral.telemetry.metrics import Metrics
 
 _CANCEL_S: Final = 2.0
@@ -45,43 +46,55 @@ class Outgoing:
         self._routed = routed
         self._policy = rules.policy
         self._chain = rules.chain(sanitised.asked)
+        self._tools: ToolAnswer | None = None
+        ask = routed.ask
+        if ask.tools is not None and ask.tools.offered:
+            self._tools = tool_answer(
+                rules, self._chain, sanitised.asked, ask.tools, tainted=ask.is_tainted
+            )
         self._chances: ShownLogprobs | None = None
         if routed.ask.sampling.logprobs is not None:
             self._chances = ShownLogprobs(sanitised.chain.tokens, rules, sanitised.asked)
 
-    async def hear(self, item: Chunk | End) -> tuple[str, Logprobs]:
+    @property
+    def withheld(self) -> list[Withheld]:
+        """Return the calls that the client does not get."""
+        return self._tools.withheld if self._tools else []
+
+    async def hear(self, item: Chunk | End) -> Said:
         """Return what may go out now that something has come."""
         return await self._take(item) if isinstance(item, Chunk) else self._flush()
 
-    async def _take(self, chunk: Chunk) -> tuple[str, Logprobs]:
+    async def _take(self, chunk: Chunk) -> Said:
         """Return what may go out of a chunk and of those before it.
 
         A hostile worker may send a megabyte at once, or thousands of chunks; where one is cut
         changes nothing, so others get their turn in between.
         """
-        said: list[str] = []
+        said: list[Spoken] = []
         for at in range(0, len(chunk.text), _TURN_CHARACTERS):
             piece = chunk.text[at : at + _TURN_CHARACTERS]
-            said.append(self._chain.feed(piece))
+            said.append(self._tools.feed(piece) if self._tools else Spoken(self._chain.feed(piece)))
             self._since += len(piece) + _CHUNK_CHARACTERS
             if self._since >= _TURN_CHARACTERS:
                 self._since = 0
                 await asyncio.sleep(0)
-        text = "".join(said)
+        text = "".join(one.text for one in said)
+        calls = tuple(call for one in said for call in one.calls)
         self.over = self._chain.stopped is not None
         if self._chances is None:
-            return text, ()
+            return Said(text, calls=calls)
         shown: list[TokenLogprob] = []
         for at in range(0, len(chunk.logprobs), _TURN_TOKENS):
             shown += self._chances.feed(chunk.logprobs[at : at + _TURN_TOKENS])
             await asyncio.sleep(0)
-        return text, tuple(shown)
+        return Said(text, tuple(shown), calls)
 
-    def _flush(self) -> tuple[str, Logprobs]:
+    def _flush(self) -> Said:
         """Return what was held back when the answer ended."""
-        text = self._chain.flush()
+        spoken = self._tools.flush() if self._tools else Spoken(self._chain.flush())
         self.over = self._chain.stopped is not None
-        return text, self._chances.flush() if self._chances else ()
+        return Said(spoken.text, self._chances.flush() if self._chances else (), spoken.calls)
 
     @property
     def comment(self) -> bytes:
@@ -113,7 +126,9 @@ class Outgoing:
         """Return the engine's end of the answer; or the policy's, which cancels the request."""
         stream = self._routed.stream
         if not self.over and isinstance(stream.outcome, End):
-            return stream.outcome
+            end = stream.outcome
+            called = self._tools is not None and self._tools.called
+            return End(end.id, TOOL_CALLS, end.usage) if called and end.reason == "stop" else end
         over: asyncio.Future[End | Failed | Broken] = asyncio.get_running_loop().create_future()
         stream.abandon()
         stream.when_over(lambda outcome: None if over.done() else over.set_result(outcome))

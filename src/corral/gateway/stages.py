@@ -52,6 +52,7 @@ from corral.guard.policy import SanitationPolicy
 from corral.guard.policy_file import Asker
 from corral.guard.spotlight import spotlit
 from corral.guard.text import TextStage
+from corral.guard.tool_policy import denied_tools
 from corral.tenancy.certificate import Credential
 from corral.tenancy.fair_queue import Entry, FairQueue
 from corral.tenancy.keyring import Keyring
@@ -274,6 +275,10 @@ class Leased(_Sealed):
         ask = self.ask
         came = tuple(ask.parts())
         cleaned = chain.run(came)
+        denied = denied_tools(ask.tools, chain.policy)
+        if denied.seen:
+            refused = cleaned.refused or denied.refused
+            cleaned = replace(cleaned, seen=(*cleaned.seen, *denied.seen), refused=refused)
         if cleaned.refused is not None:
             return rejected(cleaned.refused), cleaned
         for stop in ask.sampling.stop:
@@ -292,7 +297,9 @@ class Leased(_Sealed):
         if whole is not None:
             return rejected(whole), cleaned
         asked = _asked(ask, cleaned, policy)
-        sent = ask.with_canary(asked.canary) if asked.canary else ask
+        ask = ask.without_tools(denied.names)
+        sent = ask.as_read()
+        sent = sent.with_canary(asked.canary) if asked.canary else sent
         if sent is not ask and not fits_line(sent.sampling, sent.messages, sent.prompt):
             return too_long(ask.text_param), cleaned
         done = Sanitised(seal=_SEAL, leased=self, ask=ask, sent=sent, chain=chain, asked=asked)
@@ -317,7 +324,8 @@ class Sanitised(_Sealed):
 
     Attributes:
         ask: with the texts as the model may read them.
-        sent: the same with its canary, where the policy wants one.
+        sent: the same as the model reads it: with its tools, and with its canary, where the policy
+            wants one.
         chain: what they went through.
         asked: what the answer must not tell of them, and what comes back in it.
     """
@@ -343,7 +351,8 @@ class Sanitised(_Sealed):
         turn = self.leased.lease.turn
         if turn is not None:
             turn.lend_while(lambda: worker.held_up)
-        stream = await worker.open(ask.sampling, self.sent.messages, ask.prompt, ask.media)
+        sent = self.sent
+        stream = await worker.open(sent.sampling, sent.messages, sent.prompt, sent.media)
         if isinstance(stream, Unavailable):
             return unavailable(stream)
         return Routed(seal=_SEAL, sanitised=self, ask=ask, stream=stream)

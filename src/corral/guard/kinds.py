@@ -135,6 +135,11 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType({
         "special_tokens", "input", strict=_X, balanced=_C, can_clean=True, wall=True,
         message="a text holds the text of one of the model's control tokens",
     ),
+    # tools that a policy keeps from models
+    "tool_denied": Kind(
+        "tools", "input", strict=_C, balanced=_C, can_clean=True,
+        message="a tool is declared that the policy lets no model call",
+    ),
     # what attacks say
     "injection_rule": Kind(
         "rules", "input", strict=_X, balanced=_R,
@@ -228,6 +233,28 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType({
     "control_character": Kind(
         "output_characters", "output", strict=_C, balanced=_C, can_clean=True,
         message="an answer holds characters that drive a terminal",
+    ),
+    # calls of tools; cleaned means that the call is left out of the answer
+    "tool_malformed": Kind(
+        "output_tools", "output", strict=_C, balanced=_C, can_clean=True, wall=True,
+        message="an answer holds a call of a tool that is not whole",
+    ),
+    "tool_unknown": Kind(
+        "output_tools", "output", strict=_C, balanced=_C, can_clean=True, wall=True,
+        message="an answer calls a tool that it was not offered",
+    ),
+    "tool_surplus": Kind(
+        "output_tools", "output", strict=_C, balanced=_C, can_clean=True, wall=True,
+        message="an answer holds more calls of tools than it may",
+    ),
+    "tool_arguments": Kind(
+        "output_tools", "output", strict=_C, balanced=_C, can_clean=True, wall=True,
+        message="an answer calls a tool with arguments that are not of its schema",
+    ),
+    "tool_needs_confirmation": Kind(
+        "output_tools", "output", strict=_C, balanced=_C, can_clean=True,
+        message="an answer calls a sensitive tool after the model has read texts of strangers, "
+        "and the request does not confirm that",
     ),
     # answers without an end
     "repetition": Kind(

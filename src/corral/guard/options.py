@@ -19,6 +19,7 @@ Base = Literal["strict", "balanced", "off"]
 Sink = Literal["auto", "text", "markdown", "html", "terminal", "json"]
 _Host = Annotated[str, msgspec.Meta(pattern=r"^\.?[a-z0-9-]+(\.[a-z0-9-]+)*\Z", max_length=253)]
 _Word = Annotated[str, msgspec.Meta(pattern=r"^[^\W_]+\Z", max_length=64)]
+_Tool = Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z0-9_*-]{1,64}\Z")]
 _Term = Annotated[str, msgspec.Meta(min_length=2, max_length=64)]
 
 
@@ -39,6 +40,10 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         canary: answers: put a random word behind the system prompt, and look for it.
         prompt_leak_words: answers: this many words of the system prompt in a row are `prompt_leak`.
         answer_characters_max: answers: longer ones are `long_output`; 0 for no bound of this kind.
+        tools_allowed, tools_denied: tools: names that models may call, and may not whatever the
+            first says; `*` stands for any characters.
+        tools_sensitive: tools: names whose calls need the caller's confirmation where the
+            conversation holds texts of strangers.
         detector: detector: where none answers, `required` refuses; so does `installed`, unless none
             is installed and the operator said that corral may do without one.
         guard_model: guard_model: name of an admitted model that is asked about each text; empty for
@@ -59,6 +64,9 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     canary: bool = False
     prompt_leak_words: Annotated[int, msgspec.Meta(ge=4, le=64)] = 8
     answer_characters_max: Annotated[int, msgspec.Meta(ge=0)] = 0
+    tools_allowed: Annotated[tuple[_Tool, ...], msgspec.Meta(max_length=1000)] = ("*",)
+    tools_denied: Annotated[tuple[_Tool, ...], msgspec.Meta(max_length=1000)] = ()
+    tools_sensitive: Annotated[tuple[_Tool, ...], msgspec.Meta(max_length=1000)] = ()
     detector: Literal["off", "installed", "required"] = "off"
     guard_model: Annotated[str, msgspec.Meta(max_length=128)] = ""
     guard_safe: _Word = "safe"

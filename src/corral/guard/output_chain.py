@@ -111,6 +111,24 @@ class OutputRules:
         judge = OutputJudge(self._handling)
         return OutputChain(judge, self._steps(judge, asked))
 
+    def value_chain(self, asked: Asked, judge: OutputJudge) -> OutputChain:
+        """Return the way out of one of an answer's texts that programs read, but for `watches`.
+
+        Args:
+            asked: of the answer's request.
+            judge: of the answer.
+        """
+        return OutputChain(judge, self._cleaners(judge, asked))
+
+    def watches(self, asked: Asked, judge: OutputJudge) -> list[OutputStep]:
+        """Return the steps that look for what the request keeps to itself, and change no text."""
+        steps: list[OutputStep] = []
+        if asked.canary and judge.wants("canary_leak"):
+            steps.append(CanaryWatch(judge, asked.canary))
+        if asked.prompts and judge.wants("prompt_leak"):
+            steps.append(PromptLeak(judge, asked.prompts, self.policy.options.prompt_leak_words))
+        return steps
+
     def _scanners(self, wanted: Callable[[str], bool]) -> tuple[Scanner, ...]:
         scanners = private_scanners(lambda kind: wanted(OUTPUT + kind), self.policy.options)
         if wanted("remote_link"):
@@ -122,10 +140,17 @@ class OutputRules:
         steps: list[OutputStep] = []
         if judge.wants("control_character"):
             steps.append(ControlCharacters(judge, terminal=options.sink == "terminal"))
-        if asked.canary and judge.wants("canary_leak"):
-            steps.append(CanaryWatch(judge, asked.canary))
-        if asked.prompts and judge.wants("prompt_leak"):
-            steps.append(PromptLeak(judge, asked.prompts, options.prompt_leak_words))
+        steps += self.watches(asked, judge)
+        steps += self._cleaners(judge, asked)
+        steps += self._sink(judge, asked)
+        if judge.wants("repetition"):
+            steps.append(LoopWatch(judge))
+        if options.answer_characters_max and judge.wants("long_output"):
+            steps.append(LengthWatch(judge, options.answer_characters_max))
+        return steps
+
+    def _cleaners(self, judge: OutputJudge, asked: Asked) -> list[OutputStep]:
+        steps: list[OutputStep] = []
         if self._told:
             steps.append(_Observer(self._told, judge))
         if self._changed:
@@ -133,11 +158,6 @@ class OutputRules:
         if asked.restored:
             steps.append(Restoration(asked.restored))
         steps.append(OutputFilter(self._tokens))
-        steps += self._sink(judge, asked)
-        if judge.wants("repetition"):
-            steps.append(LoopWatch(judge))
-        if options.answer_characters_max and judge.wants("long_output"):
-            steps.append(LengthWatch(judge, options.answer_characters_max))
         return steps
 
     def _sink(self, judge: OutputJudge, asked: Asked) -> list[OutputStep]:
@@ -182,7 +202,11 @@ class OutputChain:
 
     def flush(self) -> str:
         """Return what was held back when the answer ended."""
-        return "" if self.judge.stopped else self._end("", 0)
+        return "" if self.judge.stopped else self.rest()
+
+    def rest(self) -> str:
+        """Return what was held back when something beside the text has ended the answer."""
+        return self._end("", 0)
 
     def _end(self, text: str, first: int) -> str:
         """Take the last text through the steps from one on, with what they hold back."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from importlib import metadata
 
+import msgspec
 import pytest
 import xllamacpp
 
 from corral.advisories.database import shipped_records
 from corral.advisories.engine import UNUSED, installed_engine, judge
+from corral.engine.wire import Generate, encode_line
 from corral.gateway.errors import ApiError
 from corral.gateway.schemas.chat import parse_chat
 from corral.gateway.schemas.completion import parse_completion
@@ -18,20 +20,21 @@ MESSAGES = [{"role": "user", "content": "hi"}]
 ASKED = {
     "n-discard": ("n_discard", -1),
     "chat-parser": ("chat_parser", "x"),
-    "tools": ("tools", [{"type": "function", "function": {"name": "f"}}]),
     "grammar": ("grammar", 'root ::= "a"'),
 }
 """Features that a request would have to ask for."""
 UNBUILT = {"rpc": b"ggml_backend_rpc_init", "rdma": b"ibv_"}
+UNSENT = {"tools"}
+"""Fields of the engine that no request sets, whatever a caller asks."""
 OFF = {"slot-save": ("slot_save_path", ""), "sleep": ("sleep_idle_seconds", -1)}
 
 
 def test_every_feature_that_is_called_unreached_is_tested_here() -> None:
     engine = installed_engine().build
     assert engine is not None
-    assert {*UNUSED, *engine.without} == {*ASKED, *UNBUILT, *OFF}
+    assert {*UNUSED, *engine.without} == {*ASKED, *UNBUILT, *OFF, *UNSENT}
     named = {r.corral.feature for r in shipped_records() if r.corral.feature}
-    assert named == {*ASKED, *UNBUILT, *OFF}
+    assert named == {*ASKED, *UNBUILT, *OFF, *UNSENT}
 
 
 @pytest.mark.claim("ADV-03")
@@ -45,6 +48,19 @@ def test_no_request_can_ask_for_it(feature: str) -> None:
         refused = parse(json.dumps(good | {name: value}).encode(), max_tokens=9)
         assert isinstance(refused, ApiError)
         assert refused.code == "unknown_parameter"
+
+
+@pytest.mark.claim("ADV-03")
+def test_tools_are_text_to_the_engine() -> None:
+    tools = [{"type": "function", "function": {"name": "look_up"}}]
+    body = json.dumps({"model": "m", "messages": MESSAGES, "tools": tools}).encode()
+    ask = parse_chat(body, max_tokens=9)
+    assert not isinstance(ask, ApiError)
+    sent = ask.as_read()
+    line = msgspec.json.decode(encode_line(Generate(1, sent.sampling, sent.messages)))
+    assert set(line) == {"op", "id", "sampling", "messages", "prompt"}
+    assert [set(one) for one in line["messages"]] == [{"role", "content"}] * 2
+    assert "look_up" in line["messages"][0]["content"], "the control: the model is told of it"
 
 
 @pytest.mark.parametrize(

@@ -243,9 +243,9 @@ def test_a_megabyte_of_hostile_text_lets_others_in_between() -> None:
 
     async def run() -> str:
         beside = asyncio.create_task(other())
-        said, _ = await outgoing.hear(Chunk(1, "ghp_ " * 20_000))
+        said = (await outgoing.hear(Chunk(1, "ghp_ " * 20_000))).text
         for _ in range(1000):
-            said += (await outgoing.hear(Chunk(1, "x")))[0]
+            said += (await outgoing.hear(Chunk(1, "x"))).text
         beside.cancel()
         return said
 
@@ -257,5 +257,5 @@ def _routed() -> Routed:
     """Return as much of a routed request as an answer needs."""
     rules = OutputRules(built_in("balanced"), ControlTokens(()))
     sanitised = SimpleNamespace(way_out=rules, asked=Asked())
-    ask = SimpleNamespace(sampling=SimpleNamespace(logprobs=None))
+    ask = SimpleNamespace(sampling=SimpleNamespace(logprobs=None), tools=None)
     return SimpleNamespace(sanitised=sanitised, ask=ask)  # type: ignore[return-value]

@@ -122,7 +122,7 @@ def test_control_tokens_never_come_out(served: Served) -> None:
 @pytest.mark.parametrize(
     ("change", "code", "param"),
     [
-        ({"tools": []}, "unknown_parameter", "tools"),
+        ({"tools": [{"type": "custom"}]}, "invalid_parameter", "tools[0].type"),
         ({"id_slot": 1}, "unknown_parameter", "id_slot"),
         ({"cache_prompt": True}, "unknown_parameter", "cache_prompt"),
         ({"messages": [{"role": "user", "content": "x", "y": 1}]}, "unknown_parameter",
@@ -138,6 +138,8 @@ def test_control_tokens_never_come_out(served: Served) -> None:
         ({"stream_options": {}}, "invalid_parameter", "stream_options"),
         ({"messages": []}, "invalid_parameter", "messages"),
         ({"messages": [{"role": "tool", "content": "x"}]}, "invalid_parameter",
+         "messages[0].tool_call_id"),
+        ({"messages": [{"role": "function", "content": "x"}]}, "invalid_parameter",
          "messages[0].role"),
         ({"response_format": {"type": "json_object"}}, "invalid_parameter",
          "response_format.type"),

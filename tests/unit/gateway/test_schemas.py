@@ -33,7 +33,8 @@ NOTHING: list[dict[str, object]] = [
 CHAT_NOTHING: list[dict[str, object]] = [
     {"tools": None}, {"tool_choice": None}, {"tool_choice": "none"}, {"functions": None},
     {"function_call": None}, {"function_call": "none"}, {"store": False}, {"store": None},
-    {"parallel_tool_calls": None}, {"response_format": None},
+    {"parallel_tool_calls": None}, {"parallel_tool_calls": True}, {"tools": []},
+    {"tool_choice": "auto"}, {"confirm_sensitive_tools": True}, {"response_format": None},
     {"response_format": {"type": "text"}}, {"service_tier": None}, {"service_tier": "auto"},
     {"service_tier": "default"}, {"modalities": None}, {"modalities": ["text"]},
     {"prediction": None}, {"audio": None}, {"safety_identifier": "s"},
@@ -143,10 +144,8 @@ def test_a_text_field_that_asks_for_nothing_changes_nothing(fields: dict[str, ob
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("tools", []), ("tools", [{"type": "function"}]), ("tool_choice", "auto"),
-        ("tool_choice", {"type": "function"}), ("functions", []), ("function_call", "auto"),
-        ("logit_bias", {"1": 5}), ("parallel_tool_calls", True),
-        ("parallel_tool_calls", False), ("service_tier", "flex"), ("modalities", ["audio"]),
+        ("functions", []), ("function_call", "auto"),
+        ("logit_bias", {"1": 5}), ("service_tier", "flex"), ("modalities", ["audio"]),
         ("modalities", ["text", "audio"]), ("modalities", []), ("prediction", {"type": "content"}),
         ("audio", {"voice": "x"}), ("reasoning_effort", "low"), ("verbosity", "low"),
         ("web_search_options", {}), ("moderation", {}), ("suffix", "x"), ("echo", True),

@@ -17,12 +17,13 @@ from corral.gateway.ask import Ask
 from corral.gateway.errors import ApiError, bad_request
 from corral.gateway.schemas.fields import (
     Label,
-    SamplingFields,
     Tokens,
     decode,
     sampling,
     stream_options,
 )
+from corral.gateway.schemas.tools import MessageToolFields, ToolFields, tool_use
+from corral.guard.tool_use import ToolUse
 
 
 class TextPart(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -44,23 +45,22 @@ class ResponseFormat(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     type: Literal["text"]
 
 
-class ChatMessage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+class ChatMessage(MessageToolFields, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """One message of the conversation."""
 
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | Annotated[tuple[TextPart, ...], msgspec.Meta(max_length=1024)]
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | Annotated[tuple[TextPart, ...], msgspec.Meta(max_length=1024)] | None = None
     name: Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z0-9_-]{1,64}\Z")] | None = None
     refusal: None = None
     annotations: Annotated[tuple[None, ...], msgspec.Meta(max_length=0)] | None = None
     audio: None = None
     function_call: None = None
-    tool_calls: None = None
 
 
 Modalities = Annotated[tuple[Literal["text"], ...], msgspec.Meta(min_length=1, max_length=1)]
 
 
-class ChatRequest(SamplingFields, forbid_unknown_fields=True, frozen=True, kw_only=True):
+class ChatRequest(ToolFields, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """The body."""
 
     messages: Annotated[tuple[ChatMessage, ...], msgspec.Meta(min_length=1, max_length=4096)]
@@ -75,13 +75,10 @@ class ChatRequest(SamplingFields, forbid_unknown_fields=True, frozen=True, kw_on
     functions: None = None
     modalities: Modalities | None = None
     moderation: None = None
-    parallel_tool_calls: None = None
     prediction: None = None
     reasoning_effort: None = None
     service_tier: Literal["auto", "default"] | None = None
     store: bool | None = None
-    tool_choice: Literal["none"] | None = None
-    tools: None = None
     verbosity: None = None
     web_search_options: None = None
 
@@ -98,6 +95,9 @@ def parse_chat(body: bytes, *, max_tokens: int) -> Ask | ApiError:
         return bad_request(
             "invalid_parameter", "top_logprobs needs logprobs to be true", "top_logprobs"
         )
+    tools = _tools(request)
+    if isinstance(tools, ApiError):
+        return tools
     asked_tokens = request.max_completion_tokens or request.max_tokens
     asked_as = "max_completion_tokens" if request.max_completion_tokens else "max_tokens"
     options = sampling(
@@ -122,13 +122,31 @@ def parse_chat(body: bytes, *, max_tokens: int) -> Ask | ApiError:
         runs={
             index: runs
             for index, one in enumerate(request.messages)
-            if (runs := _runs(one.content))
+            if (runs := _runs(one.content or ""))
         },
+        tools=tools,
     )
 
 
+def _tools(request: ChatRequest) -> ToolUse | ApiError | None:
+    """Return what a request says of tools, or why it is refused; None if it says nothing."""
+    for index, one in enumerate(request.messages):
+        if one.content is None and not (one.role == "assistant" and one.tool_calls):
+            return bad_request(
+                "missing_parameter", "the parameter 'content' is required",
+                f"messages[{index}].content",
+            )  # fmt: skip
+    tools = tool_use(request, [(one.role, one) for one in request.messages])
+    if isinstance(tools, ToolUse) and tools.offered and request.logprobs:
+        return bad_request(
+            "invalid_parameter", "there are no log-probabilities where tools may be called",
+            "logprobs",
+        )  # fmt: skip
+    return tools
+
+
 def _plain(message: ChatMessage) -> Message:
-    content = message.content
+    content = message.content or ""
     if not isinstance(content, str):
         content = "".join(part.text for part in content)
     # Chat templates know `system`; `developer` is OpenAI's newer word for it.

@@ -26,8 +26,8 @@ _SEED_MODULUS: Final = 0xFFFF_FFFF
 """The engine takes 32 bits and reads the highest value as `random`; it is never reached."""
 NO_OPS: Final = frozenset({
     "audio", "best_of", "echo", "function_call", "functions", "logit_bias", "modalities",
-    "moderation", "parallel_tool_calls", "prediction", "reasoning_effort", "service_tier",
-    "suffix", "tool_choice", "tools", "verbosity", "web_search_options",
+    "moderation", "prediction", "reasoning_effort", "service_tier", "suffix", "verbosity",
+    "web_search_options",
 })  # fmt: skip
 """OpenAI's fields that clients send with a value that asks for nothing; any other is refused."""
 

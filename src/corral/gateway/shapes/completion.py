@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from corral.engine.wire import End, TokenLogprob
-from corral.gateway.ask import Ask, finish_reason, usage_fields
+from corral.gateway.ask import Ask, Said, finish_reason, usage_fields
 from corral.gateway.shapes.sse import event
+from corral.guard.tool_use import Withheld
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -43,8 +45,9 @@ class CompletionShape:
         """Return nothing: a text completion has no role to name."""
         return b""
 
-    def delta(self, text: str, logprobs: tuple[TokenLogprob, ...]) -> bytes:
-        """Return the event of a piece of the answer."""
+    def delta(self, said: Said) -> bytes:
+        """Return the event of a piece of the answer; it calls nothing."""
+        text, logprobs = said.text, said.logprobs
         if self._alternatives is None:
             return event(self._text + _encode(text) + self._running, pad=self._pad)
         fields = _encode(self._logprobs(logprobs)) if logprobs else b"null"
@@ -54,7 +57,7 @@ class CompletionShape:
             pad=self._pad,
         )  # fmt: skip
 
-    def tail(self, end: End) -> bytes:
+    def tail(self, end: End, withheld: Sequence[Withheld]) -> bytes:
         """Return the events of the finish reason and, where asked for, of the usage."""
         reason = _encode(finish_reason(end))
         last = event(
@@ -67,7 +70,7 @@ class CompletionShape:
         usage = _encode(usage_fields(end.usage))
         return last + event(self._bare + b',"usage":' + usage, pad=self._pad)
 
-    def whole(self, text: str, logprobs: tuple[TokenLogprob, ...], end: End) -> bytes:
+    def whole(self, said: Said, end: End, withheld: Sequence[Withheld]) -> bytes:
         """Return the body of an answer that is not streamed."""
         return _encode(
             {
@@ -75,9 +78,9 @@ class CompletionShape:
                 "choices": [
                     {
                         "index": 0,
-                        "text": text,
+                        "text": said.text,
                         "logprobs": (
-                            None if self._alternatives is None else self._logprobs(logprobs)
+                            None if self._alternatives is None else self._logprobs(said.logprobs)
                         ),
                         "finish_reason": finish_reason(end),
                     }

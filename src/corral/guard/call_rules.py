@@ -1,0 +1,113 @@
+"""Which calls of an answer a client gets, and with what arguments.
+
+Trust: gateway [net]. Input: calls as a hostile model has written them. A call goes on only if its
+tool was declared and offered, its arguments are what the tool takes, and nothing speaks against it:
+a sensitive tool in a conversation that holds texts of strangers needs the caller's confirmation,
+for who wrote such a text may be the one who calls. The arguments go through the policy's way out,
+text by text, as they will be read (JSON's escapes undone), and are written anew.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from corral.guard.call_parser import Malformed, Wanted
+from corral.guard.finding import Handling
+from corral.guard.json_text import JsonError, check_value
+from corral.guard.options import Options
+from corral.guard.output_judge import OutputJudge
+from corral.guard.tool_policy import is_sensitive
+from corral.guard.tool_use import Tool, ToolCall, ToolUse, Withheld
+
+VALUES_MAX: Final = 1024
+"""Of one call; each is looked at by itself."""
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class CallRules:
+    """The calls of one answer.
+
+    Args:
+        use: tools of the request.
+        options: of its policy.
+        tainted: it holds texts of strangers.
+        judge: of the answer.
+        clean: takes one text through the way out.
+    """
+
+    def __init__(
+        self,
+        use: ToolUse,
+        options: Options,
+        judge: OutputJudge,
+        clean: Callable[[str], str],
+        *,
+        tainted: bool,
+    ) -> None:
+        self._use = use
+        self._tools = {tool.name: tool for tool in use.offered}
+        self._options = options
+        self._tainted = tainted
+        self._judge = judge
+        self._clean = clean
+        self._sent = 0
+
+    def take(self, wanted: Wanted | Malformed) -> ToolCall | Withheld | None:
+        """Return the call as a client gets it, or that it gets none; None: the answer has ended."""
+        if isinstance(wanted, Malformed):
+            return self._withhold("tool_malformed", "")
+        tool = self._tools.get(wanted.name)
+        if tool is None:
+            return self._withhold("tool_unknown", "")
+        if self._sent >= self._use.calls_max:
+            return self._withhold("tool_surplus", tool.name)
+        if not _is_small(wanted.arguments) or not tool.fits(wanted.arguments):
+            return self._withhold("tool_arguments", tool.name)
+        if self._needs_confirmation(tool) and self._stops("tool_needs_confirmation"):
+            return Withheld("tool_needs_confirmation", tool.name)
+        arguments = self._cleaned(wanted.arguments)
+        if self._judge.stopped:
+            return None
+        if arguments != wanted.arguments and not tool.fits(arguments):
+            return self._withhold("tool_arguments", tool.name)
+        self._sent += 1
+        written = _encode(arguments).decode()
+        return ToolCall(f"call_{secrets.token_hex(12)}", tool.name, written)
+
+    def _withhold(self, kind: str, name: str) -> Withheld:
+        self._judge.found(kind)
+        return Withheld(kind, name)
+
+    def _stops(self, kind: str) -> bool:
+        """Count what a policy may let pass, and return whether it does not."""
+        return self._judge.wants(kind) and self._judge.found(kind) is not Handling.REPORT
+
+    def _needs_confirmation(self, tool: Tool) -> bool:
+        sensitive = tool.sensitive or is_sensitive(tool.name, self._options)
+        return self._tainted and sensitive and not self._use.confirms(tool.name)
+
+    def _cleaned(self, value: object) -> object:
+        """Return a value with each of its texts as it may go out; a number is one as well."""
+        if isinstance(value, dict):
+            return {self._clean(str(key)): self._cleaned(one) for key, one in value.items()}
+        if isinstance(value, list):
+            return [self._cleaned(one) for one in value]
+        if isinstance(value, str):
+            return self._clean(value)
+        if isinstance(value, bool) or value is None:
+            return value
+        written = _encode(value).decode()
+        cleaned = self._clean(written)
+        return value if cleaned == written else cleaned
+
+
+def _is_small(arguments: object) -> bool:
+    try:
+        check_value(arguments, values_max=VALUES_MAX)
+    except JsonError:
+        return False
+    return True
