@@ -215,6 +215,7 @@ MODES = {
     "obeys": obeys,
     "too_long": fail_with("context_length_exceeded"),
     "engine_error": fail_with("engine_error"),
+    "forged": fail_with("special_token"),
     "bad_code": fail_with("secret text"),
     "fatal": lambda: send(ev="fatal", code="load_failed"),
     "not_sealed": lambda: send(ev="fatal", code="seal_failed"),

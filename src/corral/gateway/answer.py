@@ -43,7 +43,7 @@ async def _send_stream(
     outgoing = Outgoing(routed)
     if isinstance(batch[0], Failed | Broken):
         # Nothing has been sent yet: the caller gets a status code instead of an event.
-        error = failed(batch[0], routed.ask.text_param)
+        error = _failure(routed, batch[0], metrics)
         await exchange.refuse(error)
         return error
     await exchange.start_stream()
@@ -54,7 +54,7 @@ async def _send_stream(
         while True:
             for item in batch:
                 if isinstance(item, Failed | Broken):
-                    error = failed(item, routed.ask.text_param)
+                    error = _failure(routed, item, metrics)
                     events.append(error_event(error.body()))
                     await exchange.write(b"".join(events), last=True)
                     return error
@@ -74,6 +74,13 @@ async def _send_stream(
             batch = await routed.stream.receive()
     finally:
         outgoing.count(metrics)
+
+
+def _failure(routed: Routed, item: Failed | Broken, metrics: Metrics) -> ApiError:
+    """Return why there is no answer; what the worker's own proof refused is a finding as well."""
+    if isinstance(item, Failed) and item.code == "special_token":
+        metrics.findings.add("special_token", "refuse", routed.sanitised.chain.policy.mode)
+    return failed(item, routed.ask.text_param)
 
 
 async def _end_stream(
@@ -103,7 +110,7 @@ async def _send_whole(
         while True:
             for item in batch:
                 if isinstance(item, Failed | Broken):
-                    error = failed(item, routed.ask.text_param)
+                    error = _failure(routed, item, metrics)
                     await exchange.refuse(error)
                     return error
                 heard.append(await outgoing.hear(item))

@@ -27,7 +27,7 @@ FIELDS: Final = frozenset({
     "address", "admitted", "attempt", "bytes", "code", "completion_tokens", "count", "deadline_s",
     "digest", "dropped", "dropped_fields", "duration_ms", "error", "event", "feature",
     "first_token_ms", "host", "key_id", "key_prefix", "kind", "level", "library", "limit",
-    "load_ms", "module", "method", "model", "not_after", "pid", "port", "prompt_tokens",
+    "load_ms", "module", "method", "model", "not_after", "pid", "policy", "port", "prompt_tokens",
     "queue_ms", "reason", "request_id", "retry_after_s", "route", "rss_bytes", "runtime",
     "severity", "size_bytes", "source_kind", "status", "step", "stream", "tenant", "tier",
     "trust", "ts", "version", "where", "worker_id",

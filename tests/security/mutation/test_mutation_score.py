@@ -25,6 +25,7 @@ from corral.selftest.twin import made_twin
 from corral.selftest.verdict import Verdict, judge
 from tests.security.mutation.walls import WALLS
 from tests.support.server import copy_home
+from tests.support.tiny_detector import make_detector
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = Path(__file__).with_name("mutant_launcher.py")
@@ -113,6 +114,7 @@ def mutants(
 ) -> Iterator[Mutants]:
     needs_runtime("crun")
     home = Home(copy_home(model_home, tmp_path_factory.mktemp("mutation") / "home"))
+    make_detector(home.detector)  # else there is no zone `guard`
     with made_mutants(home, tmp_path_factory.mktemp("chosen")) as made:
         yield made
 
@@ -132,7 +134,7 @@ def test_the_catalog_names_the_walls_that_are_removed() -> None:
     assert named - tested_elsewhere <= set(WALLS)
 
 
-@pytest.mark.parametrize("zone", ["engine", "sealed", "scan", "fetch", "gateway"])
+@pytest.mark.parametrize("zone", ["engine", "sealed", "scan", "guard", "fetch", "gateway"])
 def test_with_every_wall_nothing_is_red(mutants: Mutants, zone: str) -> None:
     assert mutants.reds((), zone) == {}
 

@@ -40,8 +40,7 @@ MODELS = {
     "tiny": "echo", "slow": "slow", "special": "special", "dead": "die", "midway": "die_midway",
     "fatal": "fatal", "long": "too_long", "broken": "engine_error", "bare": "echo",
     "garbage": "garbage", "endless": "endless", "longline": "long_line", "silent": "silent",
-    "warden": "warden",
-    "obedient": "obeys",
+    "warden": "warden", "forged": "forged", "obedient": "obeys",
 }  # fmt: skip
 
 

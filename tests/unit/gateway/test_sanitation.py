@@ -1,5 +1,6 @@
 """Policies at a running gateway: hot, per tenant, told to few, and never an empty one."""
 
+import json
 import sqlite3
 from collections.abc import Callable
 
@@ -147,6 +148,36 @@ def test_control_tokens_are_refused_by_strict_and_left_to_the_worker_by_balanced
     set_document(served.home.database, STRICT)
     for content in (FORGED, halves):
         assert ask(served, content).json()["error"]["code"] == "input_rejected.special_token"
+
+
+@pytest.mark.claim("SAN-04")
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_the_worker_refuses_is_counted_as_a_finding(served: Served, stream: bool) -> None:
+    body = {
+        "model": "forged", "stream": stream, "messages": [{"role": "user", "content": CANARY}],
+    }  # fmt: skip
+    with served.http(headers=served.bearer()) as http:
+        refused = http.post("/v1/chat/completions", json=body)
+    assert refused.json()["error"]["code"] == "input_rejected.special_token"
+    assert CANARY not in refused.text
+    with served.http(headers=served.bearer("admin")) as http:
+        page = http.get("/metrics").text
+    counted = 'corral_sanitation_findings_total{handling="refuse",kind="special_token"'
+    assert f'{counted},mode="enforce"}} 1' in page
+
+
+@pytest.mark.claim("SAN-03")
+def test_a_weakened_policy_is_named_in_the_log(
+    served: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ask(served, "hello").status_code == 200
+    assert "sanitation_weakened" not in capsys.readouterr().err, "the control"
+    set_document(served.home.database, BY_TENANT)
+    for _ in range(2):
+        assert ask(served, "hello").status_code == 200
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if "{" in line]
+    said = [line for line in lines if line["event"] == "sanitation_weakened"]
+    assert [(line["policy"], line["level"]) for line in said] == [("red-team", "warning")]
 
 
 def test_a_long_text_is_looked_at_beside_the_loop(served: Served) -> None:
