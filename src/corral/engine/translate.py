@@ -76,6 +76,9 @@ def request_body(request: Generate) -> dict[str, Any]:
     logprobs = sampling.get("logprobs")
     if logprobs is not None:
         body["logprobs"] = max(1, logprobs)
+    schema = sampling.get("json_schema")
+    if schema is not None:
+        body["json_schema"] = decode(schema.encode())
     return body
 
 

@@ -58,6 +58,8 @@ class Sampling(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_def
     Attributes:
         logprobs: number of alternatives for each token; None for no log-probabilities.
         stop: at most 16 stop sequences.
+        json_schema: `guard.json_schema.Schema.text`, to which the engine steers the answer; None
+            for any text.
     """
 
     max_tokens: int
@@ -68,6 +70,7 @@ class Sampling(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_def
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
     logprobs: int | None = None
+    json_schema: str | None = None
 
 
 class Media(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field="op", tag="media"):
@@ -250,10 +253,11 @@ def fits_line(
         messages: as in `Generate`.
         prompt: as in `Generate`.
         body_bytes: length of the JSON that the caller sent it in; None if its texts are not the
-            caller's any more. Nothing in a line is spelt longer than a caller can spell it, so that
-            a short body needs no trial.
+            caller's any more. Nothing in a line but a schema is spelt longer than a caller can
+            spell it, so that a short body needs no trial.
     """
-    if body_bytes is not None and body_bytes <= WIRE_LINE_BYTES - _OVERHEAD_BYTES:
+    is_short = body_bytes is not None and body_bytes <= WIRE_LINE_BYTES - _OVERHEAD_BYTES
+    if is_short and sampling.json_schema is None:
         return True
     try:
         encode_line(Generate(_LARGEST_ID, sampling, messages, prompt))

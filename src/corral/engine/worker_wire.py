@@ -156,6 +156,7 @@ _SAMPLING: dict[str, Check] = {
     "frequency_penalty": _or_none(_is_number),
     "presence_penalty": _or_none(_is_number),
     "logprobs": _or_none(_is_int),
+    "json_schema": _or_none(_is_text),
 }
 
 

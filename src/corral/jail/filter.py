@@ -27,12 +27,12 @@ NUMBERS: Final = {
     "x86_64": {
         "read": 0, "write": 1, "mmap": 9, "mprotect": 10, "munmap": 11, "brk": 12, "madvise": 28,
         "restart_syscall": 219, "futex": 202, "exit": 60, "exit_group": 231, "clock_nanosleep": 230,
-        "clock_gettime": 228, "rseq": 334,
+        "clock_gettime": 228, "rseq": 334, "getrandom": 318,
     },
     "aarch64": {
         "read": 63, "write": 64, "mmap": 222, "mprotect": 226, "munmap": 215, "brk": 214,
         "madvise": 233, "restart_syscall": 128, "futex": 98, "exit": 93, "exit_group": 94,
-        "clock_nanosleep": 115, "clock_gettime": 113, "rseq": 293,
+        "clock_nanosleep": 115, "clock_gettime": 113, "rseq": 293, "getrandom": 278,
     },
 }  # fmt: skip
 """The syscall tables of Linux, for the calls that a sealed profile may name."""

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from corral.engine.wire import Cancel, Generate, Load, Message, Sampling, encode_line
+from corral.guard.json_schema import parse_schema
 from corral.sandbox.policy import sealed_document
 from tests.support.children import ended
 from tests.support.jail_job import engine_start, job_launcher, replace_worker
@@ -25,6 +26,9 @@ from tests.support.server import copy_home, wait_until
 PROGRAM = Path(__file__).with_name("sealed_probe.py")
 DENIED = {"EPERM", "RuntimeError"}
 """`RuntimeError`: how Python says that it cannot start a thread."""
+_SCHEMA = """{"type": "object", "required": ["name", "sizes"], "properties": {
+    "name": {"type": "string", "maxLength": 20}, "day": {"type": "string", "format": "date"},
+    "sizes": {"type": "array", "items": {"type": "integer", "maximum": 99}, "maxItems": 3}}}"""
 ONLY_OUTSIDE = {"preadv2:nowait", "fork", "exec", "socket:inet", "signal:others", "memfd"}
 """What the first filter denies already while the model is loaded."""
 LANDLOCKED = {"open:file", "open:folder", "list:processes"}
@@ -207,6 +211,13 @@ def every_kind_of_request(worker: Running) -> None:
     assert worker.until_end(5)[-1]["reason"] == "cancelled"
     worker.say(Generate(6, Sampling(4), prompt="too long " * 4000))
     assert worker.until_end(6)[-1]["code"] == "context_length_exceeded"
+    schema = parse_schema(json.loads(_SCHEMA), "schema")
+    for number in (7, 8):
+        bound = Sampling(200, json_schema=schema.text, seed=number)
+        worker.say(Generate(number, bound, messages=hello))
+        said = worker.until_end(number)
+        text = "".join(line["text"] for line in said[:-1])
+        assert said[-1]["reason"] == "length" or schema.check_text(text) is None, text
     for number in range(10, 18):
         # As many small blocks as a long answer with log-probabilities has, in a short one.
         worker.say(Generate(number, Sampling(12, logprobs=600), prompt=f"{number} wolves "))

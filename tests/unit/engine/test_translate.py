@@ -112,6 +112,15 @@ def test_sampling_options() -> None:
     assert request_body(Generate(1, sampling, prompt=""))["logprobs"] == 2
 
 
+def test_a_schema_is_what_the_engine_reads() -> None:
+    sampling = {"max_tokens": 8, "json_schema": '{"type":"null"}'}
+    for request in (Generate(1, sampling, prompt=""), Generate(1, sampling, messages=[])):
+        assert request_body(request)["json_schema"] == {"type": "null"}
+    broken = Generate(1, {"max_tokens": 8, "json_schema": "{"}, prompt="")
+    with pytest.raises(ValueError, match="JSON"):
+        request_body(broken)
+
+
 def test_log_probabilities_without_alternatives() -> None:
     sampling = {"max_tokens": 8, "logprobs": 0}
     assert request_body(Generate(1, sampling, prompt=""))["logprobs"] == 1

@@ -52,7 +52,7 @@ FROM_WORKER = st.one_of(
 SAMPLING = st.builds(
     Sampling, INTS, st.none() | FLOATS, st.none() | FLOATS, st.none() | INTS,
     st.lists(TEXT, max_size=2).map(tuple), st.none() | FLOATS, st.none() | FLOATS,
-    st.none() | INTS,
+    st.none() | INTS, st.none() | TEXT,
 )  # fmt: skip
 PLACED = TEXT.flatmap(
     lambda text: st.builds(

@@ -35,6 +35,7 @@ SAMPLES: list[tuple[str, list[int], list[int]]] = [
     ("madvise", [0, 4096, 4], [0, 4096, 14]),  # MADV_HUGEPAGE
     ("munmap", [0, 4096], []),
     ("brk", [0], []),
+    ("getrandom", [1 << 40, 16, 4], [1 << 40, 16, 2]),  # GRND_RANDOM
     ("clock_nanosleep", [1, 1], []),
     ("clock_gettime", [1], []),
     ("restart_syscall", [], []),
