@@ -14,6 +14,7 @@ from corral.engine.wire import End, Message, Sampling, TokenLogprob, Usage
 from corral.gateway.tool_prompt import with_tools
 from corral.guard.canary import with_canary
 from corral.guard.finding import STRANGERS, Origin, Part
+from corral.guard.json_schema import Schema
 from corral.guard.tool_frames import framed_calls
 from corral.guard.tool_use import ToolCall, ToolUse, Withheld
 
@@ -37,6 +38,7 @@ class Ask:
             and whether each is untrusted; every medium stands between two pieces, or at an end.
         media: images and sounds of the messages, in their order, made by our own decoders.
         tools: what it says of tools; None if it says nothing of them.
+        schema: what the answer is held to; None for any text.
     """
 
     model: str
@@ -51,6 +53,7 @@ class Ask:
     runs: Mapping[int, tuple[tuple[str, bool], ...]] = field(default_factory=dict)
     media: tuple[bytes, ...] = field(default=(), repr=False)
     tools: ToolUse | None = None
+    schema: Schema | None = None
 
     @property
     def is_tainted(self) -> bool:

@@ -16,6 +16,7 @@ from corral.gateway.errors import ApiError, withheld
 from corral.gateway.sanitation import findings_field, may_see
 from corral.gateway.shown_logprobs import ShownLogprobs
 from corral.gateway.stages import Routed
+from corral.guard.output_schema import SchemaWatch
 from corral.guard.tool_answer import Spoken, ToolAnswer, tool_answer
 from corral.guard.tool_use import Withheld
 from corral.telemetry.metrics import Metrics
@@ -52,6 +53,9 @@ class Outgoing:
             self._tools = tool_answer(
                 rules, self._chain, sanitised.asked, ask.tools, tainted=ask.is_tainted
             )
+        self._watch: SchemaWatch | None = None
+        if ask.schema is not None:
+            self._watch = SchemaWatch(ask.schema, self._chain.judge)
         self._chances: ShownLogprobs | None = None
         if routed.ask.sampling.logprobs is not None:
             self._chances = ShownLogprobs(sanitised.chain.tokens, rules, sanitised.asked)
@@ -63,7 +67,7 @@ class Outgoing:
 
     async def hear(self, item: Chunk | End) -> Said:
         """Return what may go out now that something has come."""
-        return await self._take(item) if isinstance(item, Chunk) else self._flush()
+        return await self._take(item) if isinstance(item, Chunk) else self._flush(item)
 
     async def _take(self, chunk: Chunk) -> Said:
         """Return what may go out of a chunk and of those before it.
@@ -81,6 +85,8 @@ class Outgoing:
                 await asyncio.sleep(0)
         text = "".join(one.text for one in said)
         calls = tuple(call for one in said for call in one.calls)
+        if self._watch is not None:
+            self._watch.hear(text)
         self.over = self._chain.stopped is not None
         if self._chances is None:
             return Said(text, calls=calls)
@@ -90,9 +96,13 @@ class Outgoing:
             await asyncio.sleep(0)
         return Said(text, tuple(shown), calls)
 
-    def _flush(self) -> Said:
+    def _flush(self, end: End) -> Said:
         """Return what was held back when the answer ended."""
         spoken = self._tools.flush() if self._tools else Spoken(self._chain.flush())
+        if self._watch is not None:
+            self._watch.hear(spoken.text)
+            if end.reason != "length":  # what was cut off is not of its schema, and says so
+                self._watch.close()
         self.over = self._chain.stopped is not None
         return Said(spoken.text, self._chances.flush() if self._chances else (), spoken.calls)
 

@@ -313,8 +313,9 @@ def _asked(ask: Ask, cleaned: Cleaned, policy: SanitationPolicy) -> Asked:
     if prompts and policy.options.canary and policy.mode == "enforce":
         canary = new_canary()
     return Asked(
-        chat=ask.messages is not None, canary=canary, prompts=prompts, restored=cleaned.restored
-    )
+        chat=ask.messages is not None, canary=canary, prompts=prompts, restored=cleaned.restored,
+        is_json=ask.schema is not None,
+    )  # fmt: skip
 
 
 @final

@@ -256,6 +256,11 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType({
         message="an answer calls a sensitive tool after the model has read texts of strangers, "
         "and the request does not confirm that",
     ),
+    # answers that are to be JSON
+    "schema_mismatch": Kind(
+        "output_schema", "output", strict=_X, balanced=_X, wall=True,
+        message="an answer is not JSON of the schema that was asked for",
+    ),
     # answers without an end
     "repetition": Kind(
         "output_bounds", "output", strict=_X, balanced=_R,

@@ -19,6 +19,7 @@ let go before goes through the steps after it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -56,12 +57,14 @@ class Asked:
         canary: of the request; empty if it has none.
         prompts: its system prompts.
         restored: what placeholders stand for.
+        is_json: it is to be JSON, and programs read it.
     """
 
     chat: bool = True
     canary: str = field(default="", repr=False)
     prompts: tuple[str, ...] = field(default=(), repr=False)
     restored: Mapping[str, str] = field(default_factory=dict, repr=False)
+    is_json: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,14 +159,14 @@ class OutputRules:
         if self._changed:
             steps.append(Redaction(self._changed, lambda hit: _instead(hit, judge)))
         if asked.restored:
-            steps.append(Restoration(asked.restored))
+            steps.append(Restoration(_in_json(asked.restored) if asked.is_json else asked.restored))
         steps.append(OutputFilter(self._tokens))
         return steps
 
     def _sink(self, judge: OutputJudge, asked: Asked) -> list[OutputStep]:
         sink = self.policy.options.sink
         if sink == "auto" and asked.chat:
-            sink = "markdown"
+            sink = "json" if asked.is_json else "markdown"
         if sink == "html" and judge.wants("active_markup"):
             return [HtmlSink(judge)]
         if sink not in {"markdown", "json"} or not any(map(judge.wants, _SHOWN)):
@@ -248,6 +251,11 @@ class _Observer:
         self._window.feed("".join(self._unseen))
         self._unseen.clear()
         self._characters = 0
+
+
+def _in_json(restored: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the same as a text in JSON holds it: no quote of a value may end that text."""
+    return {name: json.dumps(value)[1:-1] for name, value in restored.items()}
 
 
 def _instead(hit: Hit, judge: OutputJudge) -> str | None:

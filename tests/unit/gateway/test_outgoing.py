@@ -257,5 +257,5 @@ def _routed() -> Routed:
     """Return as much of a routed request as an answer needs."""
     rules = OutputRules(built_in("balanced"), ControlTokens(()))
     sanitised = SimpleNamespace(way_out=rules, asked=Asked())
-    ask = SimpleNamespace(sampling=SimpleNamespace(logprobs=None), tools=None)
+    ask = SimpleNamespace(sampling=SimpleNamespace(logprobs=None), tools=None, schema=None)
     return SimpleNamespace(sanitised=sanitised, ask=ask)  # type: ignore[return-value]

@@ -22,7 +22,9 @@ from corral.gateway.schemas.fields import (
     sampling,
     stream_options,
 )
+from corral.gateway.schemas.response_format import PARAM, ResponseFormat, answer_schema
 from corral.gateway.schemas.tools import MessageToolFields, ToolFields, tool_use
+from corral.guard.json_schema import Schema
 from corral.guard.tool_use import ToolUse
 
 
@@ -37,12 +39,6 @@ class TextPart(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     type: Literal["text"]
     text: str
     untrusted: bool = False
-
-
-class ResponseFormat(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Only plain text."""
-
-    type: Literal["text"]
 
 
 class ChatMessage(MessageToolFields, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -98,6 +94,9 @@ def parse_chat(body: bytes, *, max_tokens: int) -> Ask | ApiError:
     tools = _tools(request)
     if isinstance(tools, ApiError):
         return tools
+    schema = _answer_schema(request, tools)
+    if isinstance(schema, ApiError):
+        return schema
     asked_tokens = request.max_completion_tokens or request.max_tokens
     asked_as = "max_completion_tokens" if request.max_completion_tokens else "max_tokens"
     options = sampling(
@@ -112,7 +111,7 @@ def parse_chat(body: bytes, *, max_tokens: int) -> Ask | ApiError:
     include_usage, obfuscate = stream_options(request)
     return Ask(
         model=request.model,
-        sampling=options,
+        sampling=msgspec.structs.replace(options, json_schema=schema.text) if schema else options,
         messages=tuple(_plain(message) for message in request.messages),
         asked_as=asked_as if asked_tokens else "",
         stream=bool(request.stream),
@@ -125,7 +124,25 @@ def parse_chat(body: bytes, *, max_tokens: int) -> Ask | ApiError:
             if (runs := _runs(one.content or ""))
         },
         tools=tools,
+        schema=schema,
     )
+
+
+def _answer_schema(request: ChatRequest, tools: ToolUse | None) -> Schema | ApiError | None:
+    """Return what the answer is held to, or why that is refused; None for any text."""
+    schema = answer_schema(request.response_format)
+    if schema is None or isinstance(schema, ApiError):
+        return schema
+    if tools is not None and tools.offered:
+        return bad_request(
+            "invalid_parameter", "an answer has a form or may call tools, not both", PARAM
+        )
+    if request.stop:
+        return bad_request(
+            "invalid_parameter", "an answer that a stop sequence cuts has not the form that is "
+            "asked for", "stop",
+        )  # fmt: skip
+    return schema
 
 
 def _tools(request: ChatRequest) -> ToolUse | ApiError | None:
