@@ -101,6 +101,7 @@ PATCHED = {
         "launcher.spawn_unsafe._START_SECONDS": "a time",
         "launcher.spawn_unsafe.claim_core": "another kernel",
     },
+    "unit/media/test_job.py": {"media.sound.FILE": "a path"},
     "unit/selftest/test_inspection.py": {
         "selftest.inspection._ROOT": "a path",
         "selftest.inspection._group": "another host",

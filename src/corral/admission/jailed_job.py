@@ -16,7 +16,7 @@ from typing import Final, Self
 
 from corral.control.client import LauncherClient
 from corral.core.errors import CorralError, IpcError
-from corral.ipc.messages import StartFetch, StartGuard, StartScan, WorkerEnded
+from corral.ipc.messages import StartFetch, StartGuard, StartMedia, StartScan, WorkerEnded
 
 _READ_BYTES: Final = 65536
 
@@ -29,7 +29,7 @@ class JailedJob:
     """A running job; leaving the context kills what is left of it."""
 
     def __init__(
-        self, launcher: LauncherClient, start: StartFetch | StartScan | StartGuard
+        self, launcher: LauncherClient, start: StartFetch | StartScan | StartGuard | StartMedia
     ) -> None:
         self._launcher = launcher
         started, fds = launcher.start(start)
@@ -60,7 +60,22 @@ class JailedJob:
         Raises:
             JobBrokeProtocol: a line over `line_bytes`, or no output for `silence_s`.
         """
-        waiting, have = memoryview(request), bytearray()
+        have = bytearray()
+        for piece in self.pieces(request, silence_s=silence_s):
+            have += piece
+            *whole, rest = have.split(b"\n")
+            if any(len(line) > line_bytes for line in (*whole, rest)):
+                raise JobBrokeProtocol("line too long")
+            have = bytearray(rest)
+            yield from (bytes(line) for line in whole)
+
+    def pieces(self, request: bytes, *, silence_s: float) -> Iterator[bytes]:
+        """Send `request`, then yield what comes on stdout, as it comes, until it closes.
+
+        Raises:
+            JobBrokeProtocol: no output for `silence_s`.
+        """
+        waiting = memoryview(request)
         os.set_blocking(self._stdin, False)
         with selectors.DefaultSelector() as selector:
             selector.register(self._stdout, selectors.EVENT_READ)
@@ -86,12 +101,7 @@ class JailedJob:
                 if not part:
                     return
                 deadline = time.monotonic() + silence_s
-                have += part
-                *whole, rest = have.split(b"\n")
-                if any(len(line) > line_bytes for line in (*whole, rest)):
-                    raise JobBrokeProtocol("line too long")
-                have = bytearray(rest)
-                yield from (bytes(line) for line in whole)
+                yield part
 
     def wait_ended(self) -> str:
         """Wait until the job is gone and return its outcome status (`ok`, `memory`, ...)."""

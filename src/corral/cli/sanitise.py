@@ -1,6 +1,7 @@
-"""`corral sanitise`: try a text, and see what each stage of a policy makes of it.
+"""`corral sanitise`: try a text, an image or a sound, and see what a policy makes of it.
 
-Trust: operator side. Input: a hostile text; what is shown of it is made inert.
+Trust: operator side. Input: a hostile file; what is shown of a text is made inert, and
+an image or a sound is decoded in a jail (`cli.media_trial`).
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ _REFUSED: Final = 1
 
 
 def sanitise(
-    file: Annotated[str, typer.Argument(metavar="FILE|-", help="A text in UTF-8; - is stdin.")],
+    file: Annotated[
+        str,
+        typer.Argument(metavar="FILE|-", help="A text in UTF-8, an image or a sound; - is stdin."),
+    ],
     policy: Annotated[
         str, typer.Option("--policy", metavar="NAME", help="By this policy; else the default.")
     ] = "",
@@ -63,10 +67,21 @@ def sanitise(
     answer: Annotated[
         bool, typer.Option("--answer", help="As what a model says, not what it is sent.")
     ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            metavar="FILE",
+            help="Write the image (PNG) or the sound (WAV) that was made anew.",
+            show_default=False,
+        ),
+    ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Try a text: what each stage of a policy finds, does and costs, and what a model would read.
+
+    An image or a sound is decoded in a jail and made anew, without what else its file says.
 
     Exit code 1 where a request with it is refused, or an answer is ended by it.
 
@@ -77,14 +92,24 @@ def sanitise(
     from corral.guard.input_chain import input_chain
     from corral.guard.output_chain import output_rules
     from corral.guard.special_tokens import control_tokens
+    from corral.media.formats import sniff
 
     who = _origin(origin)
-    text = _read(file)
+    data = _read(file)
     tokens: tuple[str, ...] = ()
     if model:
         tokens = find_model(open_state(home), model).receipt.control_tokens
     policies = _policies(home)
     chosen = find_policy(policies, policy) if policy else policies.default
+    if (format_ := sniff(data)) is not None:
+        from corral.cli.media_trial import try_media
+
+        if not try_media(format_, data, chosen, Home.locate(home), output, as_json=as_json):
+            raise typer.Exit(_REFUSED)
+        return
+    if output is not None:
+        raise CorralError("bad_output", "--output is for images and sounds")
+    text = data.decode("utf-8", "surrogateescape")
     if answer:
         _try_answer(text, output_rules(chosen, control_tokens(tokens)), as_json=as_json)
         return
@@ -222,7 +247,7 @@ def _origin(word: str) -> Origin:
     raise CorralError("bad_origin", f"--origin is one of {', '.join(ORIGINS)}")
 
 
-def _read(file: str) -> str:
+def _read(file: str) -> bytes:
     try:
         if file == "-":
             data = sys.stdin.buffer.read(_BYTES_MAX + 1)
@@ -233,4 +258,4 @@ def _read(file: str) -> str:
         raise CorralError("text_unreadable", "the text cannot be read") from error
     if len(data) > _BYTES_MAX:
         raise CorralError("text_unreadable", f"the text is longer than {_BYTES_MAX} bytes")
-    return data.decode("utf-8", "surrogateescape")
+    return data

@@ -22,6 +22,9 @@ WIRE_LINE_BYTES: Final = 1 * MIB
 WIRE_BACKLOG_LINES: Final = 8192
 """Chunks of one request that may wait in the gateway for its client: more than one read of a
 worker's full pipe can hold, so that only a client which does not read gets there."""
+MEDIA_JAILS: Final = 4
+"""Jails that decode media, of one channel, at the same time."""
+
 TENANT_WORKERS: Final = 64
 """Most workers of one launcher: bounds uids, cgroups and descriptors."""
 BODY_BYTES_MAX: Final = 16 * MIB

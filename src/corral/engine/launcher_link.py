@@ -32,6 +32,7 @@ from corral.ipc.messages import (
     Started,
     StartEngine,
     StartGuard,
+    StartMedia,
     StopWorker,
     WorkerEnded,
     WorkerStatus,
@@ -87,8 +88,8 @@ class LauncherLink:
         close_all(fds)
         raise _refusal(reply)
 
-    async def start(self, message: StartEngine | StartGuard) -> tuple[Started, Pipes]:
-        """Start an engine or the detector; return its description and its (stdin, stdout, stderr).
+    async def start(self, message: StartEngine | StartGuard | StartMedia) -> tuple[Started, Pipes]:
+        """Start a jail; return its description and its (stdin, stdout, stderr).
 
         Raises:
             CorralError: refused.

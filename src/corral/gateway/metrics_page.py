@@ -70,7 +70,7 @@ FAMILIES: Final = (
     Family("corral_degraded_wall", "gauge", ("wall",), "1 for each wall that is missing by leave"),
 )
 STATES: Final = ("idle", "starting", "ready", "stopping", "backing_off", "quarantined")
-KINDS: Final = ("engine", "scan", "guard", "fetch", "gateway")
+KINDS: Final = ("engine", "scan", "guard", "media", "fetch", "gateway")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -167,6 +167,35 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType({
         "guard_model", "input", strict=_X, balanced=_X,
         message="the guard model of this server calls a text unsafe",
     ),
+    # images and audio: what is decoded is made anew, so only the picture or the sound goes on
+    "media_type": Kind(
+        "media", "input", strict=_X, balanced=_X, wall=True,
+        message="a file is of no format that is taken here, or of another than it is said to be",
+    ),
+    "media_malformed": Kind(
+        "media", "input", strict=_X, balanced=_X, wall=True,
+        message="a file cannot be decoded as a whole",
+    ),
+    "media_too_large": Kind(
+        "media", "input", strict=_X, balanced=_X, wall=True,
+        message="a file has more pixels, seconds or bytes than are allowed here",
+    ),
+    "media_crash": Kind(
+        "media", "input", strict=_X, balanced=_X, wall=True,
+        message="a file could not be decoded within its time and memory",
+    ),
+    "media_animated": Kind(
+        "media", "input", strict=_X, balanced=_C, can_clean=True, wall=True,
+        message="an image has more than one frame",
+    ),
+    "media_polyglot": Kind(
+        "media", "input", strict=_X, balanced=_C, can_clean=True, wall=True,
+        message="a file holds another one, or goes on behind its end",
+    ),
+    "media_metadata": Kind(
+        "media", "input", strict=_C, balanced=_C, can_clean=True, wall=True,
+        message="a file says more than its picture or sound",
+    ),
     # secrets and personal data in answers
     "output_secret": Kind(
         "output_private_data", "output", strict=_C, balanced=_C, can_clean=True,

@@ -52,6 +52,9 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
             other word nothing is known, and the request is refused.
         flag, block: detector: probabilities from which a text is suspected, and detected; 0 takes
             the detector's own.
+        image_pixels_max: media: of an image as it comes; more are `media_too_large`.
+        image_side_max: media: larger ones are scaled down to this longest side, in pixels.
+        audio_seconds_max: media: longer sounds are `media_too_large`.
     """
 
     scripts: tuple[str, ...] = ()
@@ -73,6 +76,9 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     guard_unsafe: _Word = "unsafe"
     flag: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
     block: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
+    image_pixels_max: Annotated[int, msgspec.Meta(ge=1, le=25_000_000)] = 25_000_000
+    image_side_max: Annotated[int, msgspec.Meta(ge=16, le=1536)] = 1024
+    audio_seconds_max: Annotated[int, msgspec.Meta(ge=1, le=240)] = 120
 
     def __post_init__(self) -> None:
         """Check what the types do not say.

@@ -73,11 +73,16 @@ class StartGuard:
 
 
 @dataclass(frozen=True, slots=True)
+class StartMedia:
+    """Start a jail that decodes images and audio. Reply: `Started` with 3 descriptors."""
+
+
+@dataclass(frozen=True, slots=True)
 class StartProbe:
     """Start the selftest's own program under a zone's profile. Reply as for `StartScan`.
 
     Attributes:
-        zone: profile name: `engine`, `scan`, `guard`, `fetch` or `gateway`.
+        zone: profile name: `engine`, `scan`, `guard`, `media`, `fetch` or `gateway`.
     """
 
     zone: str
@@ -163,7 +168,7 @@ class WorkerStatus:
     """One live sandbox.
 
     Attributes:
-        kind: profile name: `engine`, `scan`, `guard`, `fetch` or `gateway`.
+        kind: profile name: `engine`, `scan`, `guard`, `media`, `fetch` or `gateway`.
         pid: as the host sees it; 0 if it could not be read.
         rss_bytes: resident memory now.
         started_s: Unix time of its start, seconds.
@@ -242,6 +247,7 @@ class Drain:
 Message = (
     StartEngine | StartScan | StartFetch | StopWorker | NextWorker | OpenSecret | GatewayReady
     | GatewayAlive | StartProbe | ConfirmSealed | ShareCores | StartGuard
+    | StartMedia
     | Started | WorkerStatus | Secret | NoMore | Done | Refused
     | WorkerEnded | Reload | Drain
 )  # fmt: skip
@@ -249,7 +255,7 @@ Message = (
 _NUMBERS: Final[dict[int, type[Message]]] = {
     1: StartEngine, 2: StartScan, 3: StartFetch, 4: StopWorker, 5: NextWorker, 6: OpenSecret,
     7: GatewayReady, 8: GatewayAlive, 9: StartProbe, 10: ConfirmSealed, 11: ShareCores,
-    12: StartGuard,
+    12: StartGuard, 13: StartMedia,
     64: Started, 65: WorkerStatus, 66: Secret, 67: NoMore, 68: Done, 69: Refused,
     128: WorkerEnded, 129: Reload, 130: Drain,
 }  # fmt: skip

@@ -9,6 +9,7 @@ frame that is malformed ends its channel.
     ConfirmSealed     x      x              after GatewayReady; each its own engine workers, once
     ShareCores        x                     after GatewayReady; its own engine workers
     StartGuard        x      x              not while the gateway drains; one at a time
+    StartMedia        x      x              not while the gateway drains; four at a time
     StartScan                x
     StartFetch               x
     StartProbe               x
@@ -38,6 +39,7 @@ from corral.ipc.messages import (
     StartEngine,
     StartFetch,
     StartGuard,
+    StartMedia,
     StartProbe,
     StartScan,
     StopWorker,
@@ -75,6 +77,7 @@ TABLE: Final[dict[type, Entry]] = {
         lambda r, s, _, m: r.share_cores(s, m), frozenset({Role.GATEWAY}), ready=True
     ),
     StartGuard: Entry(lambda r, s, _, m: r.start_guard(s), _STARTERS, undrained=True),
+    StartMedia: Entry(lambda r, s, _, m: r.start_media(s), _STARTERS, undrained=True),
     StartScan: Entry(lambda r, s, _, m: r.start_scan(s, m), frozenset({Role.JOB})),
     StartFetch: Entry(lambda r, s, _, m: r.start_fetch(s, m), frozenset({Role.JOB})),
     StartProbe: Entry(lambda r, s, _, m: r.start_probe(s, m), frozenset({Role.JOB})),

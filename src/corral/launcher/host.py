@@ -46,7 +46,7 @@ class Host:
     """Runtimes, cgroups, ids and policies of this launcher.
 
     Attributes:
-        engine_runtimes: runtime of engines, scans and detectors by the model's trust level.
+        engine_runtimes: runtime of engines, scans, detectors and media by the model's trust level.
         plain_runtime: runtime of the gateway and the fetcher, which are handed sockets.
         rootless: the launcher has no privilege beyond its own user namespace.
         cgroup_base: path of this installation's group; empty where the host grants none.
@@ -66,7 +66,7 @@ class Host:
         """Return the runtime that starts jails of this kind, for a model of this trust level."""
         return (
             self.engine_runtimes[trust]
-            if kind in {"engine", "scan", "guard"}
+            if kind in {"engine", "scan", "guard", "media"}
             else self.plain_runtime
         )
 
@@ -76,13 +76,14 @@ class Host:
         return "optional" if waived else "required"
 
     def uid_for(self, kind: str, worker_id: int) -> int:
-        """Return the host's id for a jail: one for each engine worker, one for each other kind.
+        """Return the host's id for a jail: one for each engine worker and media jail.
 
-        Without root there is only our own id, which is 0 in our user namespace.
+        Jails of each other kind share one. Without root there is only our own id, which
+        is 0 in our user namespace.
         """
         if self.rootless:
             return 0
-        if kind == "engine":
+        if kind in {"engine", "media"}:
             return self.first_uid + _FIRST_ENGINE + worker_id % (_UIDS_EACH - _FIRST_ENGINE)
         return self.first_uid + _KIND_OFFSET[kind]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from corral.core.errors import SandboxError
-from corral.core.limits import TENANT_WORKERS
+from corral.core.limits import MEDIA_JAILS, TENANT_WORKERS
 from corral.launcher.placement import Place
 
 
@@ -54,9 +54,9 @@ class Jail:
 
 
 class JailTable:
-    """Live jails by worker id: all workers that may be asked for, the gateway, the detector."""
+    """Live jails by worker id: all workers and media that may be asked for, gateway, detector."""
 
-    def __init__(self, limit: int = TENANT_WORKERS + 2) -> None:
+    def __init__(self, limit: int = TENANT_WORKERS + MEDIA_JAILS + 2) -> None:
         self._limit = limit
         self._jails: dict[int, Jail] = {}
         self._next = 1

@@ -38,8 +38,8 @@ from corral.sandbox.policy import KINDS
 
 _FIRST_OWN_FD = 16
 _KINDS = {
-    "serve": ("engine", "guard", "gateway"),
-    "job": ("engine", "scan", "guard", "fetch"),
+    "serve": ("engine", "guard", "media", "gateway"),
+    "job": ("engine", "scan", "guard", "media", "fetch"),
     "selftest": KINDS,
 }
 """Images that each mode needs; the guard's only where a detector is installed."""

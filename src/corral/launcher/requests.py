@@ -18,7 +18,7 @@ from corral.core.config import Config, isolation_level
 from corral.core.errors import SandboxError
 from corral.core.home import Home
 from corral.core.ids import parse_model_name, parse_tenant_name
-from corral.core.limits import SCAN_BYTES_PER_SECOND, WORKER_BYTES_MIN
+from corral.core.limits import MEDIA_JAILS, SCAN_BYTES_PER_SECOND, WORKER_BYTES_MIN
 from corral.ipc.messages import (
     ConfirmSealed,
     Done,
@@ -151,6 +151,13 @@ class Requests:
             raise SandboxError("guard_runs", "this channel has started the detector already")
         return self._start(session, JailRequest(kind="guard", beside_fd=open_detector(self._home)))
 
+    def start_media(self, session: Session) -> Reply:
+        """Start a jail for the media of one request; it is given nothing but its pipes."""
+        mine = self._jails.owned_by(session.identity)
+        if sum(jail.kind == "media" for jail in mine) >= MEDIA_JAILS:
+            raise SandboxError("media_busy", "this channel has as many media jails as it may")
+        return self._start(session, JailRequest(kind="media"))
+
     def start_fetch(self, session: Session, message: StartFetch) -> Reply:
         """Start a download into one folder of the quarantine."""
         if not FOLDER.fullmatch(message.folder):
@@ -181,7 +188,7 @@ class Requests:
         fd = -1
         if zone == "gateway":
             fd = socket.create_server(("127.0.0.1", 0)).detach()
-        elif zone not in {"fetch", "guard"}:  # these are given a folder
+        elif zone not in {"fetch", "guard", "media"}:  # these are given a folder, or nothing
             fd = os.open(IMAGES / zone / "etc/hosts", os.O_RDONLY | os.O_CLOEXEC)
         request = JailRequest(
             kind=zone, module=_PROBE_MODULE, memory_bytes=_PROBE_BYTES, binds=binds,

@@ -28,6 +28,7 @@ DISTRIBUTIONS: Final = {
     "engine": ("xllamacpp",),
     "scan": ("msgspec", "gguf", "jinja2", "markupsafe"),
     "guard": ("google-re2", "msgspec", "numpy", "onnxruntime", "tokenizers"),
+    "media": ("msgspec", "pillow", "soundfile"),
     "fetch": ("msgspec", "httpx2"),
     "gateway": (
         "cryptography", "google-re2", "httptools", "joserfc", "msgspec", "nh3", "prometheus-client",
@@ -38,10 +39,11 @@ PACKAGES: Final = {
     "engine": ("core", "jail", "engine", "selftest/probes"),
     "scan": ("core", "jail", "admission", "selftest/probes"),
     "guard": ("core", "jail", "guard", "selftest/probes"),
+    "media": ("core", "jail", "media", "selftest/probes"),
     "fetch": ("core", "jail", "admission", "selftest/probes"),
     "gateway": (
         "core", "ipc", "jail", "state", "telemetry", "tenancy", "pki", "guard", "admission",
-        "engine", "gateway", "audit", "selftest/probes",
+        "engine", "gateway", "audit", "media", "selftest/probes",
     ),
 }  # fmt: skip
 """The selftest's program is in every image, so that what it finds is true for that very image."""

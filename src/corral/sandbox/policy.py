@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from corral.core.errors import SandboxError
 
-KINDS: Final = ("engine", "scan", "guard", "fetch", "gateway")
+KINDS: Final = ("engine", "scan", "guard", "media", "fetch", "gateway")
 NAMESPACES: Final = ("user", "mount", "pid", "network", "ipc", "uts", "cgroup")
 """Namespaces of the OCI runtime spec that a profile may ask for."""
 

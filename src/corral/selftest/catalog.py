@@ -3,17 +3,17 @@
 Trust: operator side. Input: our own files `data/*.toml`; a field that is not known is an error, so
 that a misspelt expectation cannot silently vanish.
 
-Fields of a probe: `title`; `walls` that stop it; `expect`, the outcomes that mean stopped, each
-the exact error name or fact; `engine`, `scan`, `guard`, `fetch`, `gateway`, `sealed`, the same for
-one zone; `<zone>_may`, why this zone may do it (then the outcome must be `ok`); `gvisor`, outcomes
-under gVisor; `gvisor_absent`, why gVisor cannot have the wall; `control`, the outcomes that mean
-that the attack works outside (default: `ok`, or any error but a refusal); `host_may_lack`: the
-attack has no object on some hosts; `unshown`: an outcome, here or of the control, that neither
-proves nor disproves, and why; `user_control`: outcomes of the control that say that a user without
-root is held by the same wall; `only`: zones that it makes sense in; `alone`: in a jail of its own;
-`last`: it replaces the process if it gets through, so its control has a process of its own;
-`exhausts`: part of `--full` only; `look`: read from outside; `scenario`: the one of
-SandboxEscapeBench that it stands for.
+Fields of a probe: `title`; `walls` that stop it; `expect`, the outcomes that mean stopped, each the
+exact error name or fact; `engine`, `scan`, `guard`, `media`, `fetch`, `gateway`, `sealed`, the same
+for one zone; `<zone>_may`, why this zone may do it (then the outcome must be `ok`); `gvisor`,
+outcomes under gVisor; `gvisor_absent`, why gVisor cannot have the wall; `control`, the outcomes
+that mean that the attack works outside (default: `ok`, or any error but a refusal);
+`host_may_lack`: the attack has no object on some hosts; `unshown`: an outcome, here or of the
+control, that neither proves nor disproves, and why; `user_control`: outcomes of the control that
+say that a user without root is held by the same wall; `only`: zones that it makes sense in;
+`alone`: in a jail of its own; `last`: it replaces the process if it gets through, so its control
+has a process of its own; `exhausts`: part of `--full` only; `look`: read from outside; `scenario`:
+the one of SandboxEscapeBench that it stands for.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, Final
 
-ZONES: Final = ("engine", "scan", "guard", "fetch", "gateway")
+ZONES: Final = ("engine", "scan", "guard", "media", "fetch", "gateway")
 SEALED: Final = "sealed"
 """The engine's zone after its second phase: probes with a `sealed` outcome run there too."""
 _FILES: Final = (

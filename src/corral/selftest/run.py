@@ -31,7 +31,7 @@ _SECONDS: Final = 90.0
 _SCRATCH: Final = {"fetch": "/quarantine", "gateway": "/state"}
 _HOG: Final = "resource.processor"
 _CORE: Final = "resource.core-dump"
-GVISOR_ZONES: Final = ("engine", SEALED, "scan", "guard")
+GVISOR_ZONES: Final = ("engine", SEALED, "scan", "guard", "media")
 """What gVisor may run; the launcher gives the other zones a runtime that passes descriptors."""
 
 Launch = Callable[[str], AbstractContextManager[LauncherClient]]

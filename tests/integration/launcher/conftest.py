@@ -27,7 +27,7 @@ def obeying_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = Home(tmp_path_factory.mktemp("obeying") / "home")
     installed = Installation(Path(sysconfig.get_path("purelib")), Path(corral.__file__).parent)
     home.images.mkdir(parents=True)
-    for kind in ("engine", "scan", "guard", "fetch"):
+    for kind in ("engine", "scan", "guard", "media", "fetch"):
         build_image(kind, home.images, installed)
     package = next(home.images.glob("engine-*/rootfs/opt/python/lib/*/site-packages/corral/engine"))
     for cached in (package / "__pycache__").glob("worker.*"):

@@ -121,11 +121,14 @@ def test_each_zone_may_do_exactly_what_its_data_says(lines: list[Line]) -> None:
             allowed.setdefault(line.zone, set()).add(line.probe.id.split(".")[0])
     zones = {
         "engine": {"files"}, "scan": {"files"}, "guard": {"files"},
+        "media": {"files", "write"},
         "gateway": {"files", "write"},
         "fetch": {"files", "net", "namespace", "write"},
     }  # fmt: skip
     if lines[0].tier == "gvisor":
-        zones = {zone: {"files"} for zone in ("engine", "scan", "guard")}
+        zones = {zone: {"files"} for zone in ("engine", "scan", "guard")} | {
+            "media": {"files", "write"}
+        }
     assert allowed == zones
 
 
@@ -155,6 +158,7 @@ def test_no_file_but_the_image_and_the_model_can_be_read(part: Part) -> None:
     proved(part("engine", FILES), at_least=15)
     proved(part("scan", FILES), at_least=15)
     proved(part("guard", FILES), at_least=15)
+    proved(part("media", FILES), at_least=15)
 
 
 @pytest.mark.claim("SBX-04")

@@ -16,7 +16,7 @@ import psutil
 from corral.cli.job_unsafe import job_launcher
 from corral.core.home import Home
 from corral.engine.wire import Load, encode_line
-from corral.ipc.messages import StartEngine, StartFetch, StartGuard, StartScan
+from corral.ipc.messages import StartEngine, StartFetch, StartGuard, StartMedia, StartScan
 from tests.security.syscalls.bpf import Program
 from tests.security.syscalls.live_filters import live_filters
 from tests.support.server import MODEL, MODEL_SHA256, start_server
@@ -24,7 +24,7 @@ from tests.support.tiny_detector import make_detector
 
 ENTRY_FILTERS = 2
 """Of the OCI runtime, and of the jail entry."""
-ZONES = ("engine", "engine-sealed", "scan", "guard", "fetch", "gateway")
+ZONES = ("engine", "engine-sealed", "scan", "guard", "media", "fetch", "gateway")
 
 ENGINE = StartEngine(
     tenant="default", model=MODEL, digest=MODEL_SHA256, quarantined=False, context_tokens=2048,
@@ -58,7 +58,7 @@ def candidate(home: Path) -> str:
 
 
 def job_filters(home: Path, runtime: str) -> Filters:
-    """Return the filters of engine (before and after it sealed itself), scan, guard and fetch."""
+    """Return the filters of all jobs, of an engine before and after it sealed itself."""
     found: Filters = {}
     name = candidate(home)
     make_detector(home / "detector")  # that there is one makes its zone
@@ -69,6 +69,8 @@ def job_filters(home: Path, runtime: str) -> Filters:
             found["scan"] = live_filters(pid, at_least=ENTRY_FILTERS)
         with started(launcher, StartGuard()) as (pid, _):
             found["guard"] = live_filters(pid, at_least=ENTRY_FILTERS)
+        with started(launcher, StartMedia()) as (pid, _):
+            found["media"] = live_filters(pid, at_least=ENTRY_FILTERS)
         with started(launcher, ENGINE) as (pid, stdout):
             ready = os.read(stdout, 65536)
             assert b'"ready"' in ready, ready

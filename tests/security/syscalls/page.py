@@ -20,6 +20,7 @@ TITLES = {
     "engine-sealed": "the engine worker once it answers",
     "scan": "the scan job",
     "guard": "the detector",
+    "media": "the decoder of images and audio",
     "fetch": "the fetch job",
     "gateway": "the gateway",
 }

@@ -13,7 +13,7 @@ from corral.sandbox.policy import KINDS, SyscallRule, load_policy
 from tests.security.syscalls.test_rules import satisfies
 from tests.security.syscalls.test_seldom import ACTS
 from tests.security.syscalls.trace import Made
-from tests.security.syscalls.traced_run import pull_calls, serve_calls
+from tests.security.syscalls.traced_run import media_calls, pull_calls, serve_calls
 from tests.support.server import copy_home
 from tests.support.tiny_detector import make_detector
 
@@ -26,7 +26,7 @@ SELDOM_RULES = {("fetch", "socket", 10): "IPv6 is asked for only where the host 
 
 @pytest.fixture(scope="module")
 def traced(model_home, tmp_path_factory) -> dict[str, set[Made]]:
-    """Return zone -> calls, of one traced pull and one traced server."""
+    """Return zone -> calls, of one traced pull, one traced server, and files made anew."""
     if not shutil.which("strace"):
         pytest.fail("needs strace")
     folder = tmp_path_factory.mktemp("traced")
@@ -34,9 +34,11 @@ def traced(model_home, tmp_path_factory) -> dict[str, set[Made]]:
     fresh.mkdir(mode=0o700)
     shutil.copytree(model_home / "images", fresh / "images", symlinks=True)
     served = copy_home(model_home, folder / "serve")
+    media = copy_home(model_home, folder / "media")
     make_detector(served / "detector")  # asked by the default policy where there is one
     with ThreadPoolExecutor(2) as both:
         runs = [both.submit(pull_calls, fresh, folder / "pull.trace"),
+                both.submit(media_calls, media, folder / "media.trace"),
                 both.submit(serve_calls, served, folder / "serve.trace")]  # fmt: skip
         found: dict[str, set[Made]] = {}
         for run in runs:

@@ -17,6 +17,7 @@ from pathlib import Path
 import openai
 
 from tests.security.syscalls.trace import Made, calls_by_zone, strace_command
+from tests.support.media_files import image_file, sound_file
 from tests.support.server import (
     CORRAL,
     MODEL,
@@ -39,6 +40,21 @@ def pull_calls(home: Path, output: Path) -> dict[str, set[Made]]:
         capture_output=True, timeout=300, check=True, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     return calls_by_zone(output)
+
+
+def media_calls(home: Path, output: Path) -> dict[str, set[Made]]:
+    """Have an image and a sound made anew; return what their jails called."""
+    found: dict[str, set[Made]] = {}
+    for name, data in (("photo.jpg", image_file("jpeg")), ("tone.mp3", sound_file("mp3"))):
+        file, trace = home / name, output.with_suffix(f".{name}")
+        file.write_bytes(data)
+        subprocess.run(
+            [*strace_command(trace), str(CORRAL), "sanitise", str(file), "--home", str(home)],
+            capture_output=True, timeout=300, check=True, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        for zone, calls in calls_by_zone(trace).items():
+            found.setdefault(zone, set()).update(calls)
+    return found
 
 
 def serve_calls(home: Path, output: Path) -> dict[str, set[Made]]:

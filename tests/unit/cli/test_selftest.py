@@ -73,7 +73,7 @@ def test_full_takes_every_runtime_that_is_there(
     assert set(asked["runtimes"]) <= {"crun", "runc", "runsc"}
     assert len(asked["runtimes"]) >= 1
     assert len(list(folder.iterdir())) == 2
-    assert set(GVISOR_ZONES) == {"engine", "sealed", "scan", "guard"}
+    assert set(GVISOR_ZONES) == {"engine", "sealed", "scan", "guard", "media"}
 
 
 def test_one_runtime_by_name(corral: Corral, asked: dict[str, Any], tmp_path: Path) -> None:

@@ -92,6 +92,7 @@ def test_runtimes(home: Home, changes: dict[str, str], engine: str, plain: str) 
         ("engine", engine),
         ("scan", engine),
         ("guard", engine),
+        ("media", engine),
         ("fetch", plain),
         ("gateway", plain),
     ):
@@ -113,13 +114,14 @@ def test_the_trust_level_chooses_the_runtime(home: Home) -> None:
 
 
 @pytest.mark.claim("SBX-13")
-def test_every_engine_worker_has_an_id_of_its_own(host: Host) -> None:
+def test_every_engine_worker_and_media_jail_has_an_id_of_its_own(host: Host) -> None:
     fixed = {host.uid_for(kind, 5) for kind in ("gateway", "scan", "fetch", "guard")}
     engines = {host.uid_for("engine", number) for number in range(1000)}
     assert len(fixed) == 4
     assert len(engines) == 1000
     assert not fixed & engines
     assert all(host.first_uid < uid < host.first_uid + 0x1_0000 for uid in fixed | engines)
+    assert {host.uid_for("media", number) for number in range(1000)} == engines
     assert host.uid_for("engine", 10**9) < host.first_uid + 0x1_0000
 
 

@@ -128,7 +128,7 @@ def asked(
     monkeypatch.setattr(pen, "start", start)
     monkeypatch.setattr(pen, "give_to", lambda *_: None)
     monkeypatch.setattr(requests, "IMAGES", home.images)
-    for zone in ("engine", "scan", "guard", "fetch", "gateway"):
+    for zone in ("engine", "scan", "guard", "media", "fetch", "gateway"):
         (home.images / zone / "etc").mkdir(parents=True)
         (home.images / zone / "etc" / "hosts").touch()
     return made
@@ -170,8 +170,9 @@ def test_a_probe_of_a_zone_without_an_image(table: Requests) -> None:
 @pytest.mark.claim("ESC-05")
 @pytest.mark.parametrize(
     ("zone", "folder"),
-    [("engine", ""), ("scan", ""), ("guard", ""), ("fetch", "/quarantine"), ("gateway", "/state")],
-)
+    [("engine", ""), ("scan", ""), ("guard", ""), ("media", ""),
+     ("fetch", "/quarantine"), ("gateway", "/state")],
+)  # fmt: skip
 def test_a_probe_gets_nothing_of_anybody(
     table: Requests, home: Home, asked: list[JailRequest], zone: str, folder: str
 ) -> None:
@@ -182,7 +183,7 @@ def test_a_probe_gets_nothing_of_anybody(
     assert request.kind == zone
     assert [b.destination for b in request.binds] == ([folder] if folder else [])
     assert all(not os.listdir(b.source) for b in request.binds)
-    if zone in {"fetch", "guard"}:
+    if zone in {"fetch", "guard", "media"}:
         assert request.file_fd == -1
         return
     is_listener = zone == "gateway"

@@ -38,6 +38,7 @@ STARTS = {
     ),
     "scan": replace(BASE, args=("--candidate", "/proc/self/fd/3")),
     "guard": replace(BASE, binds=(Bind("/mnt/bundles/guard-1.folder", "/quarantine"),)),
+    "media": BASE,
     "fetch": replace(BASE, binds=(Bind("/mnt/quarantine/a", "/quarantine", writable=True),)),
     "gateway": replace(BASE, binds=(Bind("/mnt/state", "/state", writable=True),)),
 }
