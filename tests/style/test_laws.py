@@ -23,7 +23,7 @@ EVERYTHING = sorted(
 )
 
 FILE_LINES_MAX = 400
-TRUSTED = {"launcher": 1858, "sandbox": 912, "core": 372, "ipc": 216, "jail": 285}
+TRUSTED = {"launcher": 1864, "sandbox": 912, "core": 372, "ipc": 217, "jail": 285}
 """The trusted base: most lines of code (no blank lines, comments, docstrings) by package; ADR 4."""
 BANNED_FILES = re.compile(r"^(utils?|common|helpers?|managers?|misc|stuff)(_unsafe)?\.py$")
 BANNED_NAMES = re.compile(r"^_*(handle_|process_|do_it|manager$)")

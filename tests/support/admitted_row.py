@@ -58,6 +58,6 @@ def put_signed(home: Home, receipt: Receipt, text: str, signature: bytes) -> Non
             (
                 receipt.name, receipt.digest, receipt.size_bytes, receipt.trust, receipt.source,
                 receipt.admitted_at, text, signature, receipt.identity,
-                receipt.adapter.digest if receipt.adapter else None,
+                receipt.laid.digest if receipt.laid else None,
             ),
         )  # fmt: skip

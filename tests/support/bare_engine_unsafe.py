@@ -28,13 +28,18 @@ class BareEngine:
 
     Attributes:
         prompts: text and tokens of each prompt that it was asked.
+        parts: likewise, of each text before, between and behind images.
     """
 
-    def __init__(self, model: Path, template: str, *, context_tokens: int = 2048) -> None:
+    def __init__(
+        self, model: Path, template: str, *, context_tokens: int = 2048, projector: str = ""
+    ) -> None:
         params = engine.CommonParams()
         params.model.path = str(model)
         params.chat_template = template
         params.use_jinja = True
+        if projector:
+            params.mmproj.path = projector
         params.n_ctx = context_tokens
         params.n_parallel = 1
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 2
@@ -45,12 +50,13 @@ class BareEngine:
         params.cache_ram_mib = 0
         self._server = engine.Server(params)
         self.prompts: list[tuple[bytes, list[int]]] = []
+        self.parts: list[tuple[bytes, list[int]]] = []
 
     def close(self) -> None:
         """End its threads."""
         del self._server
 
-    def chat(self, messages: list[dict[str, str]], **options: Any) -> str:
+    def chat(self, messages: list[dict[str, Any]], **options: Any) -> str:
         """Return the answer to a conversation, most probable tokens only."""
         body = {"messages": messages, "temperature": 0, "top_k": 1, "max_tokens": 1, **options}
         said: list[bytes] = []
@@ -68,9 +74,10 @@ class BareEngine:
             vocabulary: int, text: int, size: int, out: int, room: int, special: bool, parse: bool
         ) -> int:
             count = int(genuine(vocabulary, text, size, out, room, special, parse))
-            if special and count > 0:
+            if count > 0 and (special or parse):
                 ids = list((ctypes.c_int32 * count).from_address(out))
-                self.prompts.append((ctypes.string_at(text, size), ids))
+                noted = self.prompts if special else self.parts
+                noted.append((ctypes.string_at(text, size), ids))
             return count
 
         noting = _TOKENISE(note)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from corral.engine.drivers.interface import EngineOptions
 from corral.engine.drivers.xllamacpp import XllamacppEngine
 
-Messages = list[dict[str, str]]
+Messages = list[dict[str, Any]]
 
 
 def chat(*turns: tuple[str, str]) -> Messages:
@@ -20,12 +21,16 @@ def chat(*turns: tuple[str, str]) -> Messages:
 class CagedEngine:
     """The engine as a worker has it. One at a time: its listener has one name."""
 
-    def __init__(self, model: Path, template: str, context_tokens: int = 2048) -> None:
+    def __init__(
+        self, model: Path, template: str, context_tokens: int = 2048, projector: str = ""
+    ) -> None:
         self.engine = XllamacppEngine()
-        self.engine.load(
-            EngineOptions(model_path=str(model), context_tokens=context_tokens, parallel=1,
-                          threads=2, template=template)
+        options = EngineOptions(
+            model_path=str(model), context_tokens=context_tokens, parallel=1, threads=2,
+            template=template,
         )  # fmt: skip
+        options.projector = projector
+        self.engine.load(options)
         self.prompts = self.engine._prompts
         self.literals = [text.decode("utf-8", "replace") for text in self.prompts._texts.values()]
 
@@ -54,7 +59,9 @@ class CagedEngine:
     def barred(self, ids: list[int]) -> list[int]:
         return [number for number in ids if number in self.prompts.barred]
 
-    def answer(self, messages: Messages, **options: Any) -> tuple[str, dict[str, Any]]:
+    def answer(
+        self, messages: Messages, *, media: Sequence[str] = (), **options: Any
+    ) -> tuple[str, dict[str, Any]]:
         said: list[dict[str, Any]] = []
 
         def take(raw: bytes) -> bool:
@@ -62,5 +69,7 @@ class CagedEngine:
             return False
 
         body = {"messages": messages, "temperature": 0, "top_k": 1, "max_tokens": 1, **options}
-        self.engine.chat(body, take)
-        return said[-1]["choices"][0]["text"], said[-1]["usage"]
+        self.engine.chat(body, list(media), take)
+        choice = said[-1]["choices"][0]
+        text = choice["message"]["content"] if media else choice["text"]
+        return text, said[-1]["usage"]

@@ -47,7 +47,7 @@ def make_bom(receipt: Receipt, receipt_sha256: str) -> dict[str, Any]:
         receipt: of the admission.
         receipt_sha256: digest of its signed text, which gives the serial number.
     """
-    components = [_model(receipt), *_adapter(receipt)]
+    components = [_model(receipt), *_laid(receipt)]
     bom = Bom(
         serial_number=uuid.uuid5(_NAMESPACE, receipt_sha256),
         metadata=BomMetaData(
@@ -67,7 +67,7 @@ def make_bom(receipt: Receipt, receipt_sha256: str) -> dict[str, Any]:
         "modelParameters": {
             "task": "text-generation",
             "modelArchitecture": receipt.architecture,
-            "inputs": [{"format": "text"}],
+            "inputs": [{"format": one} for one in ("text", *sorted(receipt.modalities))],
             "outputs": [{"format": "text"}],
         }
     }
@@ -90,29 +90,30 @@ def _model(receipt: Receipt) -> Component:
     )
 
 
-def _adapter(receipt: Receipt) -> Iterator[Component]:
-    """Yield the adapter that is laid over the model, a model of its own by the standard's types."""
-    adapter = receipt.adapter
-    if adapter is None:
+def _laid(receipt: Receipt) -> Iterator[Component]:
+    """Yield what is laid over the model, a model of its own by the standard's types."""
+    derivation = receipt.derivation
+    if derivation is None or derivation.laid is None:
         return
+    laid, adapter = derivation.laid, derivation.adapter
     plain = {
-        "size_bytes": adapter.size_bytes,
-        "adapter_scale": adapter.scale / 1000,
-        "source": adapter.source,
-        "final_url": adapter.final_url,
-        "revision": adapter.revision,
-        "wheel_sha256": adapter.wheel_sha256,
-        "manifest_sha256": adapter.manifest_sha256,
-        "fetched_at": _time(adapter.fetched_at),
+        "size_bytes": laid.size_bytes,
+        "adapter_scale": adapter.scale / 1000 if adapter else "",
+        "source": laid.source,
+        "final_url": laid.final_url,
+        "revision": laid.revision,
+        "wheel_sha256": laid.wheel_sha256,
+        "manifest_sha256": laid.manifest_sha256,
+        "fetched_at": _time(laid.fetched_at),
     }
     named = [(name, str(value)) for name, value in plain.items() if value != ""]
-    named += [("finding", _finding(one)) for one in adapter.findings]
-    named += [("signer", f"{one.kind} {one.fingerprint}") for one in adapter.signers]
+    named += [("finding", _finding(one)) for one in laid.findings]
+    named += [("signer", f"{one.kind} {one.fingerprint}") for one in laid.signers]
     yield Component(
         type=ComponentType.MACHINE_LEARNING_MODEL,
-        bom_ref=f"sha256:{adapter.digest}",
-        name=f"LoRA adapter of {receipt.name}",
-        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=adapter.digest)],
+        bom_ref=f"sha256:{laid.digest}",
+        name=f"{'LoRA adapter' if adapter else 'Projector'} of {receipt.name}",
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=laid.digest)],
         properties=[Property(name=f"corral:{name}", value=value) for name, value in named],
     )
 

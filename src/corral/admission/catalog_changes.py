@@ -86,7 +86,7 @@ def put_rows(home: Home, signed: Sequence[tuple[Receipt, str, bytes]], *, how: H
             row = {
                 "digest": receipt.digest,
                 "identity": receipt.identity,
-                "adapter": receipt.adapter.digest if receipt.adapter else None,
+                "adapter": receipt.laid.digest if receipt.laid else None,
                 "size_bytes": receipt.size_bytes,
                 "trust": receipt.trust,
                 "source": receipt.source,

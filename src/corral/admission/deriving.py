@@ -1,13 +1,14 @@
-"""Make a new model of an admitted one: the same bytes, with another template, an adapter, or both.
+"""Make a new model of an admitted one: the same bytes, with another template, an adapter or more.
 
-Trust: operator side. Input: BASE and options are the operator's; template and adapter are hostile,
-and only ever parsed in jails. Whatever refuses, fails or is interrupted leaves nothing behind,
-except the partial download of a broken connection.
+Trust: operator side. Input: BASE and options are the operator's; template, adapter and projector
+are hostile, and only ever parsed in jails. Whatever refuses, fails or is interrupted leaves nothing
+behind, except the partial download of a broken connection.
 
     0 base         an admitted model that is not held back and not derived itself
     1 quarantine   private copies of its blob and of the template, hashed by us
     2 verify       the blob is what was admitted; no advisory names it or who signed it
-    3 adapter      fetched, hashed, verified as a model is; scanned beside the base
+    3 laid         adapter or projector: fetched, hashed, verified as a model is; scanned beside the
+                   base
     4 to 8         as of any model (`admission.admitting`), with both; the template is examined in
                    the place of the model's own by the same checks, and refused where they refuse
 """
@@ -43,7 +44,7 @@ from corral.admission.signing.demand import SignatureDemand, verify_demand
 from corral.admission.source_set import set_of
 from corral.admission.template.normal import template_digest
 from corral.admission.trial_loader import TrialLoader
-from corral.admission.trusted_model import ScannedAdapter, begin
+from corral.admission.trusted_model import ScannedLaid, begin
 from corral.advisories.database import Advisories, load_advisories
 from corral.control.client import LauncherClient
 from corral.core.config import Config
@@ -56,20 +57,20 @@ _TEMPLATE_BYTES: Final = 2 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class WantedAdapter:
-    """What the operator wants laid over a model.
+class WantedFile:
+    """What the operator wants laid over a model: an adapter or a projector.
 
     Attributes:
         source: see `admission.source`; one file.
         expect: digests that must match.
         demand: who must have signed it; None demands no signature.
-        scale: how strongly, in thousandths.
+        scale: how strongly, in thousandths; None: it is a projector.
     """
 
     source: str
     expect: Expectation
     demand: SignatureDemand | None
-    scale: int
+    scale: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +79,11 @@ class Wanted:
 
     Attributes:
         template: file of the chat template; None: the base's own.
-        adapter: what to lay over the base; None: nothing.
+        laid: what to lay over the base; None: nothing.
     """
 
     template: Path | None = None
-    adapter: WantedAdapter | None = None
+    laid: WantedFile | None = None
 
 
 def derive_model(
@@ -117,9 +118,9 @@ def derive_model(
         CorralError: codes `nothing_added`, `no_such_model`, `model_held`, `derived_base`; else the
             code says which stage refused.
     """
-    if wanted.template is None and wanted.adapter is None:
+    if wanted.template is None and wanted.laid is None:
         raise CorralError(
-            "nothing_added", "a model is derived with a template, an adapter, or both"
+            "nothing_added", "a model is derived with a template, an adapter or a projector"
         )
     model, since = parse_model_name(name), next_landing(home)
     with pull_lock(home, lambda done, total: progress("wait", done, total)), ExitStack() as stack:
@@ -132,7 +133,7 @@ def derive_model(
         receipt = find_base(home, base)
         attempt.sha256 = receipt.digest
         work = _Deriving(receipt, model, home, config, launcher, trial, progress, since)
-        return work.run(wanted.template, wanted.adapter, dry_run=dry_run)
+        return work.run(wanted.template, wanted.laid, dry_run=dry_run)
 
 
 def find_base(home: Home, name: str) -> Receipt:
@@ -179,9 +180,7 @@ class _Deriving:
     progress: Progress
     since: int
 
-    def run(
-        self, template: Path | None, adapter: WantedAdapter | None, *, dry_run: bool
-    ) -> CatalogEntry:
+    def run(self, template: Path | None, laid: WantedFile | None, *, dry_run: bool) -> CatalogEntry:
         with ExitStack() as stack:
             # 1
             given = None if template is None else self._template(stack, template)
@@ -198,8 +197,8 @@ class _Deriving:
             )  # fmt: skip
             blobs = [blob]
             # 3
-            if adapter is not None:
-                over, scanned = self._adapter(stack, adapter, blob, known_bad)
+            if laid is not None:
+                over, scanned = self._laid(stack, laid, blob, known_bad)
                 blobs.append(over)
                 verified = verified.lay(scanned)
             served = derivation.template_sha256 or self.base.template.sha256
@@ -217,13 +216,13 @@ class _Deriving:
             # 8
             return admitting.admit(decided, *blobs, fetched_at=fetched_at, how="derive")
 
-    def _adapter(
-        self, stack: ExitStack, wanted: WantedAdapter, base: SealedBlob, known_bad: Advisories
-    ) -> tuple[SealedBlob, ScannedAdapter]:
-        """Bring an adapter, and look at it beside its base."""
+    def _laid(
+        self, stack: ExitStack, wanted: WantedFile, base: SealedBlob, known_bad: Advisories
+    ) -> tuple[SealedBlob, ScannedLaid]:
+        """Bring what is to be laid over the base, and look at it beside that."""
         place, _, expect = prepare_pull(wanted.source, self.model, wanted.expect)
         if len(set_of(place)) > 1:
-            raise CorralError("bad_source", "an adapter is one file")
+            raise CorralError("bad_source", "an adapter or a projector is one file")
         signed, file_name = None, ""
         if wanted.demand is not None:
             fetch = SignatureFetch(self.home, self.config, self.launcher)
@@ -243,9 +242,9 @@ class _Deriving:
             home=self.home,
             launcher=self.launcher,
             counterpart=Counterpart("base", base.path),
-            scale=wanted.scale / 1000,
+            scale=(wanted.scale or 0) / 1000,
         )
-        scanned = verified.scan_adapter(report, scale=wanted.scale, fetched_at=brought.fetched_at)
+        scanned = verified.scan_laid(report, scale=wanted.scale, fetched_at=brought.fetched_at)
         return blob, passed(scanned)
 
     def _base(self, stack: ExitStack) -> SealedBlob:

@@ -16,6 +16,8 @@ gives is measured (docs/estimate.md has both, and what the kernel counted beside
     output       logits and candidates of a token of every slot (llama-context.cpp, -sampler.cpp)
     compute      the widest moment of the graph, and attention masks (ggml-alloc.c)
     adapter      the matrices of a LoRA adapter, which are not mapped (llama-adapter.cpp)
+    projector    a projector's matrices, likewise (clip.cpp); its encoder for one image; the images
+                 of a request of every slot, as JSON, base64, PNG and pixels
     engine       interpreter, graph, slots, templates: what does not depend on the model
 """
 
@@ -49,6 +51,8 @@ _MASK_BYTES: Final = 2
 _STACK_BYTES: Final = 8 * _MIB
 _STACKS: Final = 12
 """Threads of a worker besides those of requests and of computing, each with its stack."""
+_PICTURES_BYTES: Final = 64 * _MIB
+"""Eight times what a request may bring (`engine.media_bounds`): measured, docs/estimate.md."""
 _MARGIN_PERCENT: Final = 10
 _HOST_SHARE: Final = (3, 4)
 
@@ -71,6 +75,7 @@ class MemoryShape(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         vocabulary: tokens.
         merges: pairs of a byte-pair vocabulary.
         adapter_bytes: of the adapter that is laid over the model.
+        projector_bytes: of the projector that is laid over it, and of its encoder; 0: none.
     """
 
     weights_bytes: _Bytes
@@ -84,6 +89,7 @@ class MemoryShape(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     vocabulary: _Count
     merges: _Count = 0
     adapter_bytes: _Bytes = 0
+    projector_bytes: _Bytes = 0
 
 
 class Estimate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -107,6 +113,7 @@ class Estimate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     compute_bytes: int
     engine_bytes: int
     adapter_bytes: int = 0
+    projector_bytes: int = 0
 
     @property
     def private_bytes(self) -> int:
@@ -121,6 +128,7 @@ class Estimate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             + self.compute_bytes
             + self.engine_bytes
             + self.adapter_bytes
+            + self.projector_bytes
         )
 
     @property
@@ -140,6 +148,7 @@ def estimate_memory(shape: MemoryShape, *, context_tokens: int, parallel: int) -
     logits = parallel * shape.vocabulary * _LOGIT_BYTES
     residual = batch * shape.width * _FLOAT_BYTES
     block = batch * 2 * shape.inner_width * _FLOAT_BYTES + 8 * residual
+    pictures = _PICTURES_BYTES if shape.projector_bytes else 0
     masks = batch * (context_tokens + window) * _MASK_BYTES
     return Estimate(
         context_tokens=context_tokens,
@@ -157,6 +166,7 @@ def estimate_memory(shape: MemoryShape, *, context_tokens: int, parallel: int) -
         compute_bytes=_clamped(masks + max(block, logits + 5 * residual)),
         engine_bytes=_ENGINE_BYTES,
         adapter_bytes=_clamped(shape.adapter_bytes),
+        projector_bytes=_clamped(shape.projector_bytes + pictures * parallel),
     )
 
 

@@ -39,8 +39,9 @@ _log: Final = LateLogger(__name__)
 JOURNAL_CONTEXT: Final = b"corral admission journal v1\n"
 """Put before the signed bytes, so that a receipt's signature means nothing here."""
 REFUSALS: Final = frozenset({
-    "advisory_known_bad", "hash_mismatch", "not_an_adapter", "not_gguf", "policy_refused",
-    "scan_failed", "scan_rejected", "trial_failed", "truncated", *SIGNATURE_CODES,
+    "advisory_known_bad", "hash_mismatch", "not_a_projector", "not_an_adapter", "not_gguf",
+    "policy_refused", "projector_for_sounds", "scan_failed", "scan_rejected", "trial_failed",
+    "truncated", *SIGNATURE_CODES,
 })  # fmt: skip
 """Errors of a pull that are a verdict on the model; others say nothing about it."""
 _LINE_BYTES: Final = 1 << 16

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 )
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from corral.admission.derivation import AdapterRecord, Derivation, identity_of
+from corral.admission.derivation import AdapterRecord, Derivation, ProjectorRecord, identity_of
 from corral.admission.estimate import Estimate, MemoryShape
 from corral.admission.layer import LayerClaim
 from corral.admission.part import PartOfModel
@@ -123,29 +123,30 @@ class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     derivation: Derivation | None = None
 
     @property
-    def adapter(self) -> AdapterRecord | None:
-        """What is laid over its weights."""
-        return self.derivation.adapter if self.derivation else None
+    def laid(self) -> AdapterRecord | ProjectorRecord | None:
+        """The adapter or projector that is laid over it."""
+        return self.derivation.laid if self.derivation else None
 
     @property
     def modalities(self) -> frozenset[str]:
         """What the model takes besides text: of `image` and `audio`."""
-        return frozenset()
+        sees = self.derivation is not None and self.derivation.projector is not None
+        return frozenset({"image"} if sees else ())
 
     @property
     def blobs(self) -> tuple[tuple[str, int], ...]:
         """Digest and bytes of each blob that it needs, its own first."""
-        adapter = self.adapter
-        over = ((adapter.digest, adapter.size_bytes),) if adapter else ()
+        laid = self.laid
+        over = ((laid.digest, laid.size_bytes),) if laid else ()
         return ((self.digest, self.size_bytes), *over)
 
     @property
     def advised(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What an advisory may name: digests, of each file that it came in too; keys of signers."""
-        adapter = self.adapter
+        laid = self.laid
         digests = [self.digest, self.wheel_sha256, *(part.sha256 for part in self.parts)]
-        signers = [*self.signers, *(adapter.signers if adapter else ())]
-        digests += [adapter.digest, adapter.wheel_sha256] if adapter else []
+        signers = [*self.signers, *(laid.signers if laid else ())]
+        digests += [laid.digest, laid.wheel_sha256] if laid else []
         return tuple(digests), tuple(signer.fingerprint for signer in signers)
 
     @property

@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from corral.admission.estimate import MemoryShape
 
-SCANNER: Final = "corral-scan 8 (gguf 0.19)"
+SCANNER: Final = "corral-scan 9 (gguf 0.19)"
 """Name and version in every receipt; raise it when a rule changes."""
 REPORT_BYTES: Final = 3 << 20
 """Longest report line of a scan job."""
@@ -112,6 +112,20 @@ class TemplateReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     missing: _Count = 0
 
 
+class ProjectorFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the metadata says of a projector, once its structure is sound.
+
+    Attributes:
+        images: it is for images.
+        sounds: it is for sounds.
+        memory_bytes: what its encoder takes beside its weights, at most.
+    """
+
+    images: bool
+    sounds: bool
+    memory_bytes: _Count
+
+
 class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The result of one scan.
 
@@ -120,6 +134,7 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         facts: of a model; None unless its structure is sound.
         scanner: name and version of what scanned.
         template: of a model whose structure is sound.
+        projector: of a projector, likewise.
     """
 
     verdict: Verdict
@@ -128,6 +143,7 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scanner: Annotated[str, Meta(max_length=80)]
     kind: Kind = "model"
     template: TemplateReport | None = None
+    projector: ProjectorFacts | None = None
 
     @property
     def only_template(self) -> bool:
@@ -147,9 +163,11 @@ def make_report(
     scanner: str,
     kind: Kind = "model",
     template: TemplateReport | None = None,
+    projector: ProjectorFacts | None = None,
 ) -> Report:
     """Return the report whose verdict follows from its findings."""
-    return Report(_verdict(findings, facts, kind), findings, facts, scanner, kind, template)
+    verdict = _verdict(findings, facts, kind)
+    return Report(verdict, findings, facts, scanner, kind, template, projector)
 
 
 def encode_report(report: Report) -> bytes:

@@ -5,9 +5,9 @@ receipt's signature verifies. The launcher picks the sandbox tier by these marks
 a receipt (no third-party code) and must not believe the gateway, which asks for the model. Where
 several names share a blob, its least trusted receipt decides; a blob without a mark is `untrusted`.
 
-A model with an adapter laid over it has a mark of its own, under `pair_digest`: without it the
-launcher starts no such pair. It does not count for the blob of the model alone, as long as that is
-admitted by itself.
+A model with an adapter or a projector laid over it has a mark of its own, under `pair_digest`:
+without it the launcher starts no such pair. It does not count for the blob of the model alone, as
+long as that is admitted by itself.
 
 A blob whose names the policy all holds back lies in `HOME/store/held`, where the launcher does not
 look: whatever the gateway asks for, it cannot be started. A receipt that was signed before the
@@ -106,16 +106,16 @@ def _levels(home: Home) -> tuple[Mapping[str, Trust], frozenset[str], frozenset[
     paired: dict[str, Trust] = {}
     usable: set[str] = set()
     for receipt in receipts:
-        decision, adapter = receipt.decision, receipt.adapter
+        decision, laid = receipt.decision, receipt.laid
         if decision.outcome != "admit" or decision.decided_at < since_s:
             continue
         usable |= {blob for blob, _ in receipt.blobs}
-        if adapter is None:
+        if laid is None:
             _note(alone, receipt.digest, receipt.trust)
             continue
         _note(paired, receipt.digest, receipt.trust)
-        base, over = Digest(receipt.digest), Digest(adapter.digest)
-        _note(paired, pair_digest(base, over, adapter.scale), receipt.trust)
+        base, over = Digest(receipt.digest), Digest(laid.digest)
+        _note(paired, pair_digest(base, over, laid.how), receipt.trust)
     named = frozenset(blob for one in receipts for blob, _ in one.blobs)
     return paired | alone, frozenset(usable), named - usable
 

@@ -18,13 +18,13 @@ cannot be written. A step that refuses returns `Denied`; it never raises.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Final, final
+from typing import Any, Final, final
 
 from msgspec.structs import replace as with_fields
 
 from corral.admission.demand import make_demand
 from corral.admission.denied import Denied, denied_as_bad, denied_by_policy, denied_by_scan
-from corral.admission.derivation import AdapterRecord, Derivation, subjects_of
+from corral.admission.derivation import AdapterRecord, Derivation, ProjectorRecord, subjects_of
 from corral.admission.estimate import Estimate
 from corral.admission.expectation import Expectation
 from corral.admission.policy.decide import decide_least
@@ -182,49 +182,58 @@ class Verified(_Sealed):
     signers: tuple[Signer, ...]
     derivation: Derivation | None = None
 
-    def lay(self, adapter: ScannedAdapter) -> Verified:
-        """Return the derived model with an adapter over it that was scanned beside its base.
+    def lay(self, laid: ScannedLaid) -> Verified:
+        """Return the derived model with a file over it that was scanned beside its base.
 
         Raises:
             TypeError: it is no derived model.
         """
         if self.derivation is None:
-            raise TypeError("an adapter is laid over a derived model")
-        return replace(self, derivation=with_fields(self.derivation, adapter=adapter.record))
+            raise TypeError("something is laid over a derived model only")
+        return replace(self, derivation=self.derivation.under(laid.record))
 
-    def scan_adapter(
-        self, report: Report, *, scale: int, fetched_at: int
-    ) -> ScannedAdapter | Denied:
-        """Step 4 of an adapter: what is rejected does not go on; what is flagged, by the policy.
+    def scan_laid(
+        self, report: Report, *, scale: int | None, fetched_at: int
+    ) -> ScannedLaid | Denied:
+        """Step 4 of an adapter or projector: as of a model, but what is flagged is for the policy.
 
         Args:
-            report: of the adapter beside its base.
-            scale: with which it is laid over it, in thousandths.
+            report: of the file beside its base.
+            scale: with which an adapter is laid over it, in thousandths; None: it is a projector.
             fetched_at: Unix seconds.
         """
         if report.verdict == "reject":
             return denied_by_scan(report)
-        if report.kind != "adapter":
-            return Denied("not_an_adapter", f"the file is no LoRA adapter, but a {report.kind}")
-        quarantined, expect = self.quarantined, self.expect
-        provenance = quarantined.fetched.provenance
-        record = AdapterRecord(
-            digest=quarantined.digest,
-            size_bytes=quarantined.size_bytes,
-            scale=scale,
-            source=provenance.source,
-            final_url=provenance.final_url,
-            wheel_sha256=provenance.wheel_sha256,
-            revision=provenance.revision,
-            manifest_sha256=provenance.manifest_sha256,
-            sha256_demanded=expect.sha256 is not None,
-            wheel_sha256_demanded=expect.wheel_sha256 is not None,
-            manifest_sha256_demanded=expect.manifest_sha256 is not None,
-            signers=self.signers,
-            findings=report.findings,
-            fetched_at=fetched_at,
-        )
-        return ScannedAdapter(seal=_SEAL, record=record)
+        known = self._known(report, fetched_at)
+        if scale is not None:
+            if report.kind != "adapter":
+                return Denied("not_an_adapter", f"the file is no LoRA adapter: a {report.kind}")
+            return ScannedLaid(seal=_SEAL, record=AdapterRecord(**known, scale=scale))
+        found = report.projector
+        if found is None:
+            return Denied("not_a_projector", f"the file is no projector: a {report.kind}")
+        if found.sounds or not found.images:
+            return Denied("projector_for_sounds", "a projector for sounds cannot be served yet")
+        record = ProjectorRecord(**known, memory_bytes=found.memory_bytes)
+        return ScannedLaid(seal=_SEAL, record=record)
+
+    def _known(self, report: Report, fetched_at: int) -> dict[str, Any]:
+        expect, provenance = self.expect, self.quarantined.fetched.provenance
+        return {
+            "digest": self.quarantined.digest,
+            "size_bytes": self.quarantined.size_bytes,
+            "source": provenance.source,
+            "final_url": provenance.final_url,
+            "wheel_sha256": provenance.wheel_sha256,
+            "revision": provenance.revision,
+            "manifest_sha256": provenance.manifest_sha256,
+            "sha256_demanded": expect.sha256 is not None,
+            "wheel_sha256_demanded": expect.wheel_sha256 is not None,
+            "manifest_sha256_demanded": expect.manifest_sha256 is not None,
+            "signers": self.signers,
+            "findings": report.findings,
+            "fetched_at": fetched_at,
+        }
 
     def scan(self, report: Report, policy: Policy, *, replacing: bool = False) -> Scanned | Denied:
         """Step 4: nothing that was rejected goes on, and nothing that the policy will refuse.
@@ -248,9 +257,8 @@ class Verified(_Sealed):
                 return Denied("scan_failed", "the scan job answered with another chat template")
             template = with_fields(template, found_sha256=derivation.base_template_sha256)
             facts = with_fields(facts, has_chat_template=True)
-        if derivation is not None and derivation.adapter is not None:
-            memory = with_fields(facts.memory, adapter_bytes=derivation.adapter.size_bytes)
-            facts = with_fields(facts, memory=memory)
+        if derivation is not None:
+            facts = with_fields(facts, memory=derivation.memory(facts.memory))
         scanned = Scanned(seal=_SEAL, verified=self, report=report, facts=facts, template=template)
         # The same question as at the end: what will be refused is not worth a load.
         _, decision = decide_least(policy, scanned.subjects, now_s=0)
@@ -259,10 +267,10 @@ class Verified(_Sealed):
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScannedAdapter(_Sealed):
-    """Step 4 of an adapter: it is sound, and fits the model that it was scanned beside."""
+class ScannedLaid(_Sealed):
+    """Step 4 of an adapter or projector: it is sound, and fits what it was scanned beside."""
 
-    record: AdapterRecord
+    record: AdapterRecord | ProjectorRecord
 
 
 @final
@@ -380,11 +388,11 @@ class Admitted(_Sealed):
 
     @property
     def digests(self) -> frozenset[str]:
-        """The names in the store of its blob, and of the adapter that is laid over it."""
+        """The names in the store of its blob, and of what is laid over it."""
         estimated = self.decided.trialled.estimated
         derivation = estimated.scanned.verified.derivation
-        adapter = derivation.adapter if derivation else None
-        return frozenset({estimated.digest, *([adapter.digest] if adapter else ())})
+        laid = derivation.laid if derivation else None
+        return frozenset({estimated.digest, *([laid.digest] if laid else ())})
 
 
 def begin(provenance: Provenance) -> Fetched:

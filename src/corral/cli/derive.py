@@ -1,7 +1,7 @@
-"""`corral derive`: make a new model of an admitted one, with another template or an adapter.
+"""`corral derive`: make a new model of an admitted one: another template, an adapter, a projector.
 
-Trust: operator side. Input: the operator's command line; template and adapter are parsed in jails
-only.
+Trust: operator side. Input: the operator's command line; template, adapter and projector are parsed
+in jails only.
 """
 
 from __future__ import annotations
@@ -54,9 +54,20 @@ def derive(
             "--adapter-scale", min=0, max=64, help="How strongly; 1 is as it was trained."
         ),
     ] = 1.0,
+    projector: Annotated[
+        str | None,
+        typer.Option(
+            "--projector",
+            metavar="SOURCE",
+            help="Projector (mmproj GGUF) by which the model takes images; in place of an adapter.",
+            show_default=False,
+        ),
+    ] = None,
     sha256: Annotated[
         str | None,
-        typer.Option("--sha256", help="The adapter must have this digest.", show_default=False),
+        typer.Option(
+            "--sha256", help="Adapter or projector must have this digest.", show_default=False
+        ),
     ] = None,
     wheel_sha256: Annotated[
         str | None,
@@ -69,7 +80,7 @@ def derive(
         typer.Option(
             "--signed-by",
             metavar="SIGNER",
-            help="A signer of trust.signers must have signed the adapter.",
+            help="A signer of trust.signers must have signed adapter or projector.",
             show_default=False,
         ),
     ] = None,
@@ -78,7 +89,7 @@ def derive(
         typer.Option(
             "--signature",
             metavar="FILE",
-            help="Signature file; else FILE.sig or model.sig beside the adapter.",
+            help="Signature file; else FILE.sig or model.sig beside what was signed.",
             show_default=False,
         ),
     ] = None,
@@ -87,7 +98,7 @@ def derive(
         typer.Option(
             "--signed-name",
             metavar="NAME",
-            help="What the adapter was called when it was signed; else as the source calls it.",
+            help="What the file was called when it was signed; else as the source calls it.",
             show_default=False,
         ),
     ] = None,
@@ -103,12 +114,13 @@ def derive(
 ) -> None:
     """Make a new model of an admitted one: scanned, tried and decided as a whole, as by a pull.
 
-    The digests and the signer that can be demanded are the adapter's; what was demanded of the base
-    holds on. Both models share one file in the store. What is refused leaves nothing behind.
+    The digests and the signer that can be demanded are those of the adapter or the projector; what
+    was demanded of the base holds on. Both models share one file in the store. What is refused
+    leaves nothing behind.
 
     Example: corral derive smollm2-135m-instruct --as house-style --chat-template house.jinja
     """
-    from corral.admission.deriving import Wanted, WantedAdapter, derive_model
+    from corral.admission.deriving import Wanted, WantedFile, derive_model
     from corral.admission.expectation import Expectation
     from corral.admission.signing.demand import SignatureDemand
     from corral.admission.source import parse_source
@@ -118,11 +130,15 @@ def derive(
     from corral.cli.scope_unsafe import settle_scope
     from corral.engine.trial import EngineTrial
 
-    if chat_template is None and adapter is None:
-        raise typer.BadParameter("name a template, an adapter, or both", param_hint="--adapter")
+    if adapter is not None and projector is not None:
+        raise typer.BadParameter("an adapter or a projector, not both", param_hint="--projector")
+    laid = projector if adapter is None else adapter
+    if chat_template is None and laid is None:
+        message = "name a template, an adapter or a projector"
+        raise typer.BadParameter(message, param_hint="--adapter")
     # An empty option is one that was given: a demand that a script lost is refused, not dropped.
     demanded = any(one is not None for one in (sha256, wheel_sha256, signed_by))
-    if adapter is None and (demanded or adapter_scale != 1):
+    if (laid is None and demanded) or (adapter is None and adapter_scale != 1):
         raise typer.BadParameter("say of which adapter", param_hint="--adapter")
     if not signed_by and any(one is not None for one in (signed_by, signature, signed_name)):
         raise typer.BadParameter("say who must have signed", param_hint="--signed-by")
@@ -130,13 +146,13 @@ def derive(
     if not math.isclose(scale, adapter_scale * 1000, abs_tol=1e-6):
         raise typer.BadParameter("at most three decimals", param_hint="--adapter-scale")
     wanted = None
-    if adapter is not None:
-        parse_source(adapter)  # what is none is said before anything is started
-        wanted = WantedAdapter(
-            adapter,
+    if laid is not None:
+        parse_source(laid)  # what is none is said before anything is started
+        wanted = WantedFile(
+            laid,
             Expectation.parse(sha256=sha256, wheel_sha256=wheel_sha256),
             None if signed_by is None else SignatureDemand(signed_by, signature, signed_name),
-            scale,
+            None if adapter is None else scale,
         )
     place = open_home(home)
     settings = policed_settings(place, sandbox_settings(tier, runtime, allow_degraded))
@@ -158,14 +174,14 @@ def derive(
     if as_json:
         print_json(entry_document(entry) | {"dry_run": dry_run})
         return
-    found = entry.receipt.adapter
+    found = entry.receipt.laid
     print_facts(
         (
             ("would be admitted" if dry_run else "admitted", entry.name),
             ("identity", entry.identity),
             ("base", base),
             ("chat template", entry.receipt.template.outcome),
-            *((("adapter", found.digest),) if found else ()),
+            *((("projector" if adapter is None else "adapter", found.digest),) if found else ()),
             ("trust", entry.trust),
         )
     )

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from corral.cli.terminal import size_text
 
 if TYPE_CHECKING:
-    from corral.admission.derivation import AdapterRecord
     from corral.admission.estimate import Estimate
     from corral.admission.receipt import Receipt
     from corral.admission.trial import TrialRecord
@@ -36,7 +35,7 @@ def model_sheet(receipt: Receipt) -> Iterator[tuple[str, Facts]]:
         ("trust", _trust(receipt)),
         ("findings", _findings(receipt)),
         ("chat template", _template(receipt)),
-        *((("adapter", _adapter(receipt.adapter)),) if receipt.adapter else ()),
+        *_laid(receipt),
         ("resources", _resources(receipt)),
         ("admission", _admission(receipt)),
     )
@@ -127,18 +126,24 @@ def _template(receipt: Receipt) -> Facts:
     ]
 
 
-def _adapter(adapter: AdapterRecord) -> Facts:
-    return [
-        ("sha256", adapter.digest),
-        ("size", f"{size_text(adapter.size_bytes)} ({adapter.size_bytes:,} bytes)"),
-        ("scale", f"{adapter.scale / 1000:g}"),
-        ("source", adapter.source),
-        ("redirected to", adapter.final_url if adapter.final_url != adapter.source else ""),
-        ("revision", adapter.revision),
-        ("fetched", _time(adapter.fetched_at)),
-        *(("signed as", signer.signed_name) for signer in adapter.signers),
-        *((one.severity, f"{one.code}: {one.message}") for one in adapter.findings),
+def _laid(receipt: Receipt) -> Iterator[tuple[str, Facts]]:
+    derivation = receipt.derivation
+    if derivation is None or derivation.laid is None:
+        return
+    laid, adapter = derivation.laid, derivation.adapter
+    facts: Facts = [
+        ("sha256", laid.digest),
+        ("size", f"{size_text(laid.size_bytes)} ({laid.size_bytes:,} bytes)"),
+        ("scale", f"{adapter.scale / 1000:g}" if adapter else ""),
+        ("takes", ", ".join(sorted(receipt.modalities))),
+        ("source", laid.source),
+        ("redirected to", laid.final_url if laid.final_url != laid.source else ""),
+        ("revision", laid.revision),
+        ("fetched", _time(laid.fetched_at)),
+        *(("signed as", signer.signed_name) for signer in laid.signers),
+        *((one.severity, f"{one.code}: {one.message}") for one in laid.findings),
     ]
+    yield "adapter" if adapter else "projector", facts
 
 
 def _resources(receipt: Receipt) -> Facts:
@@ -161,6 +166,7 @@ def estimate_facts(estimate: Estimate) -> Facts:
         "compute buffers": estimate.compute_bytes,
         "engine": estimate.engine_bytes,
         "adapter": estimate.adapter_bytes,
+        "projector and images": estimate.projector_bytes,
     }
     load = f"for {estimate.parallel} times {estimate.context_tokens:,} tokens of context"
     return [

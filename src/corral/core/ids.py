@@ -66,7 +66,7 @@ def parse_digest(text: str) -> Digest:
     return Digest(bare)
 
 
-def pair_digest(model: Digest, adapter: Digest, scale: int) -> Digest:
-    """Return what names a model with an adapter laid over it, `scale` thousandths strong."""
-    text = f"corral pair v1\n{model}\n{adapter}\n{scale}"
+def pair_digest(model: Digest, laid: Digest, how: str) -> Digest:
+    """Return what names a model with an adapter, `how` thousandths strong, or a `projector`."""
+    text = f"corral pair v1\n{model}\n{laid}\n{how}"
     return Digest(hashlib.sha256(text.encode()).hexdigest())

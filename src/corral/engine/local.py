@@ -30,6 +30,7 @@ from corral.engine.wire import (
     Ready,
     WireError,
     encode_line,
+    media_lines,
 )
 from corral.ipc.messages import StartEngine, WorkerEnded
 
@@ -127,19 +128,26 @@ class LocalWorker:
             for fd in fds:
                 os.close(fd)
 
-    def generate(self, request: Generate) -> Iterator[Chunk | End | Failed]:
+    def generate(
+        self, request: Generate, media: tuple[bytes, ...] = ()
+    ) -> Iterator[Chunk | End | Failed]:
         """Send `request` and yield its answer: chunks, then one `End` or `Failed`.
+
+        Args:
+            request: with an id of its own.
+            media: images of its messages, in their order.
 
         Raises:
             CorralError: `prompt_too_long` (the worker has not heard of it and takes the next
                 request), `worker_failed`, `worker_timeout`, `worker_out_of_memory`.
         """
         try:
-            line = encode_line(request)
+            lines = b"".join(map(encode_line, media_lines(request.id, media)))
+            lines += encode_line(request)
         except WireError as error:
             raise prompt_too_long() from error
         self._conversation.opened(request)
-        self._write(line)
+        self._write(lines)
         deadline = time.monotonic() + self._silence_s
         while True:
             message = self._next(deadline, "worker_timeout")

@@ -18,6 +18,8 @@ this, what was the template's and what was a tenant's is known for every byte:
 Where the renderings do not fit (a template that trims, splits or escapes a content in a way that is
 not known here), the engine's own ids are taken, if they have just the control tokens of the first
 rendering and no content names one; else the request is refused.
+
+An engine that takes images is given texts, not ids: `engine.media_prompt`.
 """
 
 from __future__ import annotations
@@ -91,7 +93,7 @@ class PromptIds:
 
     def is_special(self, text: str) -> bool:
         """Return whether a text is one control or user-defined token, where such are parsed."""
-        ids = self._tokenise(_bytes(text), parse_special=True)
+        ids = self._tokenise(in_bytes(text), parse_special=True)
         return len(ids) == 1 and ids[0] in self._texts
 
     def neutral(self, messages: Messages) -> Messages:
@@ -100,13 +102,15 @@ class PromptIds:
         Raises:
             PromptError: a role is more than a word.
         """
-        if not all(one["role"].isascii() and one["role"].isalpha() for one in messages):
-            raise PromptError
-        secret = self._secret.decode()
+        self._check_roles(messages)
         return [
-            {**one, "content": f"{secret}{number}z" if one["content"] else ""}
+            {**one, "content": self._word(number) if one["content"] else ""}
             for number, one in enumerate(messages)
         ]
+
+    def marked(self, messages: Messages) -> Messages:
+        """Return a conversation as the template is to render it."""
+        return messages
 
     def of_text(self, text: str) -> Ids:
         """Return the ids of a text that a model is to continue.
@@ -114,7 +118,7 @@ class PromptIds:
         Raises:
             PromptError: a control token cannot be kept out.
         """
-        return [*self._before, *self._plain(_bytes(text)), *self._behind]
+        return [*self._before, *self._plain(in_bytes(text)), *self._behind]
 
     def of_chat(self, messages: Messages, neutral: bytes, prompt: bytes) -> Ids:
         """Return the ids of a conversation.
@@ -127,18 +131,37 @@ class PromptIds:
         Raises:
             PromptError: it cannot be told what in the prompt is the template's.
         """
-        contents = [_bytes(one["content"]) for one in messages]
+        contents = [in_bytes(one["content"]) for one in messages]
         if any(self._secret in one for one in contents):
             raise PromptError
         neutral, prompt = self._without_ends(neutral, prompt)
-        expected, is_exact = self._expected(neutral)
-        filled = _filled(*self._cut(neutral), contents, prompt) if is_exact else None
+        expected, filled = self._told_apart(contents, neutral, prompt)
         if filled is None:
-            return self._of_strange(contents, expected, prompt)
-        ids = self._assembled(filled)
+            self._check_strange(contents)
+            ids = self._tokenise(prompt, add_special=True, parse_special=True)
+        else:
+            ids = self._assembled(filled)
         if [number for number in ids if number in self.barred] != expected:
             raise PromptError
         return ids
+
+    def _check_roles(self, messages: Messages) -> None:
+        if not all(one["role"].isascii() and one["role"].isalpha() for one in messages):
+            raise PromptError
+
+    def _word(self, number: int) -> str:
+        return f"{self._secret.decode()}{number}z"
+
+    def _told_apart(
+        self, contents: list[bytes], neutral: bytes, prompt: bytes
+    ) -> tuple[Ids, list[tuple[bytes, bool]] | None]:
+        """Return the barred tokens that are due, and the prompt's texts, each with whose it is.
+
+        None for the texts if the template looks into contents in a way that is not known here.
+        """
+        expected, is_exact = self._expected(neutral)
+        filled = _filled(*self._cut(neutral), contents, prompt) if is_exact else None
+        return expected, filled
 
     def _without_ends(self, neutral: bytes, prompt: bytes) -> tuple[bytes, bytes]:
         """Take away what the vocabulary adds anyway, if the template wrote it, as the engine does.
@@ -153,15 +176,11 @@ class PromptIds:
                 neutral, prompt = neutral[: -len(text)], prompt.removesuffix(text)
         return neutral, prompt
 
-    def _of_strange(self, contents: list[bytes], expected: Ids, prompt: bytes) -> Ids:
-        """The template looks into contents: the engine's own ids, if nothing was forged."""
+    def _check_strange(self, contents: list[bytes]) -> None:
+        """The template looks into contents: the engine's own ids are right if nothing is forged."""
         for one in contents:
             if not self.control.isdisjoint(self._tokenise(one, parse_special=True)):
                 raise PromptError
-        ids = self._tokenise(prompt, add_special=True, parse_special=True)
-        if [number for number in ids if number in self.barred] != expected:
-            raise PromptError
-        return ids
 
     def _expected(self, neutral: bytes) -> tuple[Ids, bool]:
         """Return the barred tokens of the neutral prompt, and whether we make the ids it has."""
@@ -185,8 +204,11 @@ class PromptIds:
         return [first, *(text for _, _, text in cut)], [number for number, _, _ in cut]
 
     def _assembled(self, pieces: list[tuple[bytes, bool]]) -> Ids:
+        return [*self._before, *self._ids_of(pieces), *self._behind]
+
+    def _ids_of(self, pieces: list[tuple[bytes, bool]]) -> Ids:
         """Return the ids of texts, each with whether control tokens are looked for in it."""
-        ids = list(self._before)
+        ids: Ids = []
         run: list[bytes] = []
         before = 0
         for text, is_ours in pieces:
@@ -197,7 +219,7 @@ class PromptIds:
                 attributes = self._attributes[part]
                 ids += [*self._plain(_stripped(b"".join(run), before, attributes)), part]
                 run, before = [], attributes
-        return [*ids, *self._plain(_stripped(b"".join(run), before, 0)), *self._behind]
+        return [*ids, *self._plain(_stripped(b"".join(run), before, 0))]
 
     def _partition(self, text: bytes) -> list[bytes | int]:
         """Find special tokens in the template's text, as the engine does."""
@@ -236,7 +258,8 @@ class PromptIds:
         ]
 
 
-def _bytes(text: str) -> bytes:
+def in_bytes(text: str) -> bytes:
+    """Return a text as the engine is given it."""
     return text.encode("utf-8", "replace")  # as `plain_json.encode` gives it to the engine
 
 

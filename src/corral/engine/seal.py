@@ -2,10 +2,9 @@
 
 Trust: jail zone. Input: our own sealed profile, read before the model is.
 
-1. `before_load`, while there is one thread: Landlock with the model (and an adapter over it) to
-   read and nothing else; no
-   TCP, no signal and no abstract socket to the outside. Every thread that the engine makes later
-   inherits it.
+1. `before_load`, while there is one thread: Landlock with the model (and an adapter or a projector
+   for it) to read and nothing else; no TCP, no signal and no abstract socket to the outside. Every
+   thread that the engine makes later inherits it.
 2. The engine loads the model and answers one request, so that all its threads exist.
 3. `after_load`, in the main thread: the listener ends, Landlock with nothing at all. From version
    8 on it reaches every thread; before, the engine's own keep the model, which is in their memory
@@ -71,7 +70,7 @@ class Seal:
         self._landlock = version > 0
 
     def before_load(self, *files: str) -> None:
-        """Let the load read the model and the adapter over it, and no other file.
+        """Let the load read the model and what is laid over it, and no other file.
 
         Raises:
             SealError: the kernel refused.

@@ -35,7 +35,7 @@ def engine_start(
         digest: sha256 of the admitted blob.
         receipt: the model's receipt.
         config: the effective configuration.
-        derivation: of the receipt, which may name an adapter.
+        derivation: of the receipt, which may name an adapter or a projector.
 
     Raises:
         CorralError: code `over_ceiling`.
@@ -51,7 +51,7 @@ def engine_start(
         threads=demand.threads,
         memory_bytes=demand.memory_bytes,
         event_interval_ms=config.engine.event_interval_ms,
-        **_adapter_options(derivation),
+        **_laid_options(derivation),
     )
 
 
@@ -90,12 +90,13 @@ def trial_start(
         parallel=demand.estimate.parallel,
         threads=demand.threads,
         memory_bytes=demand.memory_bytes,
-        **_adapter_options(derivation),
+        **_laid_options(derivation),
     )
 
 
-def _adapter_options(derivation: Derivation | None) -> dict[str, Any]:
-    adapter = derivation.adapter if derivation else None
-    if adapter is None:
+def _laid_options(derivation: Derivation | None) -> dict[str, Any]:
+    if derivation is None or derivation.laid is None:
         return {}
-    return {"adapter": adapter.digest, "adapter_scale": adapter.scale}
+    if derivation.adapter is None:
+        return {"projector": derivation.laid.digest}
+    return {"adapter": derivation.adapter.digest, "adapter_scale": derivation.adapter.scale}

@@ -134,9 +134,9 @@ class Turn:
         """The engine raised; a failure that it had told before is the one that counts."""
         self._has_crashed = True
 
-    def refused(self) -> None:
-        """No prompt could be made in which no content is a control token; nothing was computed."""
-        self._failure = "special_token"
+    def refused(self, code: str) -> None:
+        """Nothing was computed; the code says why."""
+        self._failure = code
 
     def gather(self) -> bytes:
         """Return what was kept since the last time, as lines of the wire; empty if it has no text.
@@ -209,7 +209,8 @@ class Turn:
             self._read_choice(choice, texts, logprobs)
 
     def _read_choice(self, choice: Line, texts: list[str], logprobs: list[Line]) -> None:
-        text = choice.get("text") or ""
+        # A prompt with images goes by the chat route.
+        text = choice.get("text") or (choice.get("delta") or {}).get("content") or ""
         found = (choice.get("logprobs") or {}).get("content") or ()
         if text or found:
             self._pieces += 1

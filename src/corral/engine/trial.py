@@ -7,13 +7,14 @@ keeps out models that are broken, that need more than they say, or whose vocabul
     1 load, under the limit of the estimate
     2 a canary conversation, rendered by the receipt's template, at temperature 0
     3 control tokens are one token each to the engine, and several where a tenant writes them
-    4 the canary again: the same answer
+    4 the canary again: the same answer; with a projector, an image, which is more to read
     5 memory, as the kernel counts it, against the estimate
 """
 
 from __future__ import annotations
 
 import time
+from base64 import b64decode
 from dataclasses import dataclass
 from itertools import count
 from typing import Final
@@ -27,6 +28,7 @@ from corral.core.errors import CorralError
 from corral.core.limits import MIB
 from corral.engine.local import LocalWorker
 from corral.engine.measured import measure_memory
+from corral.engine.sample_image import SAMPLE_PNG
 from corral.engine.sizing import trial_demand, trial_start
 from corral.engine.wire import Chunk, End, Failed, Generate, Message, Sampling
 
@@ -58,8 +60,8 @@ class EngineTrial:
             ok with what was seen, or the code of what failed: `model_load_failed`,
             `model_load_timeout`, `worker_failed`, `worker_timeout`, `worker_out_of_memory`,
             `trial_no_answer`, `trial_control_token`, `trial_plain_text`,
-            `trial_not_deterministic`, `trial_over_estimate`, `over_ceiling`, or the launcher's
-            own refusal.
+            `trial_not_deterministic`, `trial_no_image`, `trial_over_estimate`, `over_ceiling`, or
+            the launcher's own refusal.
         """
         try:
             demand = trial_demand(model.scanned.facts, self._config.engine)
@@ -97,6 +99,8 @@ class _Course:
         self._demand = demand
         self._load_ms = load_ms
         self._ids = count(1)
+        derivation = model.scanned.verified.derivation
+        self._sees = derivation is not None and derivation.projector is not None
 
     def run(self) -> TrialRecord:
         """Walk the steps.
@@ -110,6 +114,8 @@ class _Course:
         # A step from the cache may round otherwise than the first one; the same step may not.
         if first.text != second.text and self._canary().text != second.text:
             raise _failed("trial_not_deterministic", "the same question has two answers")
+        if self._sees:
+            self._check_image(first)
         private, peak = self._memory()
         estimate = self._demand.estimate
         return TrialRecord(
@@ -137,9 +143,31 @@ class _Course:
             raise _failed("trial_control_token", "a control token is not one token to the engine")
         # On the way that the text of tenants takes.
         longer = [text for text in chosen if len(text) > 1]
-        if self._added("".join(longer)) < 2 * len(longer):
+        if self._sees:
+            kept_out = not longer or self._is_refused("".join(longer))
+        else:
+            kept_out = self._added("".join(longer)) >= 2 * len(longer)
+        if not kept_out:
             raise _failed("trial_plain_text", "plain text becomes control tokens")
         return len(chosen)
+
+    def _check_image(self, without: _Answer) -> None:
+        """Ask with an image, which must be more tokens than the question alone."""
+        if self._model.scanned.template.outcome == "absent":
+            raise _failed("trial_no_image", "a model without a chat template is shown no images")
+        sampling = Sampling(max_tokens=1, temperature=0.0)
+        messages = (Message("user", _CANARY, (0,)),)
+        answer = self._ask(sampling, messages=messages, media=(b64decode(SAMPLE_PNG),))
+        if answer.prompt_tokens <= without.prompt_tokens:
+            raise _failed("trial_no_image", "the model reads nothing of an image")
+
+    def _is_refused(self, text: str) -> bool:
+        """Return whether the worker refuses a text that its engine would parse."""
+        try:
+            self._ask(Sampling(max_tokens=1, temperature=0.0), prompt=text)
+        except CorralError as error:
+            return error.code == "trial_plain_text"
+        return False
 
     def _added(self, text: str) -> int:
         """Return how many tokens a text adds behind itself, whatever begins a prompt."""
@@ -155,10 +183,12 @@ class _Course:
         *,
         messages: tuple[Message, ...] | None = None,
         prompt: str | None = None,
+        media: tuple[bytes, ...] = (),
     ) -> _Answer:
         began = time.monotonic()
         first_s, text = 0.0, ""
-        for message in self._worker.generate(Generate(next(self._ids), sampling, messages, prompt)):
+        request = Generate(next(self._ids), sampling, messages, prompt)
+        for message in self._worker.generate(request, media):
             first_s = first_s or time.monotonic() - began
             if isinstance(message, Chunk):
                 text += message.text

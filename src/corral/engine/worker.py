@@ -20,7 +20,7 @@ from _queue import SimpleQueue
 
 from corral.core.limits import WIRE_LINE_BYTES
 from corral.engine.allocator_unsafe import limit_arenas, release_free_memory
-from corral.engine.drivers.interface import Engine, EngineOptions
+from corral.engine.drivers.interface import Engine, EngineOptions, MediaError
 from corral.engine.drivers.xllamacpp import XllamacppEngine
 from corral.engine.pacer import Pacer
 from corral.engine.prompt_ids import PromptError
@@ -52,7 +52,8 @@ _OPTIONS: Final = frozenset({
     "--model", "--context-tokens", "--parallel", "--threads", "--event-interval-ms", "--seal",
     "--landlock",
 })  # fmt: skip
-_ADAPTER: Final = frozenset({"--adapter", "--adapter-scale"})
+_LAID: Final[tuple[set[str], ...]] = (set(), {"--adapter", "--adapter-scale"}, {"--projector"})
+"""What may be beside a model: nothing, an adapter or a projector."""
 
 
 class Output:
@@ -117,7 +118,9 @@ class Worker:
             try:
                 self._answer(request, turn)
             except PromptError:
-                turn.refused()
+                turn.refused("special_token")
+            except MediaError:
+                turn.refused("bad_request")
             except Exception:
                 turn.crashed()
             self._pacer.finish(turn)
@@ -129,7 +132,7 @@ class Worker:
             return
         body = request_body(request)
         if request.messages is not None:
-            self._engine.chat(body, turn.take)
+            self._engine.chat(body, request.media, turn.take)
         else:
             self._engine.complete(body, turn.take)
 
@@ -159,9 +162,10 @@ def parse_options(argv: list[str]) -> EngineOptions:
     """
     values = dict(zip(argv[::2], argv[1::2], strict=True))
     laid = set(values) - _OPTIONS
-    if set(values) - laid != _OPTIONS or laid not in (set(), _ADAPTER):
+    if set(values) - laid != _OPTIONS or laid not in _LAID:
         raise ValueError(f"the worker takes {', '.join(sorted(_OPTIONS))}")
-    return EngineOptions(
+    scale = int(values.get("--adapter-scale", 0)) / 1000
+    options = EngineOptions(
         model_path=values["--model"],
         context_tokens=int(values["--context-tokens"]),
         parallel=int(values["--parallel"]),
@@ -169,8 +173,10 @@ def parse_options(argv: list[str]) -> EngineOptions:
         event_interval_ms=int(values["--event-interval-ms"]),
         sealed_profile=values["--seal"],
         landlock={"required": True, "optional": False}[values["--landlock"]],
-        adapter=(values["--adapter"], int(values["--adapter-scale"]) / 1000) if laid else None,
+        adapter=(values["--adapter"], scale) if "--adapter" in laid else None,
     )
+    options.projector = values.get("--projector", "")
+    return options
 
 
 def set_thread_policy(threads: int) -> None:
@@ -205,7 +211,8 @@ def main() -> None:
     lines = read_lines(_STDIN)
     try:
         seal = Seal(options.sealed_profile, landlock=options.landlock)
-        seal.before_load(options.model_path, *(options.adapter or ())[:1])
+        files = (options.model_path, *(options.adapter or ())[:1], options.projector)
+        seal.before_load(*filter(None, files))
         try:
             options.template, texts = parse_load(next(lines, b""))
             engine.load(options)

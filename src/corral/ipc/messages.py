@@ -32,6 +32,7 @@ class StartEngine:
         event_interval_ms: pieces of answers are gathered for this long; 0 for not at all.
         adapter: sha256 of the LoRA adapter that is laid over the model; empty for none.
         adapter_scale: how strongly, in thousandths.
+        projector: sha256 of the projector that is given to the model instead; empty for none.
     """
 
     tenant: str
@@ -45,6 +46,7 @@ class StartEngine:
     event_interval_ms: int = 0
     adapter: str = ""
     adapter_scale: int = 0
+    projector: str = ""
 
 
 @dataclass(frozen=True, slots=True)

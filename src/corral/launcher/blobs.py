@@ -33,17 +33,17 @@ def open_blob(digest: str, *, quarantined: bool) -> int:
     return open_read_only(str(path))
 
 
-def open_pair(model: str, adapter: str, *, quarantined: bool) -> tuple[int, int]:
-    """Return descriptors of a model, and of the adapter that is laid over it or -1.
+def open_pair(model: str, laid: str, *, quarantined: bool) -> tuple[int, int]:
+    """Return descriptors of a model, and of what is laid over it or -1.
 
     Raises:
         SandboxError, CorralError: as `open_blob`.
     """
     fd = open_blob(model, quarantined=quarantined)
-    if not adapter:
+    if not laid:
         return fd, -1
     try:
-        return fd, open_blob(adapter, quarantined=quarantined)
+        return fd, open_blob(laid, quarantined=quarantined)
     except BaseException:
         os.close(fd)
         raise
@@ -64,16 +64,16 @@ def read_trust(home: Home, digest: str) -> str:
     return word if word in TRUSTS else TRUSTS[0]
 
 
-def read_pair_trust(home: Home, base: str, adapter: str, scale: int) -> str:
-    """Return the trust level that admission noted for a model with an adapter laid over it.
+def read_pair_trust(home: Home, base: str, laid: str, how: str) -> str:
+    """Return the trust level that admission noted for a model with what is laid over it.
 
     Raises:
         SandboxError: code `adapter_not_admitted`: it noted none, so nobody has tried the two.
         CorralError: code `bad_digest`.
     """
-    pair = pair_digest(parse_digest(base), parse_digest(adapter), scale)
+    pair = pair_digest(parse_digest(base), parse_digest(laid), how)
     if not home.trust_mark(pair).is_file():
-        raise SandboxError("adapter_not_admitted", "that adapter was not admitted for this model")
+        raise SandboxError("adapter_not_admitted", "that was not admitted with this model")
     return min(read_trust(home, base), read_trust(home, pair), key=TRUSTS.index)
 
 

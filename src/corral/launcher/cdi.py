@@ -21,7 +21,7 @@ from corral.sandbox.oci import Bind, Edits
 FOLDERS: Final = (Path("/etc/cdi"), Path("/var/run/cdi"))
 _SPEC_BYTES: Final = 1 << 20
 _KNOWN: Final = ("deviceNodes", "mounts", "env")
-_HIDDEN: Final = ("/proc", "/sys", "/tmp", "/opt", "/state", "/model", "/adapter")  # noqa: S108 - in the jail
+_HIDDEN: Final = ("/proc", "/sys", "/tmp", "/opt", "/state", "/model", "/adapter", "/projector")  # noqa: S108 - in the jail
 _UNAFFECTED: Final = frozenset({"nvidia.com", "intel.com", "arm.com"})
 """Vendors whose GPUs were found to clear local memory between programs: CVE-2023-4969 names Apple,
 AMD, Qualcomm and Imagination as affected. A vendor that nobody looked at counts as affected."""

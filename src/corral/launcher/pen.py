@@ -22,7 +22,7 @@ from corral.launcher.lease import Leases
 from corral.launcher.placement import Place, Places
 from corral.launcher.sealed import find_flaw, is_ending
 from corral.launcher.spawn_unsafe import Stdio, remove_bundle, start_bundle
-from corral.launcher.stage import ADAPTER, FILE, FOLDER, IMAGES, hide_file, show_file
+from corral.launcher.stage import FILE, FOLDER, IMAGES, LAID, hide_file, show_file
 from corral.sandbox.oci import Bind, Start, compile_bundle
 from corral.sandbox.outcome import Outcome, Status, classify_exit
 
@@ -33,9 +33,10 @@ class JailRequest:
 
     Attributes:
         file_fd: opened file that the jail may read; -1 for none. Closed by `Pen.start`.
-        adapter_fd: opened file that the program is told of as `--adapter`; likewise.
+        laid_fd: opened file that is laid over it; likewise.
         beside_fd: opened folder that the jail may read as /quarantine; likewise.
         file_option: how the program is told: `--model` or `--candidate`.
+        laid_option: likewise: `--adapter` or `--projector`.
         memory_bytes: 0 for the profile's own.
         trust: trust level of the model; chooses the runtime.
         module: runs in place of the profile's own module, under the same profile.
@@ -49,9 +50,10 @@ class JailRequest:
     title_suffix: str = ""
     memory_bytes: int = 0
     file_fd: int = -1
-    adapter_fd: int = -1
+    laid_fd: int = -1
     beside_fd: int = -1
     file_option: str = ""
+    laid_option: str = ""
     binds: tuple[Bind, ...] = ()
     trust: str = "untrusted"
     module: str = ""
@@ -89,7 +91,7 @@ class Pen:
             close_all(pipes)
             raise
         finally:
-            opened = (request.file_fd, request.adapter_fd, request.beside_fd)
+            opened = (request.file_fd, request.laid_fd, request.beside_fd)
             close_all([fd for fd in opened if fd >= 0])
         close_all((stdin, stdout, stderr))
         return jail, (to_stdin, from_stdout, from_stderr)
@@ -182,7 +184,7 @@ class Pen:
             self._places.fill(place, request.tenant, cgroup_path, strict=request.strict)
             for fd, option, ending in (
                 (request.file_fd, request.file_option, FILE),
-                (request.adapter_fd, "--adapter", ADAPTER),
+                (request.laid_fd, request.laid_option, LAID),
             ):
                 if fd < 0:
                     continue

@@ -94,6 +94,7 @@ class Requests:
             and 1 <= message.threads <= 512
             and message.event_interval_ms <= 1000
             and WORKER_BYTES_MIN <= message.memory_bytes <= engine.memory_max_bytes
+            and not (message.adapter and message.projector)
         ):
             raise SandboxError(
                 "bad_engine_option", "an engine option is out of the operator's range",
@@ -104,7 +105,8 @@ class Requests:
         threads = isolation.threads_of(message.threads) if strict else message.threads
         # The tier follows from what admission noted, never from what the channel says.
         trust = "untrusted" if message.quarantined else self._noted_trust(message)
-        fd, adapter_fd = open_pair(message.digest, message.adapter, quarantined=message.quarantined)
+        laid = message.adapter or message.projector
+        fd, laid_fd = open_pair(message.digest, laid, quarantined=message.quarantined)
         scale = ("--adapter-scale", str(message.adapter_scale)) if message.adapter else ()
         return self._start(
             session,
@@ -115,16 +117,19 @@ class Requests:
                       "--event-interval-ms", str(message.event_interval_ms),
                       "--seal", SEALED_PROFILE, "--landlock", self._pen.host.landlock(trust),
                       *scale),
-                file_fd=fd, file_option="--model", adapter_fd=adapter_fd, trust=trust,
+                file_fd=fd, file_option="--model", laid_fd=laid_fd,
+                laid_option="--projector" if message.projector else "--adapter", trust=trust,
                 tenant=tenant, strict=strict,
             ),
             tenant=tenant, model=model, digest=message.digest,
         )  # fmt: skip
 
     def _noted_trust(self, message: StartEngine) -> str:
-        if not message.adapter:
+        laid = message.adapter or message.projector
+        if not laid:
             return read_trust(self._home, message.digest)
-        return read_pair_trust(self._home, message.digest, message.adapter, message.adapter_scale)
+        how = "projector" if message.projector else str(message.adapter_scale)
+        return read_pair_trust(self._home, message.digest, laid, how)
 
     def start_scan(self, session: Session, message: StartScan) -> Reply:
         """Start a scan of one file in quarantine, with the files that belong to it."""

@@ -31,7 +31,7 @@ STATE: Final = STAGE / "state"
 BUNDLES: Final = STAGE / "bundles"
 RUNTIME: Final = STAGE / "runtime"
 
-FILE, ADAPTER, FOLDER = ".file", ".adapter", ".folder"
+FILE, LAID, FOLDER = ".file", ".laid", ".folder"
 """What `show_file` shows of a jail, as endings of names in the private tree."""
 _LOCKED_FLAGS: Final = (
     (os.ST_NOSUID, linux.MS_NOSUID),
@@ -88,7 +88,7 @@ def show_file(name: str, fd: int, ending: str = FILE) -> str:
 
 def hide_file(name: str) -> None:
     """Undo each `show_file` of this jail."""
-    for ending, remove in ((FILE, os.unlink), (ADAPTER, os.unlink), (FOLDER, os.rmdir)):
+    for ending, remove in ((FILE, os.unlink), (LAID, os.unlink), (FOLDER, os.rmdir)):
         path = BUNDLES / f"{name}{ending}"
         if path.exists():
             linux.unmount(str(path))

@@ -56,7 +56,7 @@ _NOT_USED: Final = frozenset(
 )
 """Requirements of a wheel that none of its modules we import needs."""
 _MOUNT_POINTS: Final = ("proc", "dev", "tmp", "sys", "etc", "state", "quarantine")
-_EMPTY_FILES: Final = ("model", "adapter", "candidate", "etc/resolv.conf", "etc/hosts")
+_EMPTY_FILES: Final = ("model", "adapter", "projector", "candidate", "etc/resolv.conf", "etc/hosts")
 
 
 @dataclass(frozen=True, slots=True)

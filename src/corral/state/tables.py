@@ -92,7 +92,7 @@ models: Final = Table(
     Column("signature", LargeBinary, nullable=False),
     # Of a derived model more than its file; empty is nobody's, so that no share is about it.
     Column("identity", Text, nullable=False, server_default=""),
-    Column("adapter", Text, index=True),  # digest of the blob that is laid over the model's
+    Column("adapter", Text, index=True),  # digest of an adapter or a projector, if it has one
     CheckConstraint("length(digest) = 64", name="digest_length"),
     CheckConstraint("trust IN ('untrusted', 'verified', 'trusted')", name="trust"),
     sqlite_strict=True,

@@ -12,10 +12,12 @@ def main() -> None:
     with open(path, encoding="ascii") as model:
         command, _, argument = model.read().strip("\0\n ").partition(" ")
     os.write(1, f"{command}\n".encode())
-    if command == "adapter":
-        with open(sys.argv[sys.argv.index("--adapter") + 1], encoding="ascii") as adapter:
-            os.write(1, adapter.read().encode() + b"\n")
-        os.write(1, f"{sys.argv[sys.argv.index('--adapter-scale') + 1]}\n".encode())
+    if command in {"adapter", "projector"}:
+        with open(sys.argv[sys.argv.index(f"--{command}") + 1], encoding="ascii") as laid:
+            os.write(1, laid.read().encode() + b"\n")
+        scale = "--adapter-scale"
+        said = sys.argv[sys.argv.index(scale) + 1] if scale in sys.argv else "none"
+        os.write(1, f"{said}\n".encode())
     if command == "exit":
         os._exit(int(argument))
     if command == "crash":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from corral.admission.deriving import Wanted, WantedAdapter, derive_model
+from corral.admission.deriving import Wanted, WantedFile, derive_model
 from corral.admission.expectation import Expectation
 from corral.admission.receipt import Receipt
 from corral.admission.signing.demand import SignatureDemand
@@ -35,9 +35,9 @@ class Laying:
         self, source: str, *, config: Config, expect: Expectation | None = None,
         demand: SignatureDemand | None = None,
     ) -> Receipt:  # fmt: skip
-        adapter = WantedAdapter(source, expect or Expectation(), demand, 1000)
+        adapter = WantedFile(source, expect or Expectation(), demand, 1000)
         return derive_model(
-            "tiny", name="laid", wanted=Wanted(adapter=adapter), home=self._home, config=config,
+            "tiny", name="laid", wanted=Wanted(laid=adapter), home=self._home, config=config,
             launcher=self._launcher, trial=self._trial,
         ).receipt  # fmt: skip
 
@@ -94,8 +94,8 @@ def test_a_demanded_signature_is_of_the_adapter(home: Home, lay: Laying, tmp_pat
     assert lay.refusal(source, config=config, demand=alice).startswith("sign")
     signature.write_bytes(sign_with_key(make_statement("a.gguf", [(".", SHA)]), KEY))
     receipt = lay(source, config=config, demand=alice)
-    assert receipt.adapter is not None
-    assert [signer.name for signer in receipt.adapter.signers] == ["alice"]
+    assert receipt.laid is not None
+    assert [signer.name for signer in receipt.laid.signers] == ["alice"]
     assert receipt.signers == (), "nobody signed the base"
     # So the whole is what the base is: anybody's.
     assert receipt.trust == "untrusted"

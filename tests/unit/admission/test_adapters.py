@@ -14,7 +14,7 @@ from corral.admission.audit import verify_admissions
 from corral.admission.bom import make_bom
 from corral.admission.catalog import CatalogEntry
 from corral.admission.catalog_changes import remove_entry
-from corral.admission.deriving import Wanted, WantedAdapter, derive_model
+from corral.admission.deriving import Wanted, WantedFile, derive_model
 from corral.admission.expectation import Expectation
 from corral.admission.fsck import check_store
 from corral.admission.policy.standing import install_standing
@@ -89,9 +89,9 @@ def lay(home: Home, launcher: LauncherClient, trial: Trial, tmp_path: Path) -> L
         file = source or tmp_path / "adapter.gguf"
         if source is None:
             file.write_bytes(body)
-        adapter = WantedAdapter(str(file), expect or Expectation(), None, scale)
+        adapter = WantedFile(str(file), expect or Expectation(), None, scale)
         options: dict[str, object] = {
-            "wanted": Wanted(adapter=adapter), "config": Config(), "launcher": launcher,
+            "wanted": Wanted(laid=adapter), "config": Config(), "launcher": launcher,
             "trial": trial, "home": home,
         }  # fmt: skip
         return derive_model(base, name=name, **options | changes)  # type: ignore[arg-type]
@@ -117,7 +117,7 @@ def test_an_adapter_is_tried_receipted_and_kept_with_its_base(
     home: Home, lay: Lay, base: Receipt, trial: Trial
 ) -> None:
     entry = lay(scale=500)
-    receipt, adapter = entry.receipt, entry.receipt.adapter
+    receipt, adapter = entry.receipt, entry.receipt.laid
     assert adapter is not None
     assert (adapter.digest, adapter.size_bytes, adapter.scale) == (SHA, len(BODY), 500)
     assert adapter.source.endswith("/adapter.gguf")
@@ -126,7 +126,7 @@ def test_an_adapter_is_tried_receipted_and_kept_with_its_base(
     assert receipt.estimate.private_bytes == base.estimate.private_bytes + len(BODY)
     assert {path.name for path in home.blobs.iterdir()} == {base.digest, SHA}
     marks = {mark.name for mark in home.trust_marks.iterdir()}
-    assert marks == {base.digest, pair_digest(Digest(base.digest), SHA, 500)}
+    assert marks == {base.digest, pair_digest(Digest(base.digest), SHA, "500")}
     assert wrong_marks(home) == []
     assert trial.loads == 2
     assert check_store(home).troubles == ()
@@ -220,7 +220,7 @@ def test_an_adapter_of_anybody_lowers_the_trust_of_the_whole(
     entry = lay()
     assert entry.trust == "untrusted"
     assert "what its adapter gets decides" in entry.receipt.decision.reasons[0]
-    mark = home.trust_mark(pair_digest(digest, SHA, 1000))
+    mark = home.trust_mark(pair_digest(digest, SHA, "1000"))
     assert mark.read_text() == "untrusted"
     assert home.trust_mark(digest).read_text() == "verified", "the base alone is what it was"
     (again,) = redecide(home, ["laid"]).models
@@ -266,7 +266,7 @@ def test_each_file_goes_with_the_last_that_has_it(home: Home, lay: Lay, base: Re
     assert collect_garbage(home) == ()
     assert home.blob(SHA).exists()
     assert home.blob(own).exists()
-    assert {mark.name for mark in home.trust_marks.iterdir()} == {own, pair_digest(own, SHA, 500)}
+    assert {mark.name for mark in home.trust_marks.iterdir()} == {own, pair_digest(own, SHA, "500")}
     remove_entry(home, "half")
     assert list(home.blobs.iterdir()) == []
     assert list(home.trust_marks.iterdir()) == []
@@ -295,7 +295,7 @@ def test_what_is_held_back_has_no_mark_and_lies_elsewhere(
     home: Home, lay: Lay, base: Receipt
 ) -> None:
     lay()
-    mark = home.trust_mark(pair_digest(Digest(base.digest), SHA, 1000))
+    mark = home.trust_mark(pair_digest(Digest(base.digest), SHA, "1000"))
     assert mark.exists()
     know_as_bad(home, SHA)
     (decided,) = redecide(home, ["laid"]).models

@@ -14,7 +14,7 @@ from corral.admission.audit import verify_admissions
 from corral.admission.catalog import Catalog, CatalogEntry
 from corral.admission.catalog_changes import remove_entry
 from corral.admission.derivation import identity_of
-from corral.admission.deriving import Wanted, WantedAdapter, derive_model
+from corral.admission.deriving import Wanted, WantedFile, derive_model
 from corral.admission.expectation import Expectation
 from corral.admission.fsck import check_store
 from corral.admission.journal import read_journal
@@ -373,7 +373,7 @@ def test_nothing_added_is_no_model_and_no_empty_name_is_a_source(
     home: Home, derive: Derive, base: Receipt
 ) -> None:
     assert refused(derive, home, wanted=Wanted()).code == "nothing_added"
-    unnamed = WantedAdapter("", Expectation(sha256=Digest("0" * 64)), None, 1000)
-    assert refused(derive, home, wanted=Wanted(adapter=unnamed)).code == "bad_source"
+    unnamed = WantedFile("", Expectation(sha256=Digest("0" * 64)), None, 1000)
+    assert refused(derive, home, wanted=Wanted(laid=unnamed)).code == "bad_source"
     assert refused(derive, home, wanted=Wanted(template=Path(""))).code == "source_not_a_file"
     assert derive().name == "house"  # control

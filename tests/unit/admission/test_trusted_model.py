@@ -3,13 +3,13 @@
 import pytest
 
 from corral.admission.denied import Denied
-from corral.admission.derivation import AdapterRecord, Derivation
+from corral.admission.derivation import AdapterRecord, Derivation, identity_of
 from corral.admission.expectation import Expectation
 from corral.admission.policy.document import Policy
 from corral.admission.provenance import Provenance
 from corral.admission.receipt import make_receipt
 from corral.admission.redecision import decided_anew, subject_of
-from corral.admission.report import Facts, Finding, Report, make_report
+from corral.admission.report import Facts, Finding, Kind, ProjectorFacts, Report, make_report
 from corral.admission.trial import TrialResult
 from corral.admission.trusted_model import (
     Admitted,
@@ -18,7 +18,7 @@ from corral.admission.trusted_model import (
     Fetched,
     Quarantined,
     Scanned,
-    ScannedAdapter,
+    ScannedLaid,
     Trialled,
     Verified,
     begin,
@@ -73,12 +73,12 @@ def test_no_proof_can_be_made_by_hand(kind: type) -> None:
 @pytest.mark.claim("ADM-01")
 def test_an_adapter_is_laid_over_a_derived_model_and_no_other() -> None:
     with pytest.raises(TypeError):
-        ScannedAdapter(
+        ScannedLaid(
             seal=object(), record=AdapterRecord(digest="f", size_bytes=1, scale=1, source="s")
         )
     report = make_report((), None, "s 1", "adapter")
-    scanned = verified().scan_adapter(report, scale=500, fetched_at=1)
-    assert isinstance(scanned, ScannedAdapter)
+    scanned = verified().scan_laid(report, scale=500, fetched_at=1)
+    assert isinstance(scanned, ScannedLaid)
     with pytest.raises(TypeError, match="derived"):
         verified().lay(scanned)
     derivation = Derivation(base="b", base_template="passed", base_template_sha256="")
@@ -88,14 +88,42 @@ def test_an_adapter_is_laid_over_a_derived_model_and_no_other() -> None:
     assert laid.derivation is not None
     assert laid.derivation.adapter is not None
     assert (laid.derivation.adapter.digest, laid.derivation.adapter.scale) == (DIGEST, 500)
-    for kind in ("control_vector", "projector"):
-        other = verified().scan_adapter(
-            make_report((), None, "s 1", kind),
-            scale=1,
-            fetched_at=1,  # type: ignore[arg-type]
-        )
+    kinds: tuple[Kind, ...] = ("control_vector", "projector")
+    for kind in kinds:
+        found = make_report((), None, "s 1", kind)
+        other = verified().scan_laid(found, scale=1, fetched_at=1)
         assert isinstance(other, Denied)
         assert other.code == "not_an_adapter"
+
+
+@pytest.mark.claim("VISION-01")
+@pytest.mark.parametrize(
+    ("kind", "found", "code"),
+    [
+        ("adapter", None, "not_a_projector"),
+        ("projector", None, "not_a_projector"),
+        ("projector", (False, True), "projector_for_sounds"),
+        ("projector", (True, True), "projector_for_sounds"),
+        ("projector", (False, False), "projector_for_sounds"),
+        ("projector", (True, False), ""),
+    ],
+)
+def test_a_projector_is_laid_over_a_model_if_it_is_for_images(
+    kind: Kind, found: tuple[bool, bool] | None, code: str
+) -> None:
+    facts = found and ProjectorFacts(images=found[0], sounds=found[1], memory_bytes=9)
+    report = make_report((), None, "s 1", kind, projector=facts or None)
+    scanned = verified().scan_laid(report, scale=None, fetched_at=1)
+    if code:
+        assert isinstance(scanned, Denied)
+        assert scanned.code == code
+        return
+    assert isinstance(scanned, ScannedLaid)
+    assert scanned.record.how == "projector"
+    derivation = Derivation(base="b", base_template="passed", base_template_sha256="")
+    laid = derivation.under(scanned.record)
+    assert (laid.adapter, laid.laid) == (None, scanned.record)
+    assert identity_of(DIGEST, "t", laid) != identity_of(DIGEST, "t", derivation)
 
 
 def test_the_whole_way() -> None:

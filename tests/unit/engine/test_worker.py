@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from corral.core.limits import WIRE_LINE_BYTES
+from corral.engine.drivers.interface import MediaError
 from corral.engine.plain_json import encode
 from corral.engine.prompt_ids import PromptError
 from corral.engine.wire import (
@@ -25,7 +26,7 @@ from corral.engine.wire import (
     decode_from_worker,
 )
 from corral.engine.worker import Output, Worker, parse_options, read_lines
-from corral.engine.worker_wire import Cancel, Generate, LineError, chunk, fatal
+from corral.engine.worker_wire import Cancel, Generate, LineError, Media, chunk, fatal
 from corral.sandbox.policy import sealed_document
 
 OnChunk = Callable[[bytes], bool]
@@ -40,8 +41,12 @@ class FakeEngine:
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
         self.chats = 0
+        self.media: list[str] = []
 
-    def chat(self, body: dict[str, Any], on_chunk: OnChunk) -> None:
+    def chat(self, body: dict[str, Any], media: list[str], on_chunk: OnChunk) -> None:
+        if "not of ours" in media:
+            raise MediaError
+        self.media += media
         self.chats += 1
         self._answer(body, on_chunk)
 
@@ -115,6 +120,20 @@ def test_a_chat_is_answered(running: Make) -> None:
     made.worker.take(Generate(1, {"max_tokens": 8}, [{"role": "user", "content": "x"}]))
     assert made.next() == End(1, "stop", Usage(0, 0))
     assert made.engine.chats == 1
+
+
+def test_a_chat_is_asked_with_what_came_before_it(running: Make) -> None:
+    made = running(say())
+    places = [{"role": "user", "content": "x", "media": [0, 1]}]
+    made.worker.take(Media(1, 0, "QU", last=False))
+    made.worker.take(Media(1, 0, "FB", last=True))
+    made.worker.take(Media(1, 1, "QkI=", last=True))
+    made.worker.take(Generate(1, {"max_tokens": 8}, places))
+    assert made.next() == End(1, "stop", Usage(0, 0))
+    assert made.engine.media == ["QUFB", "QkI="]
+    made.worker.take(Media(2, 0, "not of ours", last=True))
+    made.worker.take(Generate(2, {"max_tokens": 8}, [places[0] | {"media": [0]}]))
+    assert made.next() == Failed(2, "bad_request")
 
 
 @pytest.mark.claim("TXT-08")
@@ -315,14 +334,19 @@ def test_a_worker_that_cannot_serve_says_so(tmp_path: Path, profile: str, code: 
 
 
 @pytest.mark.parametrize(
-    ("more", "adapter"),
-    [((), None), (("--adapter", "/a", "--adapter-scale", "1500"), ("/a", 1.5))],
-)
-def test_an_adapter_is_named_with_its_scale_or_not_at_all(
-    more: tuple[str, ...], adapter: tuple[str, float] | None
+    ("more", "adapter", "projector"),
+    [((), None, ""), (("--adapter", "/a", "--adapter-scale", "1500"), ("/a", 1.5), ""),
+     (("--projector", "/p"), None, "/p")],
+)  # fmt: skip
+def test_an_adapter_is_named_with_its_scale_or_a_projector_or_neither(
+    more: tuple[str, ...], adapter: tuple[str, float] | None, projector: str
 ) -> None:
     plain = ["--model", "/m", "--seal", "/s", *OPTIONS]
-    assert parse_options([*plain, *more]).adapter == adapter
+    options = parse_options([*plain, *more])
+    assert (options.adapter, options.projector) == (adapter, projector)
+    both = (*more, "--projector", "/p", "--adapter", "/a", "--adapter-scale", "1")
+    with pytest.raises(ValueError, match="the worker takes"):
+        parse_options([*plain, *both])
     for wrong in (more[:2], more[2:], ("--lora", "/a"), ()):
         if wrong not in {more, ()}:
             with pytest.raises(ValueError, match="the worker takes"):

@@ -21,8 +21,9 @@ OWN = {
     "corral.engine.allocator_unsafe", "corral.engine.drivers",
     "corral.engine.drivers.extension_unsafe", "corral.engine.drivers.interface",
     "corral.engine.drivers.tokeniser_unsafe", "corral.engine.drivers.xllamacpp",
-    "corral.engine.media_bounds", "corral.engine.pacer", "corral.engine.plain_json",
-    "corral.engine.prompt_ids", "corral.engine.seal", "corral.engine.translate",
+    "corral.engine.media_bounds", "corral.engine.media_prompt", "corral.engine.pacer",
+    "corral.engine.plain_json", "corral.engine.prompt_ids", "corral.engine.sample_image",
+    "corral.engine.seal", "corral.engine.translate",
     "corral.engine.worker", "corral.engine.worker_wire", "corral.jail", "corral.jail.filter",
     "corral.jail.hardware_unsafe", "corral.jail.lockdown_unsafe", "corral.jail.seal_unsafe",
 }  # fmt: skip

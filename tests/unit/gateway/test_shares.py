@@ -168,6 +168,7 @@ def test_a_derived_model_is_shown_as_such_and_shared_by_itself(shared: Served) -
             "sha256": "f" * 64, "size_bytes": 7, "scale": 0.5, "source": "file", "signers": [],
             "findings": [{"rule": "template_note", "severity": "info"}],
         },
+        "projector": None,
     }  # fmt: skip
     assert plain["sha256"] == base.digest != derived["sha256"]
     # What is shown is what the identity is made of, as docs/derived-models.md says.

@@ -28,7 +28,7 @@ def test_an_engine_gets_an_adapter_only_as_it_was_admitted(
         home.blob(name).chmod(0o444)
     home.trust_marks.mkdir(parents=True)
     home.trust_mark(base).write_text("trusted")
-    home.trust_mark(pair_digest(base, over, 500)).write_text("verified")
+    home.trust_mark(pair_digest(base, over, "500")).write_text("verified")
     laid = replace(GOOD, adapter=over, adapter_scale=500)
     for other in ({"adapter_scale": 501}, {"adapter": base}):
         message = replace(laid, **other)  # type: ignore[arg-type]
@@ -37,8 +37,36 @@ def test_an_engine_gets_an_adapter_only_as_it_was_admitted(
     table.start_engine(GATEWAY, laid)
     table.start_engine(GATEWAY, GOOD)  # control: without one, no pair is asked for
     with_it, alone = asked
-    assert (with_it.trust, alone.trust, alone.adapter_fd) == ("verified", "trusted", -1)
-    assert os.readlink(f"/proc/self/fd/{with_it.adapter_fd}") == str(home.blob(over))
+    assert (with_it.trust, alone.trust, alone.laid_fd) == ("verified", "trusted", -1)
+    assert os.readlink(f"/proc/self/fd/{with_it.laid_fd}") == str(home.blob(over))
     assert with_it.args[-2:] == ("--adapter-scale", "500")
-    for fd in (with_it.file_fd, with_it.adapter_fd, alone.file_fd):
+    for fd in (with_it.file_fd, with_it.laid_fd, alone.file_fd):
+        os.close(fd)
+
+
+@pytest.mark.claim("VISION-03")
+def test_an_engine_gets_a_projector_only_as_it_was_admitted(
+    table: Requests, home: Home, asked: list[JailRequest]
+) -> None:
+    base, over = Digest("0" * 64), Digest("f" * 64)
+    for name in (base, over):
+        home.blob(name).write_bytes(b"GGUF")
+        home.blob(name).chmod(0o444)
+    home.trust_marks.mkdir(parents=True)
+    home.trust_mark(base).write_text("trusted")
+    home.trust_mark(pair_digest(base, over, "500")).write_text("trusted")  # an adapter's
+    eyes = replace(GOOD, projector=over)
+    assert code_of(lambda: table.start_engine(GATEWAY, eyes)) == "adapter_not_admitted"
+    home.trust_mark(pair_digest(base, over, "projector")).write_text("verified")
+    both = replace(eyes, adapter=over, adapter_scale=500)
+    assert code_of(lambda: table.start_engine(GATEWAY, both)) == "bad_engine_option"
+    as_adapter = replace(GOOD, adapter=over, adapter_scale=400)
+    assert code_of(lambda: table.start_engine(GATEWAY, as_adapter)) == "adapter_not_admitted"
+    assert asked == []
+    table.start_engine(GATEWAY, eyes)  # control
+    (found,) = asked
+    assert (found.trust, found.laid_option) == ("verified", "--projector")
+    assert os.readlink(f"/proc/self/fd/{found.laid_fd}") == str(home.blob(over))
+    assert "--adapter-scale" not in found.args
+    for fd in (found.file_fd, found.laid_fd):
         os.close(fd)

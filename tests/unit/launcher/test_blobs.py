@@ -213,9 +213,9 @@ def test_only_a_pair_that_admission_noted_is_started(tmp_path: Path) -> None:
     home.trust_marks.mkdir(parents=True)
     home.trust_mark(Digest(DIGEST)).write_text("trusted")
     home.trust_mark(Digest(OVER)).write_text("trusted")
-    pair = (DIGEST, OVER, 1000)
+    pair = (DIGEST, OVER, "1000")
     assert code_of(lambda: read_pair_trust(home, *pair)) == "adapter_not_admitted"
-    mark = home.trust_mark(pair_digest(Digest(DIGEST), Digest(OVER), 1000))
+    mark = home.trust_mark(pair_digest(Digest(DIGEST), Digest(OVER), "1000"))
     for mine, base, found in (
         ("trusted", "trusted", "trusted"), ("verified", "trusted", "verified"),
         ("trusted", "untrusted", "untrusted"), ("nonsense", "trusted", "untrusted"),
@@ -223,6 +223,6 @@ def test_only_a_pair_that_admission_noted_is_started(tmp_path: Path) -> None:
         mark.write_text(mine)
         home.trust_mark(Digest(DIGEST)).write_text(base)
         assert read_pair_trust(home, *pair) == found
-    for other in ((DIGEST, OVER, 999), (OVER, DIGEST, 1000), (DIGEST, DIGEST, 1000)):
+    for other in ((DIGEST, OVER, "999"), (OVER, DIGEST, "1000"), (DIGEST, DIGEST, "1000")):
         assert code_of(lambda other=other: read_pair_trust(home, *other)) == "adapter_not_admitted"  # type: ignore[misc]
-    assert code_of(lambda: read_pair_trust(home, DIGEST, "../x", 1000)) == "bad_digest"
+    assert code_of(lambda: read_pair_trust(home, DIGEST, "../x", "1000")) == "bad_digest"

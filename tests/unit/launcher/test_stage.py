@@ -94,7 +94,7 @@ def test_an_adapter_is_shown_beside_a_model_and_hidden_with_it(home: Home, tmp_p
         stage.build_stage(home, {}, hide_unified=False)
         shown = [
             Path(stage.show_file("engine-1", os.open(tmp_path / name, os.O_RDONLY), ending))
-            for name, ending in (("model", stage.FILE), ("adapter", stage.ADAPTER))
+            for name, ending in (("model", stage.FILE), ("adapter", stage.LAID))
         ]
         content = [path.read_text() for path in shown]
         stage.hide_file("engine-1")

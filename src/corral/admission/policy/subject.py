@@ -44,7 +44,7 @@ class Subject:
     signers: tuple[Signer, ...]
     findings: tuple[Finding, ...]
     template: TemplateOutcome
-    part: Literal["", "base", "adapter"] = ""
+    part: Literal["", "base", "adapter", "projector"] = ""
 
 
 def evidence_of(

@@ -17,6 +17,7 @@ from corral.admission.report import (
     Facts,
     Finding,
     Kind,
+    ProjectorFacts,
     Report,
     TemplateReport,
     make_report,
@@ -164,19 +165,21 @@ def _scan(
     base = read_base(model, request.companion, kind)
     facts: Facts | None = None
     template: TemplateReport | None = None
+    projector: ProjectorFacts | None = None
     if kind == "model":
         facts, remarks, template = _examine_model(parts[0], tensors, base, given)
         findings += remarks
     elif given is not None:
         raise ScanRefusal("artifact_type", "only a model has a chat template")
     else:
-        findings += _examine_addition(kind, values, tensors, base, request.scale)
+        remarks, projector = _examine_addition(kind, values, tensors, base, request.scale)
+        findings += remarks
     # 4
     for part in parts:
         check_padding(part.fd, part.tensors, part.metadata_bytes)
         findings += recognise(part.fd)
     findings += check_finite([(part.fd, part.tensors) for part in parts], deep=request.deep)
-    return make_report(bounded(findings), facts, SCANNER, kind, template)
+    return make_report(bounded(findings), facts, SCANNER, kind, template, projector)
 
 
 def _examine_model(
@@ -203,11 +206,12 @@ def _examine_model(
 
 def _examine_addition(
     kind: Kind, values: Values, tensors: tuple[Tensor, ...], base: Base | None, scale: float
-) -> tuple[Finding, ...]:
+) -> tuple[tuple[Finding, ...], ProjectorFacts | None]:
+    projector: ProjectorFacts | None = None
     if kind == "adapter":
         check_adapter(values, tensors, base, scale)
     elif kind == "projector":
-        check_projector(values, tensors, base)
+        projector = check_projector(values, tensors, base)
     else:
         check_control_vector(values, tensors, base)
     # It needs none; but some other reader may take the one that is there.
@@ -216,9 +220,9 @@ def _examine_addition(
     if templates:
         found = (*examine_templates(templates, control_tokens=(), bos="", eos="")[0],)
     if base is not None:
-        return found
+        return found, projector
     message = "the file was not held against the model that it is for: --base MODEL"
-    return (*found, Finding("base_unknown", "info", message))
+    return (*found, Finding("base_unknown", "info", message)), projector
 
 
 def _other_formats(fd: int) -> tuple[Finding, ...]:

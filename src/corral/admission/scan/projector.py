@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from corral.admission.report import ProjectorFacts
 from corral.admission.scan.base import Base
 from corral.admission.scan.cursor import ScanRefusal
 from corral.admission.scan.metadata import Value
@@ -47,13 +48,25 @@ _BOUNDS: Final = (
 _BOUNDS_ANY: Final = (("minicpmv_version", 0, 1000), ("minicpmv_query_num", 0, 1 << 14))
 _FLAGS: Final = ("use_gelu", "use_silu", "has_llava_projector")
 """The engine aborts where these are of another type."""
+_CUT_SIDES: Final = 16
+"""So many sides of an image is the longest that it is cut from, and which is made as a whole."""
+_PATCHES_ANY: Final = 16384
+"""Most patches of a kind whose images have any size: 4096 tokens of 2 by 2 (clip.cpp)."""
+_ANY_SIZE: Final = frozenset(
+    """
+    d1omni_v dots3note_v dots_ocr exaone4_5 gemma4uv gemma4v glm4v glm5v hunyuanvl kimik25 kimivl
+    lfm2 lightonocr ling3vl mimovl minicpmv4_6 minimax_m3 muse-glimmer paddleocr phi4 pixtral
+    qwen2.5o qwen2.5vl_merger qwen2vl_merger qwen3vl_merger youtuvl
+    """.split()  # noqa: SIM905 - as above
+)
+_FLOAT_BYTES: Final = 4
 _OUTPUTS: Final = ("mm.", "resampler.", "adapter.", "v.mm", "a.mm")
 """What the names of those tensors begin with whose output goes into the model."""
 
 
 def check_projector(
     values: Values, tensors: tuple[Tensor, ...] = (), base: Base | None = None
-) -> None:
+) -> ProjectorFacts:
     """Hold a projector's sizes against their ranges and each other, and against its base.
 
     Raises:
@@ -70,13 +83,13 @@ def check_projector(
         values.flag(f"clip.{flag}", default=False)
     for key, least, most in _BOUNDS_ANY:
         values.integer(f"clip.{key}", _CODE, least, most, least)
-    if vision:
-        _check_vision(values)
+    memory_bytes = _check_vision(values, kinds) if vision else 0
     if audio:
         _check_encoder(values, "clip.audio")
         values.integer("clip.audio.num_mel_bins", _CODE, 1, 1024)
     if base is not None:
         _check_output(values, tensors, base.sizes.width)
+    return ProjectorFacts(images=vision, sounds=audio, memory_bytes=memory_bytes)
 
 
 def _check_output(values: Values, tensors: tuple[Tensor, ...], width: int) -> None:
@@ -90,7 +103,8 @@ def _check_output(values: Values, tensors: tuple[Tensor, ...], width: int) -> No
         raise ScanRefusal(_CODE, "the projector's output is not as wide as the model")
 
 
-def _check_vision(values: Values) -> None:
+def _check_vision(values: Values, kinds: list[str]) -> int:
+    """Return what the encoder of one image takes: the widest moment of a layer, for all patches."""
     layers = _check_encoder(values, "clip.vision")
     image = values.integer("clip.vision.image_size", _CODE, 1, _SIDE_PIXELS)
     patch = values.integer("clip.vision.patch_size", _CODE, 1, image)
@@ -98,6 +112,11 @@ def _check_vision(values: Values) -> None:
         raise ScanRefusal(_CODE, "an image has more than 1024 patches on a side")
     for key, least, most in _BOUNDS:
         values.integer(f"clip.vision.{key}", _CODE, least, most, least)
+    if (
+        values.integer("clip.vision.preproc_image_size", _CODE, 0, _SIDE_PIXELS, 0)
+        > _CUT_SIDES * image
+    ):
+        raise ScanRefusal(_CODE, "an image is made of too many pieces")
     _check_pinpoints(values.array("clip.vision.image_grid_pinpoints"))
     for name in ("image_mean", "image_std"):
         found = values.array(f"clip.vision.{name}")
@@ -107,6 +126,15 @@ def _check_vision(values: Values) -> None:
             raise ScanRefusal(_CODE, "the colours of an image are divided by nothing")
     for name in ("feature_layer", "wa_layer_indexes"):
         _check_layers(values.array(f"clip.vision.{name}"), layers)
+    width = values.integer("clip.vision.embedding_length", _CODE, 1, 1 << 16)
+    inner = max(width, values.integer("clip.vision.feed_forward_length", _CODE, 1, 1 << 20, 1))
+    pixels = max(
+        image**2, values.integer("clip.vision.image_max_pixels", _CODE, 0, _SIDE_PIXELS**2, 0)
+    )
+    patches = pixels // patch**2
+    if not _ANY_SIZE.isdisjoint(kinds):
+        patches = max(patches, _PATCHES_ANY)
+    return patches * (2 * inner + 10 * width) * _FLOAT_BYTES
 
 
 def _check_encoder(values: Values, prefix: str) -> int:

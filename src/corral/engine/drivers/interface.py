@@ -23,6 +23,7 @@ class EngineOptions:
         context_tokens: context of each parallel request.
         adapter: path of a LoRA adapter that is laid over the model, and how strongly (1.0 is as
             it was trained); None for none.
+        projector: path of what makes images fit for the model; empty, as it is at first, for none.
         template: chat template; the engine must use no other.
         event_interval_ms: see `engine.pacer`; this and what follows is the worker's matter, not
             the driver's.
@@ -32,7 +33,7 @@ class EngineOptions:
 
     __slots__ = (
         "adapter", "context_tokens", "event_interval_ms", "landlock",
-        "model_path", "parallel", "sealed_profile", "template", "threads",
+        "model_path", "parallel", "projector", "sealed_profile", "template", "threads",
     )  # fmt: skip
 
     def __init__(
@@ -57,6 +58,11 @@ class EngineOptions:
         self.landlock = landlock
         self.template = template
         self.adapter = adapter
+        self.projector = ""
+
+
+class MediaError(Exception):
+    """The engine takes no such image or sound."""
 
 
 class Engine(Protocol):
@@ -80,11 +86,17 @@ class Engine(Protocol):
     def is_special(self, text: str) -> bool:
         """Return whether a text is one special token, where such are looked for."""
 
-    def chat(self, body: dict[str, Any], on_chunk: OnChunk) -> None:
+    def chat(self, body: dict[str, Any], media: list[str], on_chunk: OnChunk) -> None:
         """Answer a chat.
+
+        Args:
+            body: the engine's request; its messages may have places for media.
+            media: images and sounds of the messages, in their order, as base64.
+            on_chunk: takes the answer.
 
         Raises:
             PromptError: no prompt can be made in which no content is a control token.
+            MediaError: the media are none that our own decoders make, or the model takes none.
         """
 
     def complete(self, body: dict[str, Any], on_chunk: OnChunk) -> None:

@@ -17,6 +17,7 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from corral.admission.catalog import Catalog, CatalogEntry
+from corral.admission.derivation import LaidRecord
 from corral.admission.receipt import Receipt
 from corral.admission.report import Finding
 from corral.core.errors import CorralError
@@ -237,21 +238,25 @@ def _derived(receipt: Receipt) -> dict[str, object] | None:
     derivation = receipt.derivation
     if derivation is None:
         return None
-    adapter = derivation.adapter
+    adapter, projector = derivation.adapter, derivation.projector
     return {
         "base": derivation.base,
         "base_sha256": receipt.digest,
         "template_sha256": receipt.template.sha256,
         "template_override": bool(derivation.template_sha256),
-        "adapter": adapter and {
-            "sha256": adapter.digest,
-            "size_bytes": adapter.size_bytes,
-            "scale": adapter.scale / 1000,
-            "source": _shown_source(adapter.source),
-            "signers": [one.name for one in adapter.signers],
-            "findings": _shown_findings(adapter.findings),
-        },
-    }  # fmt: skip
+        "adapter": adapter and {**_laid(adapter), "scale": adapter.scale / 1000},
+        "projector": projector and _laid(projector),
+    }
+
+
+def _laid(record: LaidRecord) -> dict[str, object]:
+    return {
+        "sha256": record.digest,
+        "size_bytes": record.size_bytes,
+        "source": _shown_source(record.source),
+        "signers": [one.name for one in record.signers],
+        "findings": _shown_findings(record.findings),
+    }
 
 
 def _shown_source(source: str) -> str:

@@ -14,8 +14,8 @@ _STAT_ENV_START, _STAT_ENV_END = 49, 50
 _HARMLESS = {b"HOME", b"PATH", b"TERM", b"container"}
 """Names that a runtime may set by itself; their values are constants of the image."""
 _ROOT = frozenset({
-    "dev", "etc", "lib", "lib64", "model", "adapter", "candidate", "opt", "proc", "quarantine",
-    "state", "sys", "tmp", "usr",
+    "dev", "etc", "lib", "lib64", "model", "adapter", "projector", "candidate", "opt", "proc",
+    "quarantine", "state", "sys", "tmp", "usr",
 })  # fmt: skip
 
 

@@ -1,0 +1,106 @@
+"""A model with a projector, in real jails: derived, started as it was admitted, and looking."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from corral.cli.job_unsafe import job_launcher
+from corral.cli.models import find_model
+from corral.core.config import Config
+from corral.core.errors import CorralError
+from corral.core.home import Home
+from corral.engine.local import LocalWorker
+from corral.engine.sizing import engine_start
+from corral.engine.wire import Chunk, End, Generate, Message, Sampling
+from tests.support.real_projector import picture, write_projector
+from tests.support.server import MODEL, copy_home, corral, corral_json, degraded_options
+
+_ASK = "What is this?"
+
+
+@pytest.fixture(scope="module")
+def seeing(model_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`eyes` is the demo model with a projector."""
+    home = tmp_path_factory.mktemp("seeing") / "home"
+    copy_home(model_home, home)
+    file = home.parent / "mmproj.gguf"
+    write_projector(file, width=576)
+    corral(home, "derive", MODEL, "--as", "eyes", "--projector", str(file))
+    return home
+
+
+def settings(runtime: str) -> dict[str, object]:
+    degraded = [one.partition("=")[2] for one in degraded_options()]
+    return {"sandbox.runtime": runtime, "sandbox.allow_degraded": degraded}
+
+
+def answers(home: Path, name: str, runtime: str, *asks: tuple[bytes, ...]) -> list[tuple[str, int]]:
+    """Return text and prompt tokens of the same question beside different images."""
+    place, config = Home(home), Config()
+    entry = find_model(place, name)
+    start = engine_start(
+        tenant="local", model=entry.name, digest=entry.digest, receipt=entry.receipt,
+        config=config, derivation=entry.receipt.derivation,
+    )  # type: ignore[arg-type]  # fmt: skip
+    found = []
+    with job_launcher(place, settings(runtime)) as launcher, LocalWorker(
+        launcher, start, entry.receipt.template.text, 60
+    ) as worker:  # fmt: skip
+        for number, pictures in enumerate(asks, 1):
+            message = Message("user", _ASK, (0,) * len(pictures))
+            request = Generate(number, Sampling(12, temperature=0.0), (message,))
+            said = list(worker.generate(request, pictures))
+            end = said[-1]
+            assert isinstance(end, End), end
+            text = "".join(one.text for one in said if isinstance(one, Chunk))
+            found.append((text, end.usage.prompt_tokens))
+    return found
+
+
+@pytest.mark.claim("VISION-06")
+@pytest.mark.parametrize("runtime", ["crun", "runc", "runsc"])
+def test_an_image_is_what_makes_the_difference(
+    seeing: Path, runtime: str, needs_root: None, needs_runtime: Callable[[str], None]
+) -> None:
+    needs_runtime(runtime)
+    red, blue = picture("red"), picture("blue")
+    asks = ((), (red,), (blue,), (red, blue), (red,), ())
+    plain, first, other, both, again, last = answers(seeing, "eyes", runtime, *asks)
+    assert len({plain[0], first[0], other[0]}) == 3
+    assert plain[1] < first[1] == other[1] < both[1]
+    assert (again, last) == (first, plain)
+    assert [plain] == answers(seeing, MODEL, runtime, ())  # control: the base
+
+
+@pytest.mark.claim("VISION-01")
+def test_a_projector_of_another_base_or_cut_off_is_refused(seeing: Path) -> None:
+    for name, write in (
+        ("wide", lambda file: write_projector(file, width=640)),
+        ("cut", lambda file: file.write_bytes((seeing.parent / "mmproj.gguf").read_bytes()[:-4])),
+    ):
+        file = seeing.parent / f"{name}.gguf"
+        write(file)
+        done = corral(
+            seeing, "derive", MODEL, "--as", name, "--projector", str(file), "--json", check=False
+        )
+        assert json.loads(done.stdout)["error"]["code"] in {"scan_rejected", "truncated"}
+    assert {one["name"] for one in corral_json(seeing, "list")} == {MODEL, "eyes"}
+    assert "projector" in corral(seeing, "show", "eyes").stdout
+
+
+@pytest.mark.claim("VISION-03")
+def test_a_projector_without_its_mark_is_not_started(seeing: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    copy_home(seeing, home)
+    marks = Home(home).trust_marks
+    for mark in marks.iterdir():
+        if not Home(home).blob(mark.name).exists():  # type: ignore[arg-type]
+            mark.unlink()
+    with pytest.raises(CorralError) as refused:
+        answers(home, "eyes", "crun", ())
+    assert refused.value.code == "adapter_not_admitted"
+    assert answers(home, MODEL, "crun", ())[0][0]  # control: the base is
