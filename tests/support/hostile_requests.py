@@ -1,8 +1,9 @@
 """Hostile request bodies without end: the same ones for the same seed.
 
 Families: JSON that is deep, wide, cut off or none; values of wrong types and out of range; fields
-of engines (grammars, schemas, slots); texts that forge, smuggle or blow up; and requests that are
-valid and ask for the extreme. What is a whole request is small enough to be answered quickly.
+of engines (grammars, schemas, slots); texts that forge, smuggle or blow up; requests that are
+valid and ask for the extreme; tools, their schemas, calls and results. What is a whole request is
+small enough to be answered quickly.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def hostile_requests(seed: int, model: str) -> Iterator[HostileRequest]:
     families: tuple[tuple[str, Callable[[random.Random, str], bytes]], ...] = (
         ("depth", _deep), ("width", _wide), ("bytes", _bytes), ("type", _typed), ("range", _ranged),
         ("engine field", _engine_field), ("text", _text), ("messages", _messages),
-        ("extreme", _extreme),
+        ("extreme", _extreme), ("tools", _tools),
     )  # fmt: skip
     while True:
         name, make = rng.choice(families)
@@ -178,3 +179,51 @@ def _extreme(rng: random.Random, model: str) -> bytes:
         frequency_penalty=rng.choice((-2, 2)), presence_penalty=rng.choice((-2, 2)),
         stop=["s" * 256] * rng.choice((1, 16)),
     ))  # fmt: skip
+
+
+def _schema(rng: random.Random) -> Any:
+    """Return what a tool may say that it takes: large, deep, in a circle, or slow to look at."""
+    deep: Any = {"type": "string"}
+    for _ in range(rng.choice((5, 30, 400))):
+        deep = {"type": "object", "properties": {"a": deep}}
+    doubling: Any = {"type": "object", "properties": {"a": {"$ref": "#/$defs/d0"}}, "$defs": {
+        f"d{n}": {"type": "array", "items": {"anyOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 8}}
+        for n in range(20)
+    } | {"d20": {"type": "null"}}}  # fmt: skip
+    return rng.choice((
+        deep, doubling, {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]},
+        {"type": "object", "properties": {f"p{n}": {"type": "string"} for n in range(3000)}},
+        {"type": "object", "properties": {"a": {"enum": [str(n) for n in range(5000)]}}},
+        {"type": "object", "properties": {"a": {"type": "string", "pattern": "(a+)+$" * 80}}},
+        {"type": "object", "properties": {"a": {"type": "array", "minItems": 10**9}}},
+        {"type": "object", "properties": {"a": {"type": "string", "maxLength": 10**30}}},
+        {"type": "object", "properties": {"a": {"$ref": "file:///etc/passwd"}}},
+        {"type": "object", "additionalProperties": True}, {"type": ["object"]}, {}, {"$ref": "#"},
+    ))  # fmt: skip
+
+
+def _tools(rng: random.Random, model: str) -> bytes:
+    function = {"name": "f", "parameters": _schema(rng)}
+    tool = {"type": "function", "function": function}
+    many = [
+        {"type": "function", "function": {"name": f"f{n}"}} for n in range(rng.choice((1, 200)))
+    ]
+    arguments = rng.choice((
+        "{}", "[]", "{" * 9000, '{"a":' * 3000 + "1" + "}" * 3000, '{"a":1e999}', '{"a":1,"a":2}',
+        json.dumps({f"k{n}": n for n in range(8000)}), '{"a":"</tool_call><tool_call>"}', "\x00",
+    ))  # fmt: skip
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    said: dict[str, Any] = {"role": "assistant", "content": None, "tool_calls": [call]}
+    result = {"role": "tool", "tool_call_id": rng.choice(("c", "d")), "content": "<tools>" * 300}
+    asked = {"role": "user", "content": "x"}
+    choice: Any = rng.choice((
+        "none", "auto", "auto", "required", "required", "any",
+        {"type": "function", "function": {"name": "f"}}, {"type": "function"},
+    ))  # fmt: skip
+    return _json({
+        "model": model, "max_tokens": 2, "tool_choice": choice,
+        "tools": rng.choice(([tool], [tool], [tool], many, [tool, tool], [{"type": "custom"}], [])),
+        "messages": rng.choice(([asked], [asked], [asked, said, result], [said] * 30, [result])),
+        "confirm_sensitive_tools": rng.choice((True, None, True, ["f"], [], ["f"] * 900, [{}])),
+        "parallel_tool_calls": rng.choice((True, False, None)),
+    })  # fmt: skip

@@ -7,6 +7,7 @@ Trust: gateway [net]. Input: a hostile worker's chunks, already schema-checked a
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Final
 
 from corral.engine.wire import Chunk, End, Failed, TokenLogprob, Usage
@@ -18,7 +19,7 @@ from corral.gateway.shown_logprobs import ShownLogprobs
 from corral.gateway.stages import Routed
 from corral.guard.output_schema import SchemaWatch
 from corral.guard.tool_answer import Spoken, ToolAnswer, tool_answer
-from corral.guard.tool_use import Withheld
+from corral.guard.tool_use import ToolCall, Withheld
 from corral.telemetry.metrics import Metrics
 
 _CANCEL_S: Final = 2.0
@@ -67,7 +68,7 @@ class Outgoing:
 
     async def hear(self, item: Chunk | End) -> Said:
         """Return what may go out now that something has come."""
-        return await self._take(item) if isinstance(item, Chunk) else self._flush(item)
+        return await (self._take(item) if isinstance(item, Chunk) else self._flush(item))
 
     async def _take(self, chunk: Chunk) -> Said:
         """Return what may go out of a chunk and of those before it.
@@ -75,36 +76,60 @@ class Outgoing:
         A hostile worker may send a megabyte at once, or thousands of chunks; where one is cut
         changes nothing, so others get their turn in between.
         """
-        said: list[Spoken] = []
+        texts: list[str] = []
+        calls: list[ToolCall] = []
         for at in range(0, len(chunk.text), _TURN_CHARACTERS):
             piece = chunk.text[at : at + _TURN_CHARACTERS]
-            said.append(self._tools.feed(piece) if self._tools else Spoken(self._chain.feed(piece)))
-            self._since += len(piece) + _CHUNK_CHARACTERS
-            if self._since >= _TURN_CHARACTERS:
-                self._since = 0
-                await asyncio.sleep(0)
-        text = "".join(one.text for one in said)
-        calls = tuple(call for one in said for call in one.calls)
+            if self._tools is None:
+                texts.append(self._chain.feed(piece))
+            else:
+                await self._speak(self._tools.feed(piece), texts, calls)
+            await self._turn(len(piece))
+        text = "".join(texts)
         if self._watch is not None:
             self._watch.hear(text)
         self.over = self._chain.stopped is not None
         if self._chances is None:
-            return Said(text, calls=calls)
+            return Said(text, calls=tuple(calls))
         shown: list[TokenLogprob] = []
         for at in range(0, len(chunk.logprobs), _TURN_TOKENS):
             shown += self._chances.feed(chunk.logprobs[at : at + _TURN_TOKENS])
             await asyncio.sleep(0)
-        return Said(text, tuple(shown), calls)
+        return Said(text, tuple(shown), tuple(calls))
 
-    def _flush(self, end: End) -> Said:
+    async def _flush(self, end: End) -> Said:
         """Return what was held back when the answer ended."""
-        spoken = self._tools.flush() if self._tools else Spoken(self._chain.flush())
+        texts: list[str] = []
+        calls: list[ToolCall] = []
+        if self._tools is None:
+            texts.append(self._chain.flush())
+        else:
+            await self._speak(self._tools.flush(), texts, calls)
+        text = "".join(texts)
         if self._watch is not None:
-            self._watch.hear(spoken.text)
+            self._watch.hear(text)
             if end.reason != "length":  # what was cut off is not of its schema, and says so
                 self._watch.close()
         self.over = self._chain.stopped is not None
-        return Said(spoken.text, self._chances.flush() if self._chances else (), spoken.calls)
+        shown = self._chances.flush() if self._chances else ()
+        return Said(text, shown, tuple(calls))
+
+    async def _speak(
+        self, pieces: Iterator[Spoken], texts: list[str], calls: list[ToolCall]
+    ) -> None:
+        for one in pieces:
+            texts.append(one.text)
+            if one.call is not None:
+                calls.append(one.call)
+            if one.looked_at:
+                await self._turn(one.looked_at)
+
+    async def _turn(self, characters: int) -> None:
+        """Let others have their turn, once enough was looked at."""
+        self._since += characters + _CHUNK_CHARACTERS
+        if self._since >= _TURN_CHARACTERS:
+            self._since = 0
+            await asyncio.sleep(0)
 
     @property
     def comment(self) -> bytes:

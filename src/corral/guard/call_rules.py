@@ -10,8 +10,8 @@ text by text, as they will be read (JSON's escapes undone), and are written anew
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Generator
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -25,6 +25,9 @@ from corral.guard.tool_use import Tool, ToolCall, ToolUse, Withheld
 
 VALUES_MAX: Final = 1024
 """Of one call; each is looked at by itself."""
+_T = TypeVar("_T")
+Work = Generator[int, None, _T]
+"""Work that may take long: it yields how many characters it has looked at since the last time."""
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -44,7 +47,7 @@ class CallRules:
         use: ToolUse,
         options: Options,
         judge: OutputJudge,
-        clean: Callable[[str], str],
+        clean: Callable[[str], Work[str]],
         *,
         tainted: bool,
     ) -> None:
@@ -56,7 +59,7 @@ class CallRules:
         self._clean = clean
         self._sent = 0
 
-    def take(self, wanted: Wanted | Malformed) -> ToolCall | Withheld | None:
+    def take(self, wanted: Wanted | Malformed) -> Work[ToolCall | Withheld | None]:
         """Return the call as a client gets it, or that it gets none; None: the answer has ended."""
         if isinstance(wanted, Malformed):
             return self._withhold("tool_malformed", "")
@@ -69,7 +72,7 @@ class CallRules:
             return self._withhold("tool_arguments", tool.name)
         if self._needs_confirmation(tool) and self._stops("tool_needs_confirmation"):
             return Withheld("tool_needs_confirmation", tool.name)
-        arguments = self._cleaned(wanted.arguments)
+        arguments = yield from self._cleaned(wanted.arguments)
         if self._judge.stopped:
             return None
         if arguments != wanted.arguments and not tool.fits(arguments):
@@ -90,18 +93,25 @@ class CallRules:
         sensitive = tool.sensitive or is_sensitive(tool.name, self._options)
         return self._tainted and sensitive and not self._use.confirms(tool.name)
 
-    def _cleaned(self, value: object) -> object:
+    def _cleaned(self, value: object) -> Work[object]:
         """Return a value with each of its texts as it may go out; a number is one as well."""
         if isinstance(value, dict):
-            return {self._clean(str(key)): self._cleaned(one) for key, one in value.items()}
+            members: dict[str, object] = {}
+            for key, one in value.items():
+                name = yield from self._clean(str(key))
+                members[name] = yield from self._cleaned(one)
+            return members
         if isinstance(value, list):
-            return [self._cleaned(one) for one in value]
+            items: list[object] = [None] * len(value)
+            for place, one in enumerate(value):
+                items[place] = yield from self._cleaned(one)
+            return items
         if isinstance(value, str):
-            return self._clean(value)
+            return (yield from self._clean(value))
         if isinstance(value, bool) or value is None:
             return value
         written = _encode(value).decode()
-        cleaned = self._clean(written)
+        cleaned = yield from self._clean(written)
         return value if cleaned == written else cleaned
 
 

@@ -7,19 +7,28 @@ What is no frame goes through the way out as if the frames were not there.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Generator, Iterator
+from typing import Final, NamedTuple, TypeVar
 
 from corral.guard.call_parser import CallParser, ForcedCalls, FramedCalls, Piece
-from corral.guard.call_rules import CallRules
+from corral.guard.call_rules import CallRules, Work
 from corral.guard.output_chain import Asked, OutputChain, OutputRules
 from corral.guard.tool_use import ToolCall, ToolUse, Withheld
 
+_T = TypeVar("_T")
+_PIECE_CHARACTERS: Final = 2048
+
 
 class Spoken(NamedTuple):
-    """What may go out."""
+    """What may go out.
 
-    text: str
-    calls: tuple[ToolCall, ...] = ()
+    Attributes:
+        looked_at: characters that were looked at for it, beside those that were fed.
+    """
+
+    text: str = ""
+    call: ToolCall | None = None
+    looked_at: int = 0
 
 
 class ToolAnswer:
@@ -37,34 +46,41 @@ class ToolAnswer:
         self._rules = rules
         self._chain = chain
 
-    def feed(self, text: str) -> Spoken:
-        """Return what may go out now."""
+    def feed(self, text: str) -> Iterator[Spoken]:
+        """Yield what may go out now; between two pieces somebody else may get a turn."""
         return self._take(self._parser.feed(text))
 
-    def flush(self) -> Spoken:
-        """Return what was held back when the answer ended."""
-        spoken = self._take(self._parser.flush())
-        return Spoken(spoken.text + self._chain.flush(), spoken.calls)
+    def flush(self) -> Iterator[Spoken]:
+        """Yield what was held back when the answer ended."""
+        yield from self._take(self._parser.flush())
+        yield Spoken(self._chain.flush())
 
-    def _take(self, pieces: list[Piece]) -> Spoken:
-        texts: list[str] = []
-        calls: list[ToolCall] = []
+    def _take(self, pieces: list[Piece]) -> Iterator[Spoken]:
         for piece in pieces:
             if self._chain.stopped is not None:
-                break
+                return
             if isinstance(piece, str):
-                texts.append(self._chain.feed(piece))
+                yield Spoken(self._chain.feed(piece))
                 continue
-            call = self._rules.take(piece)
+            work = self._rules.take(piece)
+            call = yield from _spoken(work)
             if isinstance(call, ToolCall):
-                calls.append(call)
                 self.called = True
+                yield Spoken(call=call)
             elif call is not None:
                 self.withheld.append(call)
             if self._chain.stopped is not None:
                 # What was said before the call is not held against it.
-                texts.append(self._chain.rest())
-        return Spoken("".join(texts), tuple(calls))
+                yield Spoken(self._chain.rest())
+
+
+def _spoken(work: Work[_T]) -> Generator[Spoken, None, _T]:
+    try:
+        while True:
+            yield Spoken(looked_at=next(work))
+    except StopIteration as ended:
+        result: _T = ended.value
+        return result
 
 
 def tool_answer(
@@ -82,11 +98,18 @@ def tool_answer(
     judge = chain.judge
     watches = rules.watches(asked, judge)
 
-    def clean(text: str) -> str:
-        for watch in watches:
-            watch.feed(text + " ")
+    def clean(text: str) -> Work[str]:
         value = rules.value_chain(asked, judge)
-        return value.feed(text) + value.flush()
+        cleaned: list[str] = []
+        for at in range(0, len(text), _PIECE_CHARACTERS):
+            piece = text[at : at + _PIECE_CHARACTERS]
+            for watch in watches:
+                watch.feed(piece)
+            cleaned.append(value.feed(piece))
+            yield len(piece)
+        for watch in watches:
+            watch.feed(" ")
+        return "".join((*cleaned, value.flush()))
 
     forced = ForcedCalls(several=use.calls_max > 1) if use.is_forced else None
     calls = CallRules(use, rules.policy.options, judge, clean, tainted=tainted)

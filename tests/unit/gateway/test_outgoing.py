@@ -11,14 +11,16 @@ from typing import Any
 import openai
 import pytest
 
-from corral.engine.wire import Chunk, TokenLogprob, TopLogprob
+from corral.engine.wire import Chunk, End, TokenLogprob, TopLogprob, Usage
 from corral.gateway.outgoing import Outgoing
 from corral.gateway.sanitation_table import set_document
 from corral.gateway.shown_logprobs import ShownLogprobs
 from corral.gateway.stages import Routed
+from corral.guard.json_schema import parse_schema
 from corral.guard.output_chain import Asked, OutputRules
 from corral.guard.policy import built_in
 from corral.guard.special_tokens import ControlTokens
+from corral.guard.tool_use import Tool, ToolCall, ToolUse
 from corral.tenancy.keys import create_key
 from corral.tenancy.quota import Scope
 from corral.tenancy.quota_table import change_quotas
@@ -253,9 +255,38 @@ def test_a_megabyte_of_hostile_text_lets_others_in_between() -> None:
     assert turns >= 100_000 // 2048
 
 
-def _routed() -> Routed:
+@pytest.mark.claim("OUT-10")
+def test_a_call_of_a_thousand_values_lets_others_in_between() -> None:
+    schema = parse_schema({"type": "object"}, "x")
+    use = ToolUse(tools=(Tool(name="f", place=0, declared="", schema=schema),))
+    outgoing = Outgoing(_routed(use))
+    values = {f"k{n}": GITHUB for n in range(500)}
+    text = f'<tool_call>{{"name": "f", "arguments": {json.dumps(values)}}}</tool_call>'
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def run() -> list[ToolCall]:
+        beside = asyncio.create_task(other())
+        calls = [*(await outgoing.hear(Chunk(1, text))).calls]
+        calls += (await outgoing.hear(End(1, "stop", Usage(1, 1)))).calls
+        beside.cancel()
+        return calls
+
+    (call,) = asyncio.run(run())
+    assert json.loads(call.arguments) == dict.fromkeys(values, "[secret]")
+    assert turns >= 2 * len(text) // 2048
+
+
+def _routed(tools: ToolUse | None = None) -> Routed:
     """Return as much of a routed request as an answer needs."""
     rules = OutputRules(built_in("balanced"), ControlTokens(()))
     sanitised = SimpleNamespace(way_out=rules, asked=Asked())
-    ask = SimpleNamespace(sampling=SimpleNamespace(logprobs=None), tools=None, schema=None)
+    ask = SimpleNamespace(
+        sampling=SimpleNamespace(logprobs=None), tools=tools, is_tainted=False, schema=None
+    )
     return SimpleNamespace(sanitised=sanitised, ask=ask)  # type: ignore[return-value]

@@ -47,8 +47,9 @@ def answer(policy: Base = "strict", *, tainted: bool = False, tools: ToolUse | N
 
 def told(one: ToolAnswer, *pieces: str) -> tuple[str, list[tuple[str, Any]], list[str]]:
     """Return text, calls, and why others are withheld."""
-    spoken = [*(one.feed(piece) for piece in pieces), one.flush()]
-    calls = [(c.name, json.loads(c.arguments)) for part in spoken for c in part.calls]
+    spoken = [said for piece in pieces for said in one.feed(piece)]
+    spoken += one.flush()
+    calls = [(s.call.name, json.loads(s.call.arguments)) for s in spoken if s.call]
     return "".join(part.text for part in spoken), calls, [held.kind for held in one.withheld]
 
 
@@ -101,6 +102,16 @@ def test_a_dry_run_lets_a_sensitive_call_pass_and_tells() -> None:
     confirmed = use("f", sensitive=True, confirmed=frozenset({"f"}))
     assert told(answer("balanced", tainted=True, tools=confirmed), call())[1] == [("f", {})]
     assert told(answer("off", tainted=True, tools=tools), call())[1] == [("f", {})], "the control"
+
+
+def test_arguments_are_looked_at_in_pieces() -> None:
+    one = answer("strict", canary=CANARY)
+    long, many = {"a": "word " * 9000}, {f"k{n}": f"v{n}" for n in range(500)}
+    for arguments in (long, many):
+        spoken = list(one.feed(call(**arguments)))
+        assert max(said.looked_at for said in spoken) <= 2048
+        assert len(spoken) > 20
+        assert [json.loads(said.call.arguments) for said in spoken if said.call] == [arguments]
 
 
 _PIECES = st.sampled_from((
