@@ -10,12 +10,15 @@ from dataclasses import dataclass, field, replace
 from itertools import accumulate, chain
 from typing import Final, NamedTuple, Protocol
 
+import msgspec
+
 from corral.engine.wire import End, Message, Sampling, TokenLogprob, Usage
 from corral.gateway.tool_prompt import with_tools
 from corral.guard.canary import with_canary
 from corral.guard.finding import STRANGERS, Origin, Part
 from corral.guard.json_schema import Schema
 from corral.guard.tool_frames import framed_calls
+from corral.guard.tool_schema import calls_schema
 from corral.guard.tool_use import ToolCall, ToolUse, Withheld
 
 _ORIGINS: Final[Mapping[str, Origin]] = {
@@ -116,7 +119,12 @@ class Ask:
         """Return the same with tools, calls and results in the messages, as a model reads them."""
         if self.tools is None or self.messages is None:
             return self
-        return replace(self, messages=with_tools(self.messages, self.tools))
+        sampling = self.sampling
+        if self.tools.is_forced:
+            schema = calls_schema(self.tools).text
+            sampling = msgspec.structs.replace(sampling, json_schema=schema)
+        messages = with_tools(self.messages, self.tools)
+        return replace(self, messages=messages, sampling=sampling)
 
     def told(self) -> Iterator[tuple[Message, str]]:
         """Yield each message and its text, with the calls that it made."""
