@@ -39,7 +39,7 @@ REFUSED_BODIES = {
     },
     "tool": lambda c: {
         "messages": [{"role": "user", "content": c}],
-        "tools": [{"type": "function", "function": {"name": c}}],
+        "tools": [{"type": "function", "function": {"name": f"{c}!"}}],
     },
     "tool output": lambda c: {"messages": [{"role": "tool", "tool_call_id": c, "content": c}]},
     "control token": lambda c: {
@@ -117,6 +117,8 @@ def planted(server: RunningServer, keys: dict[str, str]) -> list[str]:
             os.kill(server.worker_of("alice")["pid"], signal.SIGKILL)
             list(stream)
         assert wait_until(lambda: _answers(server, key))
+    _plant_in_tools(alice, lot)
+    _plant_in_stored(server, alice, lot)
     _plant_in_refused(server, key, lot)
     _plant_around(server, key, lot)
     assert len(used) == len(set(used)) == 1000
@@ -131,11 +133,51 @@ def _answers(server: RunningServer, key: str) -> bool:
     return True
 
 
+def _plant_in_tools(alice: openai.OpenAI, lot: Callable[[], list[str]]) -> None:
+    """Declarations, arguments of calls, and what tools have answered."""
+
+    def tool(names: list[str]) -> dict[str, object]:
+        values = {"type": "string", "enum": names[4:]}
+        parameters = {"type": "object", "properties": {names[2]: values}, "required": names[2:3]}
+        declared = {"name": names[0], "description": names[1], "parameters": parameters}
+        return {"type": "function", "function": declared}
+
+    for choice in ("auto", "auto", "none", "required"):
+        names = lot()
+        alice.chat.completions.create(
+            model=MODEL, messages=[{"role": "user", "content": names[3]}], tools=[tool(names)],
+            tool_choice=choice, max_tokens=8,
+        )  # fmt: skip
+    for _ in range(4):
+        names = lot()
+        arguments = json.dumps({names[2]: names[4]})
+        call = {"id": names[5], "type": "function"}
+        call["function"] = {"name": names[0], "arguments": arguments}
+        said = [
+            {"role": "user", "content": names[3]},
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": names[5], "content": " ".join(names[6:])},
+        ]
+        alice.chat.completions.create(model=MODEL, messages=said, tools=[tool(names)], max_tokens=1)
+
+
+def _plant_in_stored(
+    server: RunningServer, alice: openai.OpenAI, lot: Callable[[], list[str]]
+) -> None:
+    """Chats that the server keeps for alice, in messages and metadata."""
+    corral(server.home, "quota", "set", "--tenant", "alice", "stored_completions=20")
+    for canary in lot() + lot():
+        alice.chat.completions.create(
+            model=MODEL, messages=[{"role": "user", "content": canary}], max_tokens=1,
+            store=True, metadata={"mark": canary},
+        )  # fmt: skip
+
+
 def _plant_in_refused(server: RunningServer, key: str, lot: Callable[[int], list[str]]) -> None:
-    """Bodies that are refused, fifty each: by the parser, the guard, the engine."""
+    """Bodies that are refused, forty each: by the parser, the guard, the engine."""
     http = server.http(key)
     for name, body in REFUSED_BODIES.items():
-        for canary in lot(5):
+        for canary in lot(4):
             sent = {"model": MODEL, "max_tokens": 1} | body(canary)
             answer = http.post(CHAT, json=sent)
             assert answer.status_code in {400, 404, 413}, (name, answer.text)
@@ -191,8 +233,11 @@ def test_not_in_what_other_tenants_are_told(server, keys, planted):
     with ThreadPoolExecutor(4) as pool:
         replies = list(pool.map(reply, range(12)))
     http = server.http(keys["bolt"])
-    pages = [http.get(path).content for path in ("/v1/models", "/healthz", "/readyz", "/v1/x")]
+    pages = [
+        http.get(path).content for path in ("/v1/models", "/healthz", "/readyz", "/v1/x", CHAT)
+    ]
     assert [one for one in (*replies, *pages) if marks_in(one)] == []
+    assert marks_in(server.http(keys["alice"]).get(CHAT).content), "control: her stored chats"
     own = [ask(server, keys["alice"], f"Say this code: {c}.", max_tokens=32) for c in planted[:8]]
     assert any(marks_in(one.encode()) for one in own), "control: the model does repeat canaries"
 
