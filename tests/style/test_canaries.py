@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import codecs
 import os
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from tests.support.canaries import (
     marks_in_memory,
     new_canaries,
 )
+from tests.support.encoded_canaries import encoded_canaries_in
 
 MARKS = new_canaries(2)
 FOUND = {one.encode() for one in MARKS}
@@ -39,3 +42,18 @@ def test_marks_are_found_in_files_and_in_memory(tmp_path: Path) -> None:
 def test_the_processes_below_one_are_found() -> None:
     assert os.getpid() not in descendants(os.getpid())
     assert len(descendants(1)) > 3
+
+
+@pytest.mark.parametrize("before", ["", "a", "ab", "abc"])
+def test_encoded_marks_are_found(before: str) -> None:
+    text = f"{before}{MARKS[0]} and more"
+    forms = [
+        text.encode(), text.lower().encode(), text.encode("utf-16-le"), text[::-1].encode(),
+        text.encode().hex().encode(), codecs.encode(text, "rot13").encode(),
+        base64.b64encode(text.encode()),
+        "".join(f"%{one:02X}" for one in text.encode()).encode(),
+        "".join(chr(0xE0000 + ord(one)) for one in text).encode(),
+    ]  # fmt: skip
+    for form in forms:
+        assert encoded_canaries_in(b"..." + form + b"...", MARKS) == {MARKS[0]}
+    assert encoded_canaries_in(b"ZQX" * 1000, MARKS) == set()

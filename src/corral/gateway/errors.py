@@ -10,6 +10,8 @@ from typing import Final
 
 import msgspec
 
+from corral.core.errors import CorralError
+from corral.core.ids import parse_model_name
 from corral.core.limits import WIRE_LINE_BYTES
 from corral.engine.unavailable import Unavailable
 from corral.engine.wire import Failed
@@ -161,11 +163,13 @@ _LASTING: Final = frozenset({"model_quarantined", "model_load_failed", "seal_fai
 
 def model_not_found(model: str) -> ApiError:
     """Return the one answer for unknown and for forbidden models."""
-    shown = model if model.isascii() and model.isprintable() else "named"
+    try:
+        named = f"the model '{parse_model_name(model)}'"
+    except CorralError:
+        named = "the model"  # what no model can be called is no name, and is not said again
     return ApiError(
-        404, "model_not_found", f"the model '{shown}' does not exist or you may not use it",
-        param="model",
-    )  # fmt: skip
+        404, "model_not_found", f"{named} does not exist or you may not use it", param="model"
+    )
 
 
 def answer_too_long(asked_as: str, asked: int, most: int) -> ApiError:

@@ -141,7 +141,7 @@ def test_control_tokens_never_come_out(served: Served) -> None:
          "messages[0].tool_call_id"),
         ({"messages": [{"role": "function", "content": "x"}]}, "invalid_parameter",
          "messages[0].role"),
-        ({"response_format": {"type": "json_object"}}, "invalid_parameter",
+        ({"response_format": {"type": "grammar"}}, "invalid_parameter",
          "response_format.type"),
         ({"messages": [{"role": "user", "content": "a\x00"}]}, "input_rejected.invalid_text",
          "messages[0].content"),

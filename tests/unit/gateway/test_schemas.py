@@ -189,3 +189,27 @@ def refused(found: Ask | ApiError, code: str, param: str) -> None:
     assert (found.status, found.code) == (400, code)
     assert found.param is not None
     assert found.param == param or found.param.startswith(f"{param}[")
+
+
+ECHO = "<ZQX>"
+
+
+@pytest.mark.claim("SAN-06")
+@pytest.mark.parametrize(
+    "body",
+    [
+        {ECHO: 1}, {"messages": [{"role": "user", "content": "x", ECHO: 1}]},
+        {"messages": [{"role": ECHO, "content": "x"}]}, {"messages": ECHO}, {"stop": {ECHO: ECHO}},
+        {"response_format": {"type": ECHO}}, {"temperature": ECHO}, {"service_tier": ECHO},
+        {"modalities": [ECHO]}, {"metadata": {ECHO: 1}}, {"tool_choice": ECHO}, {"store": ECHO},
+        {"messages": [{"role": "user", "content": [{"type": ECHO}]}]}, {"logit_bias": {ECHO: ECHO}},
+        {"messages": [{"role": "user", "content": "x", "name": ECHO}]},
+        {"stream_options": {ECHO: 1}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_no_refusal_says_again_what_was_sent(body: dict[str, object]) -> None:
+    whole = {"model": "m", "messages": [{"role": "user", "content": "x"}]} | body
+    error = parse_chat(json.dumps(whole).encode(), max_tokens=10)
+    assert isinstance(error, ApiError)
+    assert b"ZQX" not in error.body()

@@ -22,6 +22,9 @@ _UNKNOWN_FIELD: Final = re.compile(
 )
 _AT: Final = re.compile(r" - at `\$\.?([^`]{1,128})`")
 _MISSING: Final = re.compile(r"Object missing required field `([^`]{1,64})`")
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_OWN_WORDS: Final = re.compile(r"(Expected|JSON is malformed|Input data was truncated)[ -~]{0,200}")
+"""Messages of the parser that have nothing of what was sent, but positions and our own names."""
 _SEED_MODULUS: Final = 0xFFFF_FFFF
 """The engine takes 32 bits and reads the highest value as `random`; it is never reached."""
 NO_OPS: Final = frozenset({
@@ -123,8 +126,7 @@ def unsupported(param: str) -> ApiError:
 def _wrong_field(text: str) -> ApiError:
     unknown = _UNKNOWN_FIELD.match(text)
     if unknown:
-        param = f"{unknown[2] or ''}.{unknown[1]}".lstrip(".")
-        return bad_request("unknown_parameter", f"the parameter '{param}' is not supported", param)
+        return _unknown(unknown[1], unknown[2] or "")
     missing = _MISSING.match(text)
     if missing:
         return bad_request(
@@ -133,5 +135,15 @@ def _wrong_field(text: str) -> ApiError:
     at = _AT.search(text)
     if at and (field := re.split(r"[.\[]", at[1])[0]) in NO_OPS:
         return unsupported(field)
-    message = text if len(text) <= 256 and text.isprintable() else "a parameter is not valid"
+    message = text if _OWN_WORDS.match(text) else "a parameter has a value that is not supported"
     return bad_request("invalid_parameter", message, at[1] if at else None)
+
+
+def _unknown(name: str, where: str) -> ApiError:
+    """Return the refusal of a field; its name is said where it is no more than the name of one."""
+    if not _NAME.fullmatch(name):
+        return bad_request(
+            "unknown_parameter", "an object has a field that is not supported", where or None
+        )
+    param = f"{where}.{name}".lstrip(".")
+    return bad_request("unknown_parameter", f"the parameter '{param}' is not supported", param)
