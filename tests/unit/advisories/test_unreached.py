@@ -73,12 +73,6 @@ def test_no_request_can_bring_what_others_take(field: str) -> None:
     assert refused.code == "unknown_parameter"
 
 
-def test_no_request_can_bring_a_schema_for_its_answer() -> None:
-    schema = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
-    body = json.dumps({"model": "m", "messages": MESSAGES, "response_format": schema}).encode()
-    assert isinstance(parse_chat(body, max_tokens=9), ApiError)
-
-
 @pytest.mark.claim("ADV-03")
 @pytest.mark.parametrize("feature", UNBUILT)
 def test_it_is_not_in_the_engine(feature: str) -> None:
