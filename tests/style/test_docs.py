@@ -41,3 +41,11 @@ def test_links_between_documents_lead_somewhere() -> None:
     for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_no_page_sends_its_reader_to_our_issues() -> None:
+    """A promise of "issue 5" is forgotten when that is done. Decisions may name them."""
+    promise = re.compile(r"\bissue \d")
+    assert promise.search("weighted shares are issue 5"), "the control"
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    assert [p.name for p in pages if promise.search(p.read_text(encoding="utf-8"))] == []
