@@ -76,6 +76,28 @@ def test_an_image_is_what_makes_the_difference(
     assert [plain] == answers(seeing, MODEL, runtime, ())  # control: the base
 
 
+def test_a_request_with_images_can_be_cancelled(seeing: Path) -> None:
+    place = Home(seeing)
+    entry = find_model(place, "eyes")
+    start = engine_start(
+        tenant="local", model=entry.name, digest=entry.digest, receipt=entry.receipt,
+        config=Config(), derivation=entry.receipt.derivation,
+    )  # type: ignore[arg-type]  # fmt: skip
+    pictures = tuple(picture(f"#0000{number:02x}", (640, 480)) for number in range(16))
+    with job_launcher(place, settings("crun")) as launcher, LocalWorker(
+        launcher, start, entry.receipt.template.text, 60
+    ) as worker:  # fmt: skip
+        ask = (Message("user", _ASK, (0,) * len(pictures)),)
+        last: object = None
+        for last in worker.generate(Generate(1, Sampling(500, temperature=0.0), ask), pictures):
+            if isinstance(last, Chunk):
+                worker.cancel(1)
+        assert isinstance(last, End)
+        assert last.reason == "cancelled"
+        plain = Generate(2, Sampling(4, temperature=0.0), (Message("user", _ASK),))
+        assert isinstance(list(worker.generate(plain))[-1], End)
+
+
 @pytest.mark.claim("VISION-01")
 def test_a_projector_of_another_base_or_cut_off_is_refused(seeing: Path) -> None:
     for name, write in (

@@ -31,6 +31,8 @@ from msgspec import Meta
 
 BATCH_TOKENS: Final = 128
 """Prompt tokens of one step: `n_ubatch` of the driver, which a test compares."""
+IMAGE_BATCH_TOKENS: Final = 256
+"""Likewise, of a model with a projector."""
 CHECKPOINTS: Final = 2
 """Checkpoints of each slot: `n_ctx_checkpoints` of the driver, likewise."""
 BYTES_MAX: Final = 1 << 50
@@ -139,7 +141,7 @@ class Estimate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 def estimate_memory(shape: MemoryShape, *, context_tokens: int, parallel: int) -> Estimate:
     """Return what a worker takes once every slot has been used for a whole context."""
-    batch = max(BATCH_TOKENS, parallel)
+    batch = max(IMAGE_BATCH_TOKENS if shape.projector_bytes else BATCH_TOKENS, parallel)
     window = 0
     if shape.window_tokens:
         padded = -(-(shape.window_tokens + batch) // _WINDOW_STEP) * _WINDOW_STEP

@@ -47,7 +47,8 @@ def list_models(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
 def _origin(entry: CatalogEntry) -> str:
     derivation = entry.receipt.derivation
-    return f"derived from {derivation.base}" if derivation else entry.source
+    takes = "".join(f", takes {one}s" for one in sorted(entry.receipt.modalities))
+    return f"derived from {derivation.base}{takes}" if derivation else entry.source
 
 
 def rm(model: ModelArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
@@ -111,6 +112,7 @@ def entry_document(entry: CatalogEntry) -> dict[str, Any]:
         "held": entry.held,
         "source": entry.source,
         "derived_from": derivation.base if derivation else None,
+        "modalities": ["text", *sorted(entry.receipt.modalities)],
         "admitted_at": entry.admitted_at.isoformat(),
     }
 

@@ -71,7 +71,7 @@ def test_an_adapter_is_downloaded_by_the_rules_of_a_model(
     assert lay.refusal(far, config=near, expect=wheel) == "bad_source"
     parts = server.url("/a-00001-of-00002.gguf")
     assert lay.refusal(parts, config=near) == "bad_source"
-    adapter = lay(far + "?token=S3CRET", config=near, expect=Expectation(sha256=SHA)).adapter
+    adapter = lay(far + "?token=S3CRET", config=near, expect=Expectation(sha256=SHA)).laid
     assert adapter is not None
     assert (adapter.digest, adapter.sha256_demanded) == (SHA, True)
     assert adapter.source == server.url("/a.gguf?query-removed")

@@ -12,6 +12,7 @@ from corral.admission.estimate import (
     BATCH_TOKENS,
     BYTES_MAX,
     CHECKPOINTS,
+    IMAGE_BATCH_TOKENS,
     Estimate,
     MemoryShape,
     estimate_memory,
@@ -21,6 +22,7 @@ from corral.core.config import Config, Engine
 from corral.core.errors import CorralError
 from corral.core.limits import GIB, MIB, WORKER_BYTES_MIN
 from corral.engine.drivers import xllamacpp
+from corral.engine.media_bounds import MEDIA_BYTES
 from corral.engine.sizing import engine_start
 from corral.ipc.messages import StartEngine, decode_message, encode_message
 from tests.support.memory_shapes import SMALL, Model
@@ -47,6 +49,15 @@ def refusal(model: Model, config: Engine, **options: int) -> CorralError:
 
 def test_the_engine_is_told_what_the_estimate_supposes() -> None:
     assert (BATCH_TOKENS, CHECKPOINTS) == (xllamacpp._PREFILL_BATCH, xllamacpp._CHECKPOINTS)
+    assert IMAGE_BATCH_TOKENS == xllamacpp._IMAGE_BATCH
+
+
+def test_a_projector_brings_its_images_for_each_request() -> None:
+    seeing = replace(DEMO, projector_bytes=MIB)
+    blind = estimate_memory(DEMO, context_tokens=512, parallel=3)
+    found = estimate_memory(seeing, context_tokens=512, parallel=3)
+    assert (blind.projector_bytes, found.projector_bytes) == (0, MIB + 3 * 8 * MEDIA_BYTES)
+    assert found.compute_bytes > blind.compute_bytes
 
 
 @pytest.mark.parametrize(

@@ -31,14 +31,16 @@ if TYPE_CHECKING:
 
 _PREFILL_BATCH: Final = 128
 """Prompt tokens between two looks at `cancelled`: a disconnect must free the slot in a second."""
+_IMAGE_BATCH: Final = 256
+"""Tokens of an image of Gemma 3, which look at each other: all of them in one step."""
 _CHECKPOINTS: Final = 2
 """Enough for the next turn of a conversation; `admission.estimate` counts them."""
 
 _WORD_BYTES: Final = 16
 _MARKER: Final = "LLAMA_MEDIA_MARKER"
 """Where the engine is told, once in its life, what stands for an image in a prompt."""
-_PNG: Final = "iVBORw0KGgo"
-"""How the signature of a PNG begins in base64."""
+_PNG: Final = "iVBORw0KGgoAAAANSUhEU"
+"""How the signature of a PNG, and its first chunk, begin in base64."""
 _ONE_TOKEN: Final = {"max_tokens": 1, "temperature": 0, "top_k": 1}
 
 
@@ -80,7 +82,8 @@ class XllamacppEngine:
         params.kv_unified = False
         params.cpuparams.n_threads = options.threads
         params.cpuparams_batch.n_threads = options.threads
-        params.n_batch = max(_PREFILL_BATCH, options.parallel)
+        batch = _IMAGE_BATCH if options.projector else _PREFILL_BATCH
+        params.n_batch = max(batch, options.parallel)
         params.n_ubatch = params.n_batch
         params.fit_params = False
         # A listener it must have: an abstract socket, in the jail's own network namespace, where
