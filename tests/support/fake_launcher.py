@@ -26,6 +26,7 @@ from corral.ipc.messages import (
     Started,
     StartEngine,
     StartGuard,
+    StartMedia,
     StopWorker,
     WorkerEnded,
     WorkerStatus,
@@ -36,6 +37,7 @@ from corral.ipc.socket import receive_frame, send_frame, socket_pair
 
 WORKER = Path(__file__).with_name("fake_worker.py")
 GUARD = WORKER.with_name("fake_guard.py")
+MEDIA = WORKER.with_name("fake_media.py")
 
 
 class FakeLauncher:
@@ -45,6 +47,8 @@ class FakeLauncher:
         client: the other end of the channel.
         modes: worker mode by model name; a list is used up one start at a time, the last stays.
         guard: mode of `fake_guard.py`, which `StartGuard` starts; empty: none is installed.
+        media: mode of `fake_media.py`, which `StartMedia` starts, or `refuse`.
+        media_starts: how many were asked for.
         secrets: content of `OpenSecret`.
         started: every `StartEngine` that came.
         live: running workers by id.
@@ -56,6 +60,8 @@ class FakeLauncher:
     def __init__(self, modes: dict[str, str | list[str]] | None = None) -> None:
         self.modes = modes or {}
         self.guard = ""
+        self.media = "real"
+        self.media_starts = 0
         self.secrets: dict[str, bytes] = {}
         self.started: list[StartEngine] = []
         self.stopped: list[int] = []
@@ -143,6 +149,8 @@ class FakeLauncher:
             case ShareCores(worker_id, percent) if worker_id in self.live:
                 self.shares[worker_id] = percent
                 return Done(), []
+            case StartMedia():
+                return self._start_media()
             case StartGuard():
                 return self._start_guard()
             case OpenSecret(kind):
@@ -192,6 +200,12 @@ class FakeLauncher:
         if not self.guard:
             return Refused("detector_missing", "no detector is installed", ""), []
         return self._run_worker([str(GUARD), self.guard])
+
+    def _start_media(self) -> tuple[Message, list[int]]:
+        self.media_starts += 1
+        if self.media == "refuse":
+            return Refused("media_busy", "no", ""), []
+        return self._run_worker([str(MEDIA), self.media, *filter(None, sys.path)])
 
     def _run_worker(self, command: list[str]) -> tuple[Message, list[int]]:
         process = subprocess.Popen(

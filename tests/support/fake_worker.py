@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from base64 import b64decode, b64encode
 
 LOCK = threading.Lock()
 CANCELLED: set[int] = set()
@@ -60,12 +61,16 @@ def answer(request: dict, delay_s: float, text: str | None) -> None:
 
 
 def requests():
+    pieces = []
     for line in sys.stdin.buffer:
         message = json.loads(line)
         if message["op"] == "cancel":
             CANCELLED.add(message["id"])
+        elif message["op"] == "media":
+            pieces.append(message)
         elif message["op"] == "gen":
-            yield message
+            yield message | {"pieces": pieces}
+            pieces = []
 
 
 def echo(delay_s: float = 0.0, text: str | None = None) -> None:
@@ -138,6 +143,16 @@ def special() -> None:
             reason="stop",
             usage={"prompt_tokens": 1, "completion_tokens": 4},
         )
+
+
+def sees(request: dict) -> None:
+    """Say where media stand, and what they are."""
+    files: dict[int, bytes] = {}
+    for piece in request["pieces"]:
+        files[piece["index"]] = files.get(piece["index"], b"") + b64decode(piece["data"])
+    places = [(one["content"], one.get("media", [])) for one in request["messages"]]
+    told = {"places": places, "files": [b64encode(one).decode() for one in files.values()]}
+    answer(request | {"sampling": {"max_tokens": 9999}}, 0, json.dumps(told))
 
 
 def obeys() -> None:
@@ -213,6 +228,7 @@ MODES = {
     "chatty": chatty,
     "special": special,
     "obeys": obeys,
+    "sees": on_request(sees),
     "too_long": fail_with("context_length_exceeded"),
     "engine_error": fail_with("engine_error"),
     "forged": fail_with("special_token"),

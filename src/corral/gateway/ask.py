@@ -20,6 +20,7 @@ from corral.guard.json_schema import Schema
 from corral.guard.tool_frames import framed_calls
 from corral.guard.tool_schema import calls_schema
 from corral.guard.tool_use import ToolCall, ToolUse, Withheld
+from corral.media.upload import Upload
 
 _ORIGINS: Final[Mapping[str, Origin]] = {
     "system": "system", "user": "user", "assistant": "assistant", "tool": "tool"
@@ -39,7 +40,9 @@ class Ask:
         store: keep the completion, with this metadata; None keeps nothing.
         runs: by message that has untrusted text or media: its text in pieces, none of them empty,
             and whether each is untrusted; every medium stands between two pieces, or at an end.
-        media: images and sounds of the messages, in their order, made by our own decoders.
+        uploads: images and sounds of the messages, in their order, as the caller sent them; none
+            of them goes on to a model.
+        media: what was made of them anew, one for each.
         tools: what it says of tools; None if it says nothing of them.
         schema: what the answer is held to; None for any text.
     """
@@ -54,6 +57,7 @@ class Ask:
     obfuscate: bool = True
     store: Mapping[str, str] | None = None
     runs: Mapping[int, tuple[tuple[str, bool], ...]] = field(default_factory=dict)
+    uploads: tuple[Upload, ...] = field(default=(), repr=False)
     media: tuple[bytes, ...] = field(default=(), repr=False)
     tools: ToolUse | None = None
     schema: Schema | None = None
@@ -61,7 +65,8 @@ class Ask:
     @property
     def is_tainted(self) -> bool:
         """Return whether strangers may have written some of what the model reads."""
-        return any(part.origin in STRANGERS for part in self.parts())
+        pictured = bool(self.uploads or self.media)  # what is said in one, nobody here has read
+        return pictured or any(part.origin in STRANGERS for part in self.parts())
 
     @property
     def text_param(self) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import os
 import secrets
 from collections import OrderedDict
 from collections.abc import Coroutine, Iterator
@@ -21,6 +20,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
 from corral.core.errors import CorralError, IpcError
+from corral.gateway.jail_pipes import JailPipes, Pipes
 from corral.guard.detector_wire import (
     ANSWER_BYTES,
     Answer,
@@ -35,7 +35,6 @@ from corral.telemetry.log import get_logger
 _log: Final = get_logger("gateway.detector")
 
 State = Literal["starting", "absent", "ready", "failed"]
-Pipes = tuple[int, int, int]
 
 _LOAD_S: Final = 60.0
 _ANSWER_S: Final = 20.0
@@ -165,7 +164,7 @@ class Detector:
                 return None
             self._failed(error.code)
             return None
-        jail = await _Jail.take(started.worker_id, pipes)
+        jail = _Jail(await JailPipes.take(started.worker_id, pipes, limit_bytes=ANSWER_BYTES))
         said = await jail.said(_LOAD_S)
         if not isinstance(said, Ready):
             jail.close()
@@ -222,45 +221,23 @@ async def _to_its_end(looking: Coroutine[None, None, Score | None]) -> Score | N
 
 
 class _Jail:
-    """The pipes of one jail."""
+    """A detector's jail and what it said of itself."""
 
-    def __init__(
-        self, worker_id: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter,
-        transports: list[asyncio.BaseTransport],
-    ) -> None:  # fmt: skip
-        self.worker_id = worker_id
-        self.writer = writer
+    def __init__(self, pipes: JailPipes) -> None:
+        self.worker_id = pipes.worker_id
+        self.writer = pipes.writer
         self.asked = 0
         self.ready = Ready("none", 1.0, 1.0)
-        self._reader = reader
-        self._transports = transports
-
-    @classmethod
-    async def take(cls, worker_id: int, pipes: Pipes) -> _Jail:
-        loop = asyncio.get_running_loop()
-        stdin, stdout, stderr = (
-            os.fdopen(fd, mode, buffering=0)
-            for fd, mode in zip(pipes, ("wb", "rb", "rb"), strict=True)
-        )
-        reader = asyncio.StreamReader(limit=ANSWER_BYTES)
-        protocol = asyncio.StreamReaderProtocol(reader)
-        reading, _ = await loop.connect_read_pipe(lambda: protocol, stdout)
-        drained, _ = await loop.connect_read_pipe(asyncio.Protocol, stderr)
-        writing, flow = await loop.connect_write_pipe(
-            lambda: asyncio.streams.FlowControlMixin(loop), stdin
-        )
-        writer = asyncio.StreamWriter(writing, flow, None, loop)
-        return cls(worker_id, reader, writer, [reading, drained, writing])
+        self._pipes = pipes
 
     async def said(self, within_s: float) -> FromGuard | None:
         """Return the next line; None for silence, an end, or what is none of the protocol."""
         try:
             async with asyncio.timeout(within_s):
-                line = await self._reader.readuntil(b"\n")
+                line = await self._pipes.reader.readuntil(b"\n")
         except (TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError):
             return None
         return parse_from_guard(line)
 
     def close(self) -> None:
-        for transport in self._transports:
-            transport.close()
+        self._pipes.close()

@@ -124,6 +124,9 @@ SANITATION_UNAVAILABLE: Final = ApiError(
     503, "sanitation_unavailable", "the sanitation policies cannot be read now", _SERVER,
     retry_after_s=5,
 )  # fmt: skip
+MEDIA_UNAVAILABLE: Final = ApiError(
+    503, "media_unavailable", "images and audio cannot be decoded now", _SERVER, retry_after_s=5
+)
 DETECTOR_UNAVAILABLE: Final = ApiError(
     503, "detector_unavailable", "the detector that the policy asks for does not answer now",
     _SERVER, retry_after_s=5,
@@ -159,6 +162,11 @@ OVER_CEILING: Final = ApiError(
 """How much that is, and of what, is the operator's to know."""
 _LASTING: Final = frozenset({"model_quarantined", "model_load_failed", "seal_failed"})
 """Without the operator these stay: a client that tries again by itself only waits longer."""
+
+
+def media_not_supported(modality: str, param: str) -> ApiError:
+    """Return the refusal of an image or a sound for a model that takes none."""
+    return bad_request("media_not_supported", f"this model takes no {modality}", param)
 
 
 def model_not_found(model: str) -> ApiError:

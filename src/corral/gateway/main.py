@@ -140,7 +140,7 @@ class Gateway:
             data_keys=data_keys,
             storage=Storage(self._database, data_keys),
             sanitation=Sanitation(
-                self._database, detector, GuardModels(catalog, self._router, config)
+                self._database, detector, GuardModels(catalog, self._router, config), link
             ),
             router=self._router,
             fair=fair,

@@ -12,6 +12,7 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,7 @@ from corral.gateway.detector import Detector
 from corral.gateway.errors import (
     DETECTOR_UNAVAILABLE,
     GUARD_MODEL_UNAVAILABLE,
+    MEDIA_UNAVAILABLE,
     SANITATION_UNAVAILABLE,
     ApiError,
     rejected,
@@ -28,6 +30,7 @@ from corral.gateway.errors import (
 from corral.gateway.exchange import Exchange
 from corral.gateway.guard_model import GuardModels
 from corral.gateway.lookup_pool import LookupPool
+from corral.gateway.media import Launcher, MediaDecoder
 from corral.gateway.sanitation_table import read_document
 from corral.gateway.stages import Leased, Sanitised
 from corral.guard.input_chain import Cleaned, InputChain, input_chain
@@ -52,15 +55,20 @@ class Sanitation:
 
     Args:
         database: where the operator's document is.
+        launcher: starts jails of media.
 
     Attributes:
         beside: threads for long texts; a tenant has one at a time.
         detector: what policies have texts looked at by.
         guard_models: and the models that they may name for that.
+        media: what makes images and sounds anew.
     """
 
-    def __init__(self, database: Path, detector: Detector, guard_models: GuardModels) -> None:
+    def __init__(
+        self, database: Path, detector: Detector, guard_models: GuardModels, launcher: Launcher
+    ) -> None:
         self.beside = LookupPool()
+        self.media = MediaDecoder(launcher, self.beside)
         self.detector = detector
         self.guard_models = guard_models
         self._database = database
@@ -134,6 +142,13 @@ async def sanitise(
         )
     else:
         sanitised, cleaned = leased.sanitise(chain)
+    if isinstance(sanitised, Sanitised) and leased.ask.uploads:
+        taken = await _media(leased, sanitation.media, chain.policy, cleaned)
+        if taken is None:
+            return MEDIA_UNAVAILABLE
+        fresh, cleaned = taken
+        refused = cleaned.refused
+        sanitised = rejected(refused) if refused else sanitised.with_media(fresh)
     if isinstance(sanitised, Sanitised):
         parts = tuple(leased.ask.parts())
         tenant, policy = principal.tenant, chain.policy
@@ -153,6 +168,20 @@ async def sanitise(
     if may_see(principal):
         exchange.told += verdict_headers(chain.policy, cleaned)
     return sanitised
+
+
+async def _media(
+    leased: Leased, decoder: MediaDecoder, policy: SanitationPolicy, cleaned: Cleaned
+) -> tuple[tuple[bytes, ...], Cleaned] | None:
+    """Return a request's images and sounds made anew, and what is known of it then."""
+    began_s = time.perf_counter()
+    tenant = leased.authorised.authenticated.principal.tenant
+    taken = await decoder.take(tenant, policy, leased.ask.uploads)
+    if taken is None:
+        return None
+    spent_s = {**cleaned.spent_s, "media": time.perf_counter() - began_s}
+    seen = (*cleaned.seen, *taken.seen)
+    return taken.fresh, replace(cleaned, seen=seen, refused=taken.refused, spent_s=spent_s)
 
 
 def may_see(principal: Principal) -> bool:

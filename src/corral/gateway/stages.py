@@ -37,6 +37,7 @@ from corral.gateway.errors import (
     ApiError,
     answer_too_long,
     bad_request,
+    media_not_supported,
     model_not_found,
     over_limit,
     rejected,
@@ -126,6 +127,9 @@ class Authenticated(_Sealed):
             return bad_request(
                 "no_chat_template", "this model has no chat template; use /v1/completions", "model"
             )
+        for upload in self.parsed.ask.uploads:
+            if upload.modality not in entry.receipt.modalities:
+                return media_not_supported(upload.modality, upload.param)
         ask = _within(self.parsed.ask, allowed_config(config, allowance).limits.max_tokens)
         if isinstance(ask, ApiError):
             return ask
@@ -341,6 +345,14 @@ class Sanitised(_Sealed):
     def way_out(self) -> OutputRules:
         """What the answer goes through."""
         return output_rules(self.chain.policy, self.chain.tokens)
+
+    def with_media(self, fresh: tuple[bytes, ...]) -> Sanitised:
+        """Return the same with images and sounds made anew in place of those that came."""
+        return replace(
+            self,
+            ask=replace(self.ask, uploads=(), media=fresh),
+            sent=replace(self.sent, uploads=(), media=fresh),
+        )
 
     async def route(self, router: Router) -> Routed | ApiError:
         """Stage 6: sent to the worker of this tenant, model and options."""

@@ -41,6 +41,7 @@ MODELS = {
     "fatal": "fatal", "long": "too_long", "broken": "engine_error", "bare": "echo",
     "garbage": "garbage", "endless": "endless", "longline": "long_line", "silent": "silent",
     "warden": "warden", "forged": "forged", "obedient": "obeys",
+    "eyes": "sees",
 }  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """POST /v1/chat/completions: what may be sent.
 
 Trust: gateway [net]. Input: hostile JSON. An assistant message that the official client sends back
-as it got it (with `refusal: null` and the like) is taken; tools, images and audio are not. A
+as it got it (with `refusal: null` and the like) is taken. A
 message's `name` is checked and ignored: templates differ in what they do with one.
 """
 
@@ -22,13 +22,22 @@ from corral.gateway.schemas.fields import (
     sampling,
     stream_options,
 )
+from corral.gateway.schemas.media_parts import (
+    UPLOADS_MAX,
+    AudioPart,
+    ImagePart,
+    parse_upload,
+)
 from corral.gateway.schemas.response_format import PARAM, ResponseFormat, answer_schema
 from corral.gateway.schemas.tools import MessageToolFields, ToolFields, tool_use
 from corral.guard.json_schema import Schema
 from corral.guard.tool_use import ToolUse
+from corral.media.upload import Upload
 
 
-class TextPart(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+class TextPart(
+    msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field="type", tag="text"
+):
     """One text part of a message.
 
     Attributes:
@@ -36,16 +45,18 @@ class TextPart(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
             shown to the model like a document.
     """
 
-    type: Literal["text"]
     text: str
     untrusted: bool = False
+
+
+ContentPart = TextPart | ImagePart | AudioPart
 
 
 class ChatMessage(MessageToolFields, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """One message of the conversation."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | Annotated[tuple[TextPart, ...], msgspec.Meta(max_length=1024)] | None = None
+    content: str | Annotated[tuple[ContentPart, ...], msgspec.Meta(max_length=1024)] | None = None
     name: Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z0-9_-]{1,64}\Z")] | None = None
     refusal: None = None
     annotations: Annotated[tuple[None, ...], msgspec.Meta(max_length=0)] | None = None
@@ -97,6 +108,9 @@ def parse_chat(body: bytes, *, max_tokens: int) -> Ask | ApiError:
     schema = _answer_schema(request, tools)
     if isinstance(schema, ApiError):
         return schema
+    uploads = _uploads(request)
+    if isinstance(uploads, ApiError):
+        return uploads
     asked_tokens = request.max_completion_tokens or request.max_tokens
     asked_as = "max_completion_tokens" if request.max_completion_tokens else "max_tokens"
     options = sampling(
@@ -123,6 +137,7 @@ def parse_chat(body: bytes, *, max_tokens: int) -> Ask | ApiError:
             for index, one in enumerate(request.messages)
             if (runs := _runs(one.content or ""))
         },
+        uploads=uploads,
         tools=tools,
         schema=schema,
     )
@@ -162,23 +177,70 @@ def _tools(request: ChatRequest) -> ToolUse | ApiError | None:
     return tools
 
 
+def _uploads(request: ChatRequest) -> tuple[Upload, ...] | ApiError:
+    """Return the files of a conversation in their order, or why one of them is refused."""
+    found: list[Upload] = []
+    for index, message in enumerate(request.messages):
+        content = message.content
+        if content is None or isinstance(content, str):
+            continue
+        for place, part in enumerate(content):
+            if isinstance(part, TextPart):
+                continue
+            param = f"messages[{index}].content[{place}]"
+            if message.role != "user":
+                return bad_request(
+                    "invalid_parameter", "images and audio are a user's to send", param
+                )
+            if len(found) == UPLOADS_MAX:
+                return bad_request(
+                    "too_many_media", f"a request has at most {UPLOADS_MAX} images and audio", param
+                )
+            upload = parse_upload(part, param)
+            if isinstance(upload, ApiError):
+                return upload
+            found.append(upload)
+    return tuple(found)
+
+
 def _plain(message: ChatMessage) -> Message:
     content = message.content or ""
+    media: tuple[int, ...] = ()
     if not isinstance(content, str):
-        content = "".join(part.text for part in content)
+        pieces, media = _pieces(content)
+        content = "".join(text for text, _ in pieces)
     # Chat templates know `system`; `developer` is OpenAI's newer word for it.
     role = "system" if message.role == "developer" else message.role
-    return Message(role=role, content=content)
+    return Message(role=role, content=content, media=media)
 
 
-def _runs(content: str | tuple[TextPart, ...]) -> tuple[tuple[str, bool], ...]:
-    """Return a message's text in runs of parts that are alike; () if all of it is the caller's.
+def _runs(content: str | tuple[ContentPart, ...]) -> tuple[tuple[str, bool], ...]:
+    """Return a message's text in pieces; () if all of it is the caller's and one text."""
+    if isinstance(content, str):
+        return ()
+    pieces, media = _pieces(content)
+    return pieces if media or any(untrusted for _, untrusted in pieces) else ()
+
+
+def _pieces(
+    content: tuple[ContentPart, ...],
+) -> tuple[tuple[tuple[str, bool], ...], tuple[int, ...]]:
+    """Return texts with whether each is untrusted, and how many characters are before each medium.
 
     Parts that are alike are looked at as one text: what is forbidden could be cut in two else.
     """
-    if isinstance(content, str) or not any(part.untrusted for part in content):
-        return ()
-    return tuple(
-        ("".join(part.text for part in parts), untrusted)
-        for untrusted, parts in groupby(content, key=lambda part: part.untrusted)
-    )
+    pieces: list[tuple[str, bool]] = []
+    media: list[int] = []
+    for kind, parts in groupby(content, key=_kind):
+        if kind is None:
+            media += [sum(len(text) for text, _ in pieces)] * len(tuple(parts))
+            continue
+        text = "".join(part.text for part in parts if isinstance(part, TextPart))
+        if text:
+            pieces.append((text, kind))
+    return tuple(pieces), tuple(media)
+
+
+def _kind(part: ContentPart) -> bool | None:
+    """Return whether a text is untrusted; None for a medium."""
+    return part.untrusted if isinstance(part, TextPart) else None
