@@ -56,7 +56,7 @@ from corral.gateway.prompt_digest import begin_trail
 from corral.gateway.sanitation import Sanitation, sanitise
 from corral.gateway.shapes.sse import error_event
 from corral.gateway.side_pace import SidePace
-from corral.gateway.stages import Authorised, Leased, Sanitised, parse
+from corral.gateway.stages import Authorised, Leased, Parsed, Sanitised, parse
 from corral.gateway.standing import Permit, Standing
 from corral.gateway.uploads import Uploads
 from corral.telemetry.metrics import Metrics
@@ -144,10 +144,14 @@ class Pipeline:
             return
         shown = exchange.credential
         with uploads.kept.take(tenant, len(body)), services.standing.follow(shown) as permit:
-            await self._work(exchange, body, permit)
+            exchange.timeline.enter("admit")
+            # 1 parse
+            parsed = parse(body, self._dialect, services.config)
+            del body  # an answer takes minutes, and what it needs of the body it has
+            await self._work(exchange, parsed, permit)
 
-    async def _work(self, exchange: Exchange, body: bytes, permit: Permit) -> None:
-        work = asyncio.create_task(self._answer(exchange, body, permit))
+    async def _work(self, exchange: Exchange, parsed: Parsed | ApiError, permit: Permit) -> None:
+        work = asyncio.create_task(self._answer(exchange, parsed, permit))
         watch = asyncio.create_task(exchange.client_gone())
         ends: set[asyncio.Future[Any]] = {work, watch, permit.lost}
         try:
@@ -169,8 +173,8 @@ class Pipeline:
         elif exchange.ended is not None:
             await _give_up(exchange, exchange.ended)
 
-    async def _answer(self, exchange: Exchange, body: bytes, permit: Permit) -> None:
-        authorised = self._admit(exchange, body)
+    async def _answer(self, exchange: Exchange, parsed: Parsed | ApiError, permit: Permit) -> None:
+        authorised = self._admit(exchange, parsed)
         if isinstance(authorised, ApiError):
             await exchange.refuse(authorised)
             return
@@ -267,11 +271,8 @@ class Pipeline:
             services.metrics.waiting -= 1
             services.metrics.queue["lease"].add(time.monotonic() - asked_s)
 
-    def _admit(self, exchange: Exchange, body: bytes) -> Authorised | ApiError:
+    def _admit(self, exchange: Exchange, parsed: Parsed | ApiError) -> Authorised | ApiError:
         services = self._services
-        exchange.timeline.enter("admit")
-        # 1 parse
-        parsed = parse(body, self._dialect, services.config)
         if isinstance(parsed, ApiError):
             return parsed
         # 2 authenticate
