@@ -101,12 +101,9 @@ class MediaDecoder:
         self, tenant: TenantName, policy: SanitationPolicy, uploads: Sequence[Upload],
         told: Sequence[Format],
     ) -> Taken | None:  # fmt: skip
-        try:
-            started, pipes = await self._launcher.start(StartMedia())
-        except CorralError as error:
-            _log.error("media_jail_failed", reason=error.code)
+        jail = await self._started()
+        if jail is None:
             return None
-        jail = await JailPipes.take(started.worker_id, pipes, limit_bytes=_READ_BYTES)
         fresh: list[bytes] = []
         seen: tuple[Seen, ...] = ()
         try:
@@ -127,9 +124,27 @@ class MediaDecoder:
             found, refused = judge_media(policy, uploads[len(fresh)].param, ["media_crash"])
             return Taken((), seen + found, refused)
         finally:
-            jail.close()
-            await self._stop(jail.worker_id)
+            await self._end(jail)
         return Taken(tuple(fresh), seen, None)
+
+    async def _started(self) -> JailPipes | None:
+        """Start a jail; one whose client goes away meanwhile is ended and not forgotten."""
+        starting = asyncio.ensure_future(self._start())
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            jail = await starting
+            if jail is not None:
+                await self._end(jail)
+            raise
+
+    async def _start(self) -> JailPipes | None:
+        try:
+            started, pipes = await self._launcher.start(StartMedia())
+        except CorralError as error:
+            _log.error("media_jail_failed", reason=error.code)
+            return None
+        return await JailPipes.take(started.worker_id, pipes, limit_bytes=_READ_BYTES)
 
     async def _made(self, tenant: TenantName, outcome: Outcome) -> tuple[bytes, list[str]]:
         """Return the file made anew, and what was in the one that came."""
@@ -143,9 +158,10 @@ class MediaDecoder:
                 _log.warning("media_decoder_ended")
                 return b"", ["media_crash"]
 
-    async def _stop(self, worker_id: int) -> None:
+    async def _end(self, jail: JailPipes) -> None:
+        jail.close()
         try:
-            await self._launcher.stop(worker_id)
+            await self._launcher.stop(jail.worker_id)
         except IpcError:
             return  # the launcher has gone, and its jails with it
 
