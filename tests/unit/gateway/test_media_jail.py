@@ -32,7 +32,11 @@ class Launcher:
         (stdin, ours_in), (ours_out, stdout), (ours_err, stderr) = (os.pipe() for _ in range(3))
         self.theirs = [stdin, stdout, stderr]
         await self.ready
-        return Started(worker_id=7, pid=1, runtime="crun", tier="namespaces"), (ours_in, ours_out, ours_err)
+        return Started(worker_id=7, pid=1, runtime="crun", tier="namespaces"), (
+            ours_in,
+            ours_out,
+            ours_err,
+        )
 
     async def stop(self, worker_id: int) -> None:
         self.stopped.append(worker_id)
