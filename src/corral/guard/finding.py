@@ -40,11 +40,13 @@ class Part:
         param: the request's field, as errors name it, such as `messages[2].content`.
         text: what it says.
         origin: who wrote it.
+        is_framed: it is shown to the model in a frame that says what it is, and needs no other.
     """
 
     param: str
     text: str
     origin: Origin
+    is_framed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
-from corral.guard.finding import Part
+from corral.guard.finding import Origin, Part
 from corral.guard.json_schema import Schema
 
 NAME: Final = r"^[a-zA-Z0-9_-]{1,64}\Z"
@@ -33,6 +33,7 @@ class Tool:
         schema: what its arguments must be.
         parameters: the same as the caller sent it; None for no arguments.
         sensitive: the caller says that it does harm in wrong hands.
+        untrusted: the caller says that strangers have written the declaration.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Tool:
     schema: Schema
     parameters: Mapping[str, object] | None = None
     sensitive: bool = False
+    untrusted: bool = False
 
     def fits(self, arguments: object) -> bool:
         """Return whether arguments are what the tool takes."""
@@ -89,9 +91,10 @@ class ToolUse:
         return self.confirmed if isinstance(self.confirmed, bool) else name in self.confirmed
 
     def parts(self) -> Iterator[Part]:
-        """Yield the declarations; to the sanitation they are a user's texts."""
+        """Yield the declarations; to the sanitation they are a user's texts, or strangers'."""
         for tool in self.tools:
-            yield Part(f"tools[{tool.place}].function", tool.declared, "user")
+            origin: Origin = "document" if tool.untrusted else "user"
+            yield Part(f"tools[{tool.place}].function", tool.declared, origin, is_framed=True)
 
     def called_parts(self, message: int) -> Iterator[Part]:
         """Yield the earlier calls of a message."""

@@ -45,11 +45,13 @@ class ToolDeclaration(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     Attributes:
         sensitive: a field of corral's own: it does harm in wrong hands.
+        untrusted: a field of corral's own: strangers have written this declaration.
     """
 
     type: Literal["function"]
     function: FunctionDeclaration
     sensitive: bool = False
+    untrusted: bool = False
 
 
 class CalledFunction(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -173,6 +175,7 @@ def _declared(tools: Sequence[ToolDeclaration]) -> tuple[Tool, ...] | ApiError:
             schema=schema,
             parameters=parameters,
             sensitive=one.sensitive,
+            untrusted=one.untrusted,
         )
     return tuple(found.values())
 
