@@ -5,12 +5,16 @@ Trust: gateway [net]; pure. Input: sanitised texts of a request.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
+from typing import Final
 
 from corral.engine.wire import Message
 from corral.guard.tool_frames import defused, framed_calls, framed_result, tools_prompt
 from corral.guard.tool_use import ToolUse
+
+_THOUGHTS: Final = re.compile(r"\s*<think>.*?</think>\s*", re.DOTALL)
 
 
 def with_tools(messages: Sequence[Message], use: ToolUse) -> tuple[Message, ...]:
@@ -25,7 +29,7 @@ def with_tools(messages: Sequence[Message], use: ToolUse) -> tuple[Message, ...]
         if message.role == "system":
             shown.append(message)
         elif message.role == "assistant":
-            said = _defused(message)
+            said = _defused(_without_thoughts(message))
             content = framed_calls(said.content, use.called.get(index, ()))
             shown.append(Message(said.role, content, said.media))
         elif message.role == "tool":
@@ -35,6 +39,18 @@ def with_tools(messages: Sequence[Message], use: ToolUse) -> tuple[Message, ...]
             shown.append(_defused(message))
         after_result = message.role == "tool"
     return tuple(_told(shown, tools_prompt(use)) if use.offered else shown)
+
+
+def _without_thoughts(message: Message) -> Message:
+    """Return an earlier answer without what its model thought first.
+
+    Templates of models that think leave it out as well, by looking into contents. A worker can give
+    no proof for a template that changes contents and contents that name a frame (ADR 26).
+    """
+    thoughts = _THOUGHTS.match(message.content)
+    if thoughts is None or message.media:
+        return message
+    return Message(message.role, message.content[thoughts.end() :])
 
 
 def _told(messages: list[Message], told: str) -> list[Message]:

@@ -109,3 +109,18 @@ def test_tools_are_told_behind_the_first_system_message_or_in_one_of_their_own()
         told = with_tools((asked,), forced)[0].content
         assert form in told
         assert "<tool_call>" not in told
+
+
+def test_what_a_model_thought_is_left_out_of_its_earlier_answers() -> None:
+    called = ToolUse(called={0: ("{}",)})
+    frame = "<tool_call>\n{}\n</tool_call>"
+    for content, shown in (
+        ("<think>\nTo <tool_call> or not\n</think>\n\nI look.", f"I look.\n{frame}"),
+        ("\n<think>\n\n</think>\n\n", frame),
+        ("<think> without an end", f"<think> without an end\n{frame}"),
+        ("See <think>a</think>", f"See <think>a</think>\n{frame}"),
+    ):
+        (message,) = with_tools((Message("assistant", content),), called)
+        assert message.content == shown
+    thought = Message("user", "<think>a</think>b")
+    assert with_tools((thought,), called) == (thought,)
