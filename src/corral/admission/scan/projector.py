@@ -118,6 +118,9 @@ def _check_vision(values: Values, kinds: list[str]) -> int:
     ):
         raise ScanRefusal(_CODE, "an image is made of too many pieces")
     _check_pinpoints(values.array("clip.vision.image_grid_pinpoints"))
+    for key in ("spatial_merge_size", "projector.scale_factor"):
+        if values.integer(f"clip.vision.{key}", _CODE, 1, 64, 1) > image // patch:
+            raise ScanRefusal(_CODE, "more patches are made one than an image has on a side")
     for name in ("image_mean", "image_std"):
         found = values.array(f"clip.vision.{name}")
         if found is None or found.kind not in FLOATS or len(found.items) != 3:

@@ -76,6 +76,9 @@ ATTACKS: dict[str, tuple[str, GgufFile]] = {
     "a layer that is not there": ("clip_hparams", vision("feature_layer", array(I32, [3]))),
     "a layer far below zero": ("clip_hparams", vision("feature_layer", array(I32, [-2]))),
     "a merge of nothing": ("clip_hparams", vision("spatial_merge_size", scalar(U32, 0))),
+    "a scale above all patches": (
+        "clip_hparams", vision("projector.scale_factor", scalar(U32, 25)),
+    ),
     "a scale of nothing": ("clip_hparams", vision("projector.scale_factor", scalar(U32, 0))),
     "an image of a thousand pieces": (
         "clip_hparams", vision("preproc_image_size", scalar(U32, 16 * 336 + 1)),
