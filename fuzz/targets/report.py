@@ -8,12 +8,14 @@ from __future__ import annotations
 from corral.admission.report import (
     Facts,
     Finding,
+    ProjectorFacts,
     encode_report,
     make_report,
     parse_report,
 )
 from fuzz.target import Target
 
+_PROJECTOR = ProjectorFacts(images=True, sounds=False, memory_bytes=1 << 20)
 _FACTS = Facts("llama", 2048, 2, 64, 8, 2, 256, 1024, 512, 3, "F32", True, ("<s>",))
 
 
@@ -24,7 +26,8 @@ def check(data: bytes) -> None:
         return
     if parse_report(encode_report(report)) != report:
         raise AssertionError("the report changed on its way")
-    if make_report(report.findings, report.facts, report.scanner) != report:
+    found = report.kind, report.template, report.projector
+    if make_report(report.findings, report.facts, report.scanner, *found) != report:
         raise AssertionError("the verdict does not follow from the findings")
 
 
@@ -35,5 +38,6 @@ TARGET = Target(
         encode_report(make_report((), _FACTS, "s 1")),
         encode_report(make_report((Finding("a_code", "flag", "why", "key"),), _FACTS, "s 1")),
         encode_report(make_report((Finding("magic", "reject", "why"),), None, "s 1")),
+        encode_report(make_report((), None, "s 1", "projector", projector=_PROJECTOR)),
     ),
 )

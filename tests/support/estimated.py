@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from corral.admission.derivation import Derivation, ProjectorRecord
 from corral.admission.estimate import MemoryShape
 from corral.admission.expectation import Expectation
 from corral.admission.provenance import Provenance
-from corral.admission.report import Facts, make_report
+from corral.admission.report import Facts, TemplateReport, make_report
 from corral.admission.trusted_model import Estimated, Scanned, Verified, begin
 from corral.advisories.database import Advisories
 from corral.core.config import Engine
@@ -21,6 +24,8 @@ def estimated(
     *,
     word_markers: tuple[str, ...] = (),
     memory: MemoryShape = SMALL,
+    template: TemplateReport = PASSED,
+    eyes: bool = False,
 ) -> Estimated:
     """Return a small model that was examined and found sound."""
     facts = Facts(
@@ -32,7 +37,11 @@ def estimated(
     quarantined = begin(Provenance("file:///m")).quarantine(digest, 9)
     verified = quarantined.verify(Expectation(), Advisories.of(()))
     assert isinstance(verified, Verified)
-    scanned = verified.scan(make_report((), facts, "s 1", template=PASSED), DEFAULT)
+    if eyes:
+        projector = ProjectorRecord(digest="f" * 64, size_bytes=1, source="s", memory_bytes=1)
+        derivation = Derivation(base="b", base_template="passed", base_template_sha256="")
+        verified = replace(verified, derivation=derivation.under(projector))
+    scanned = verified.scan(make_report((), facts, "s 1", template=template), DEFAULT)
     assert isinstance(scanned, Scanned)
     found = scanned.estimate(Engine(), DEFAULT)
     assert isinstance(found, Estimated)

@@ -173,8 +173,14 @@ def fail_with(code: str):
     return on_request(lambda r: send(ev="fail", id=r["id"], code=code))
 
 
-def tried(*, fickle: bool = False, whole: bool = True, greedy: bool = False, fat: bool = False):
-    """Answer a trial: by default a sound vocabulary, where a tenant's `<...>` is in letters."""
+def tried(
+    *, fickle: bool = False, whole: bool = True, greedy: bool = False, fat: bool = False,
+    guarded: bool = False, image_tokens: int = 0,
+):  # fmt: skip
+    """Answer a trial: by default a sound vocabulary, where a tenant's `<...>` is in letters.
+
+    With `guarded`, it refuses such a text, as a worker with a projector does.
+    """
 
     def run() -> None:
         held = bytearray(os.urandom(1 << 20) * 96) if fat else None
@@ -182,7 +188,11 @@ def tried(*, fickle: bool = False, whole: bool = True, greedy: bool = False, fat
         ready(len(load.get("special", ())) if whole else 0)
         for number, request in enumerate(requests()):
             prompt = request.get("prompt") or ""
+            if guarded and "<" in prompt:
+                send(ev="fail", id=request["id"], code="special_token")
+                continue
             tokens = prompt.count("<") if greedy else len(prompt)
+            tokens += image_tokens * len(request["pieces"])
             fields = {"ev": "c", "id": request["id"], "text": str(number) if fickle else "one"}
             if request["sampling"].get("logprobs") is not None:
                 fields["logprobs"] = [logprob("one", 1)]
@@ -219,6 +229,9 @@ MODES = {
     "letters": tried(whole=False),
     "forging": tried(greedy=True),
     "fat": tried(fat=True),
+    "seeing": tried(guarded=True, image_tokens=4),
+    "blind": tried(guarded=True),
+    "reading": tried(image_tokens=4),
     "nothing": on_request(nothing),
     "warden": on_request(warden),
     "no_number": on_request(no_number),

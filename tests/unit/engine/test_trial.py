@@ -2,6 +2,7 @@
 
 import pytest
 
+from corral.admission.report import TemplateReport
 from corral.admission.trial import TrialResult
 from corral.control.client import LauncherClient
 from corral.core.config import Config, Engine
@@ -9,6 +10,7 @@ from corral.core.ids import Digest
 from corral.engine.trial import EngineTrial
 from tests.support.estimated import estimated
 from tests.support.fake_launcher import FakeLauncher
+from tests.support.served_template import PASSED
 
 DIGEST = Digest("a" * 64)
 CONTROL = ("<|im_start|>", "<|im_end|>")
@@ -21,11 +23,15 @@ def tried(
     words: tuple[str, ...] = (),
     load_s: int = 60,
     silence_s: float = 60,
+    eyes: bool = False,
+    template: TemplateReport = PASSED,
 ) -> TrialResult:
     config = Config(engine=Engine(load_timeout_s=load_s))
     with FakeLauncher({"trial": mode}) as launcher:
         trial = EngineTrial(LauncherClient(launcher.client), config, silence_s=silence_s)
-        result = trial.load(estimated(DIGEST, control, word_markers=words))
+        result = trial.load(
+            estimated(DIGEST, control, word_markers=words, eyes=eyes, template=template)
+        )
         assert launcher.started[0].quarantined
         assert not launcher.live
     return result
@@ -69,6 +75,20 @@ def test_a_model_that_breaks_a_rule_is_refused_by_its_own_code(mode: str, code: 
 def test_a_model_that_hangs_is_refused() -> None:
     assert tried("never_ready", load_s=1).code == "model_load_timeout"
     assert tried("silent", silence_s=0.5).code == "worker_timeout"
+
+
+@pytest.mark.claim("VISION-01")
+def test_a_model_with_a_projector_must_read_an_image_and_parse_no_text_of_a_tenant() -> None:
+    found = tried("seeing", eyes=True)
+    assert found.record is not None
+    assert found.record.control_tokens == 2
+    assert tried("seeing", (), eyes=True).ok
+    assert tried("blind", eyes=True).code == "trial_no_image"
+    assert tried("reading", eyes=True).code == "trial_plain_text"
+    absent = TemplateReport("absent")
+    assert tried("seeing", eyes=True, template=absent).code == "trial_no_image"
+    assert tried("sound", template=absent).ok  # control
+    assert tried("seeing").code == "trial_plain_text", "and the base refuses nothing"
 
 
 def test_without_control_tokens_none_are_looked_at() -> None:
