@@ -363,6 +363,7 @@ def test_wrong_requests_name_what_is_wrong(served: Served) -> None:
          "tool_choice"),
         ({"tools": None, "tool_choice": "required"}, "invalid_parameter", "tool_choice"),
         ({"logprobs": True}, "invalid_parameter", "logprobs"),
+        ({"stop": ["}"], "tool_choice": "required"}, "invalid_parameter", "stop"),
         ({"confirm_sensitive_tools": "yes"}, "invalid_parameter", "confirm_sensitive_tools"),
         ({"tools": [tool("t", a={"type": "text"})]}, "invalid_schema",
          "tools[0].function.parameters.properties[0].type"),

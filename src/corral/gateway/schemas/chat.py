@@ -169,11 +169,15 @@ def _tools(request: ChatRequest) -> ToolUse | ApiError | None:
                 f"messages[{index}].content",
             )  # fmt: skip
     tools = tool_use(request, [(one.role, one) for one in request.messages])
-    if isinstance(tools, ToolUse) and tools.offered and request.logprobs:
+    if not isinstance(tools, ToolUse) or not tools.offered:
+        return tools
+    if request.logprobs:
         return bad_request(
             "invalid_parameter", "there are no log-probabilities where tools may be called",
             "logprobs",
         )  # fmt: skip
+    if tools.is_forced and request.stop:
+        return bad_request("invalid_parameter", "a call that a stop sequence cuts is none", "stop")
     return tools
 
 
