@@ -237,11 +237,16 @@ def test_the_clients_own_way_of_declaring_and_parsing(served: Served) -> None:
 def test_a_policy_keeps_tools_by_their_names(served: Served) -> None:
     order = call("send_mail", to="a", text="b")
     assert called(whole(served, order)) != [], "the control"
+    system = [{"role": "system", "content": "Be kind."}]  # the model says what it was told
+    assert '"name":"send_mail"' in whole(served, system).message.content, "the control"
     document = 'default = "x"\n[policies.x]\nbase = "balanced"\n'
     for options in ('tools_denied = ["*_mail"]', 'tools_allowed = ["weather"]'):
         set_document(served.home.database, f"{document}options = {{ {options} }}\n")
         choice = whole(served, order)
         assert (called(choice), withheld(choice)) == ([], [("tool_unknown", None)])
+        told = whole(served, system).message.content
+        assert '"name":"weather"' in told
+        assert "send_mail" not in told
         with pytest.raises(openai.BadRequestError) as refused:
             whole(
                 served, order, tool_choice={"type": "function", "function": {"name": "send_mail"}}
