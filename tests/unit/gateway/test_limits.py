@@ -8,6 +8,7 @@ import openai
 import pytest
 
 from corral.state.database import open_database
+from corral.tenancy.grants import grant_model
 from corral.tenancy.quota import Scope
 from corral.tenancy.quota_table import change_quotas
 from tests.unit.gateway.conftest import Served
@@ -55,6 +56,21 @@ def test_tokens_are_reserved_refused_and_given_back(start: Callable[..., Served]
     )
     served.client().chat.completions.create(**BODY)  # type: ignore[call-overload]
     assert {one.context_tokens for one in served.launcher.started} == {128, 2048}
+
+
+@pytest.mark.claim("LIM-01")
+def test_an_operators_key_is_limited_like_any_other(served: Served) -> None:
+    """The operator role lets nobody past a limit: neither of models nor of what is only asked."""
+    grant_model(served.home.database, "admin", "tiny")
+    with served.http(headers=served.bearer("admin")) as http:
+        assert http.post(PATH, json=BODY).status_code == 200, "the control"
+        change_quotas(served.home.database, Scope("admin"), {"requests_per_minute": 1})
+        answers = [http.post(PATH, json=BODY) for _ in range(40)]
+        asked = [http.get("/admin/v1/tenants") for _ in range(400)]
+    refused = [one for one in answers if one.status_code == 429]
+    assert refused
+    assert {one.json()["error"]["code"] for one in refused} == {"rate_limit_exceeded"}
+    assert 429 in {one.status_code for one in asked}
 
 
 @pytest.mark.claim("LIM-06")
