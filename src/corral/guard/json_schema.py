@@ -16,7 +16,8 @@ from typing import Any, Final
 from corral.guard.json_text import JsonError, check_value, read_json
 from corral.guard.schema_bounds import parts, whole_flaw
 from corral.guard.schema_nodes import ANY_DEFS, AnyValue
-from corral.guard.schema_reading import Reading, SchemaError, refused
+from corral.guard.schema_reading import Reading
+from corral.guard.schema_refusal import SchemaError, refused
 from corral.guard.schema_run import EffortError, Flaw, Node, Run
 
 __all__ = ["Flaw", "Schema", "SchemaError", "parse_schema"]

@@ -103,11 +103,14 @@ def _count(node: Node) -> int:
 def _least(defs: Mapping[str, Node]) -> float:
     """Return the length of the shortest JSON text that fits; infinite if there is none."""
     known = dict.fromkeys(defs, math.inf)
+    names = list(defs)
     for _ in defs:
-        found = {name: _shortest(node, known) for name, node in defs.items()}
-        if found == known:
+        before = dict(known)
+        names.reverse()  # a chain of definitions is done in one go, whichever way it goes
+        for name in names:
+            known[name] = _shortest(defs[name], known)
+        if known == before:
             break
-        known = found
     return known["root"]
 
 

@@ -8,13 +8,9 @@ engine's converter and ours read alike (docs/api.md has the table).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-import re2
-
-from corral.core.errors import CorralError
 from corral.guard.schema_nodes import (
     STEERED_ITEMS_MAX,
     AnyValue,
@@ -24,6 +20,7 @@ from corral.guard.schema_nodes import (
     Ref,
     Tuple,
 )
+from corral.guard.schema_refusal import refused
 from corral.guard.schema_run import Node, value_key
 from corral.guard.schema_scalars import (
     FORMATS,
@@ -34,6 +31,15 @@ from corral.guard.schema_scalars import (
     Number,
     Text,
 )
+from corral.guard.schema_values import (
+    BOUNDS,
+    counts_of,
+    format_of,
+    number_of,
+    pattern_of,
+    range_of,
+    types_of,
+)
 
 DEPTH_MAX: Final = 24
 NODES_MAX: Final = 1024
@@ -42,16 +48,22 @@ MEMBERS_MAX: Final = 256
 ALTERNATIVES_MAX: Final = 32
 LITERALS_MAX: Final = 1024
 """Of all `enum` of a schema together."""
+PATTERNS_MAX: Final = 32
 NAME_CHARACTERS_MAX: Final = 256
-PATTERN_CHARACTERS_MAX: Final = 512
-COUNT_MAX: Final = 1 << 31
-NUMBER_MAX: Final = 10**15
-_RE2_BYTES: Final = 1 << 20
 
 _ANNOTATIONS: Final = frozenset({
     "$schema", "$id", "$comment", "title", "description", "default", "examples", "example",
     "deprecated", "readOnly", "writeOnly", "discriminator", "contentEncoding", "contentMediaType",
 })  # fmt: skip
+_IS: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "object": lambda value: isinstance(value, dict),
+    "array": lambda value: isinstance(value, list),
+    "string": lambda value: isinstance(value, str),
+    "boolean": lambda value: isinstance(value, bool),
+    "null": lambda value: value is None,
+    "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+}
 _KEYWORDS: Final[Mapping[str, frozenset[str]]] = {
     "object": frozenset({"properties", "required", "additionalProperties"}),
     "array": frozenset({"items", "prefixItems", "minItems", "maxItems", "uniqueItems"}),
@@ -65,7 +77,6 @@ _KEYWORDS: Final[Mapping[str, frozenset[str]]] = {
     "boolean": frozenset(),
     "null": frozenset(),
 }  # fmt: skip
-_BOUNDS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 _NAMED: Final = frozenset({
     *_ANNOTATIONS, *(word for words in _KEYWORDS.values() for word in words), "type", "enum",
     "const", "anyOf", "oneOf", "allOf", "$ref", "$defs", "definitions", "not", "if", "then",
@@ -74,23 +85,6 @@ _NAMED: Final = frozenset({
     "unevaluatedItems", "$anchor", "$dynamicRef", "$dynamicAnchor", "additionalItems", "nullable",
 })  # fmt: skip
 """Keywords that a refusal may name; any other is the caller's own text."""
-
-
-class SchemaError(CorralError):
-    """A schema that is not taken.
-
-    Attributes:
-        param: the place, such as `response_format.json_schema.schema.properties[2].items`.
-    """
-
-    def __init__(self, code: str, message: str, param: str) -> None:
-        super().__init__(code, message)
-        self.param = param
-
-
-def refused(param: str, why: str) -> SchemaError:
-    """Return the refusal of a schema."""
-    return SchemaError("invalid_schema", f"the schema is not taken: {why}", param)
 
 
 class Reading:
@@ -111,6 +105,7 @@ class Reading:
         self.defs: dict[str, Node] = {}
         self._nodes = 0
         self._literals = 0
+        self._patterns = 0
         self._names: dict[str, str] = {"#": "root"}
         definitions: list[tuple[Any, str]] = []
         if isinstance(root, dict):
@@ -210,8 +205,8 @@ class Reading:
             if isinstance(value, dict | list):
                 raise refused(at, "only texts, numbers, true, false and null are taken here")
             if isinstance(value, int | float) and not isinstance(value, bool):
-                _number(value, at)
-        types = _types(schema, at)
+                number_of(value, at)
+        types = types_of(schema, at)
         kept = [one for one in values if not types or any(_IS[kind](one) for kind in types)]
         if not kept:
             raise refused(at, "none of these is of the type")
@@ -221,7 +216,7 @@ class Reading:
     # what has a type
 
     def _typed(self, schema: dict[str, Any], words: set[str], at: str, depth: int) -> Node:
-        types = _types(schema, at)
+        types = types_of(schema, at)
         if not types:
             types = [kind for kind in ("object", "array") if words & _KEYWORDS[kind]][:1]
         if not types:
@@ -273,7 +268,7 @@ class Reading:
         return Object(members, frozenset(required), others)
 
     def _array(self, schema: dict[str, Any], at: str, depth: int) -> Node:
-        least, most = _counts(schema, at, "minItems", "maxItems", STEERED_ITEMS_MAX)
+        least, most = counts_of(schema, at, "minItems", "maxItems", STEERED_ITEMS_MAX)
         unique = schema.get("uniqueItems", False)
         if not isinstance(unique, bool):
             raise refused(f"{at}.uniqueItems", "this is true or false")
@@ -298,91 +293,22 @@ class Reading:
         ))  # fmt: skip
 
     def _text(self, schema: dict[str, Any], at: str, depth: int) -> Node:
-        least, most = _counts(schema, at, "minLength", "maxLength", STEERED_CHARACTERS_MAX)
-        form = _format(schema, at)
-        return Text(least, most, _pattern(schema, f"{at}.pattern"), form if form in FORMATS else "")
+        least, most = counts_of(schema, at, "minLength", "maxLength", STEERED_CHARACTERS_MAX)
+        form = format_of(schema, at)
+        if "pattern" in schema:
+            self._patterns += 1
+            if self._patterns > PATTERNS_MAX:
+                raise refused(f"{at}.pattern", f"it has more than {PATTERNS_MAX} patterns in all")
+        return Text(
+            least, most, pattern_of(schema, f"{at}.pattern"), form if form in FORMATS else ""
+        )
 
     def _numeric(self, schema: dict[str, Any], at: str, depth: int) -> Node:
-        _format(schema, at)
+        format_of(schema, at)
         bounds = tuple(
-            (word, _number(schema[word], f"{at}.{word}")) for word in _BOUNDS if word in schema
+            (word, number_of(schema[word], f"{at}.{word}")) for word in BOUNDS if word in schema
         )
-        low = max((b for w, b in bounds if w in {"minimum", "exclusiveMinimum"}), default=None)
-        high = min((b for w, b in bounds if w in {"maximum", "exclusiveMaximum"}), default=None)
-        if low is not None and high is not None and low > high:
-            raise refused(at, "no number is within these bounds")
-        return Number(schema["type"] == "integer", bounds)
-
-
-_IS: Final[Mapping[str, Callable[[Any], bool]]] = {
-    "object": lambda value: isinstance(value, dict),
-    "array": lambda value: isinstance(value, list),
-    "string": lambda value: isinstance(value, str),
-    "boolean": lambda value: isinstance(value, bool),
-    "null": lambda value: value is None,
-    "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
-    "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
-}
-
-
-def _types(schema: dict[str, Any], at: str) -> list[str]:
-    found = schema.get("type", [])
-    types = [found] if isinstance(found, str) else found
-    if (
-        not isinstance(types, list)
-        or len(types) > len(_KEYWORDS)
-        or not all(isinstance(one, str) and one in _KEYWORDS for one in types)
-        or ("type" in schema and not types)
-    ):
-        raise refused(f"{at}.type", "this is a type of JSON, or a list of them")
-    return list(dict.fromkeys(types))
-
-
-def _counts(
-    schema: dict[str, Any], at: str, low: str, high: str, most_least: int
-) -> tuple[int, int | None]:
-    """Return a least and a greatest number of things."""
-    least, most = schema.get(low, 0), schema.get(high)
-    for word, one in ((low, least), (high, 0 if most is None else most)):
-        if isinstance(one, bool) or not isinstance(one, int) or not 0 <= one < COUNT_MAX:
-            raise refused(f"{at}.{word}", "this is a whole number, not below 0")
-    if least > most_least:
-        raise refused(f"{at}.{low}", f"this is at most {most_least}")
-    if most is not None and least > most:
-        raise refused(f"{at}.{high}", "this is below the least number")
-    return least, most
-
-
-def _number(value: Any, at: str) -> int | float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise refused(at, "this is a number")
-    if not math.isfinite(value) or abs(value) > NUMBER_MAX:
-        raise refused(at, f"this is a number from -{NUMBER_MAX} to {NUMBER_MAX}")
-    if value != 0 and abs(value) < 1 / NUMBER_MAX:
-        raise refused(at, "this number is too near to zero")
-    return value
-
-
-def _format(schema: dict[str, Any], at: str) -> str:
-    found = schema.get("format", "")
-    if not isinstance(found, str):
-        raise refused(f"{at}.format", "this is a name")
-    return found
-
-
-def _pattern(schema: dict[str, Any], at: str) -> Any:
-    found = schema.get("pattern")
-    if found is None:
-        return None
-    if not isinstance(found, str) or len(found) > PATTERN_CHARACTERS_MAX:
-        raise refused(at, f"this is a text of at most {PATTERN_CHARACTERS_MAX} characters")
-    options = re2.Options()
-    options.max_mem = _RE2_BYTES
-    options.log_errors = False
-    try:
-        return re2.compile(found, options)
-    except re2.error:
-        raise refused(at, "this is no regular expression of RE2") from None
+        return Number(schema["type"] == "integer", range_of(bounds, schema["type"], at))
 
 
 def _pointer(name: str) -> str:

@@ -51,13 +51,13 @@ class Run:
         self._known: dict[tuple[int, int], Flaw | None] = {}
         self._steps = 0
 
-    def step(self) -> None:
-        """Count a step.
+    def step(self, number: int = 1) -> None:
+        """Count steps.
 
         Raises:
-            EffortError: it is one too many.
+            EffortError: these are too many.
         """
-        self._steps += 1
+        self._steps += number
         if self._steps > STEPS_MAX:
             raise EffortError
 

@@ -17,6 +17,8 @@ from corral.guard.schema_run import Flaw, Run, value_key
 
 STEERED_CHARACTERS_MAX: Final = 4096
 """Lengths up to this the engine is told; a larger maximum is only looked at in the answer."""
+_PATTERN_WORK: Final = 64
+"""Characters times instructions that are a step: RE2 may walk through all of both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +123,10 @@ class Text:
             return Flaw(place, "type")
         if len(value) < self.least or (self.most is not None and len(value) > self.most):
             return Flaw(place, "length")
-        if self.pattern is not None and self.pattern.search(value) is None:
-            return Flaw(place, "pattern")
+        if self.pattern is not None:
+            run.step(1 + len(value) * self.pattern.programsize // _PATTERN_WORK)
+            if self.pattern.search(value) is None:
+                return Flaw(place, "pattern")
         if self.format and not FORMATS[self.format](value):
             return Flaw(place, "format")
         return None

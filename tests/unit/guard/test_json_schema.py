@@ -38,6 +38,8 @@ def fits(schema: Any, value: Any) -> bool:
         ({"type": "string", "format": "ipv6"}, ["2001:db8::1"], ["2001:db8::1%eth0", "x"]),
         ({"type": "string", "format": "uri"}, ["no address at all"], [1]),
         ({"type": "integer", "minimum": 1, "exclusiveMaximum": 3}, [1, 2], [0, 3, 1.5, True, "1"]),
+        ({"type": "integer", "exclusiveMinimum": 0.5, "maximum": 2.5}, [1, 2], [0, 3]),
+        ({"type": "integer", "minimum": -0.5, "exclusiveMaximum": 2}, [0, 1], [-1, 2]),
         ({"type": "number", "exclusiveMinimum": 0, "maximum": 1}, [0.5, 1], [0, 1.1, False, None]),
         ({"type": "boolean"}, [True, False], [0, 1, None]),
         ({"type": "null"}, [None], [0, "", False]),
@@ -118,6 +120,11 @@ def test_a_text_that_could_be_read_in_two_ways_is_no_json(text: str) -> None:
         ({"type": "number", "minimum": 1e-300}, "schema.minimum"),
         ({"type": "number", "minimum": "1"}, "schema.minimum"),
         ({"type": "number", "minimum": 2, "maximum": 1}, "schema"),
+        ({"type": "number", "exclusiveMinimum": 2, "maximum": 2}, "schema"),
+        ({"type": "integer", "minimum": 0.1, "exclusiveMaximum": 1}, "schema"),
+        ({"type": "integer", "maximum": 10**400}, "schema.maximum"),
+        (closed(**{f"p{n}": {"type": "string", "pattern": "a"} for n in range(33)}),
+         "schema.properties[32].pattern"),
         ({"enum": []}, "schema.enum"),
         ({"enum": [[1]]}, "schema.enum"),
         ({"enum": list(range(LITERALS_MAX + 1))}, "schema.enum"),
@@ -198,6 +205,14 @@ def test_a_check_ends_where_schema_and_value_were_written_to_make_it_long() -> N
     flaw = many.check([{} for _ in range(50)] + [{"a": "b"} for _ in range(100_000)])
     assert flaw is not None
     flaw = many.check([{"a": "b"} for _ in range(100_000)])
+    assert flaw is not None
+    assert flaw.reason == "effort"
+
+
+def test_a_pattern_that_takes_long_ends_the_check() -> None:
+    schema = parse_schema({"type": "string", "pattern": "(a|b)*a(a|b){500}"}, "schema")
+    assert schema.check("ab" * 300) is None
+    flaw = schema.check("ab" * 100_000)
     assert flaw is not None
     assert flaw.reason == "effort"
 
