@@ -9,7 +9,7 @@ SOAK_MINUTES := 30
 TRUSTED_BASE := src/corral/control/*,src/corral/core/*,src/corral/ipc/*,src/corral/sandbox/*,src/corral/launcher/*,src/corral/jail/*
 
 .DEFAULT_GOAL := help
-.PHONY: bench-guard bench-answers fuzz-special-tokens bench-hostile-requests compare-js-reader compare-scanners real-models help setup demo test nightly check bench soak fuzz docs evidence verdicts clean
+.PHONY: bench-guard bench-answers fuzz-special-tokens bench-hostile-requests bench-structured-output compare-js-reader compare-scanners real-models help setup demo test nightly check bench soak fuzz docs evidence verdicts clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -58,6 +58,9 @@ bench-answers: setup ## what the sanitation of answers and the search for privat
 
 bench-hostile-requests: setup ## ten thousand hostile requests, and how long it takes to refuse one
 	@PYTHONPATH=. $(PY) bench/hostile_requests.py
+
+bench-structured-output: setup ## what JSON Schemas and answers of them cost
+	@PYTHONPATH=. $(PY) bench/structured_output.py
 
 bench-guard: setup ## what rules and detector find on public sets; writes bench/results and docs/sanitation.md
 	@PYTHONPATH=. $(PY) bench/guard.py $(if $(DATA),--data $(DATA)) $(if $(DETECTOR),--detector $(DETECTOR))

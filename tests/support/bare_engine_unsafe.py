@@ -64,6 +64,13 @@ class BareEngine:
             self._server.handle_chat_completions(json.dumps(body).encode(), said.append)
         return str(json.loads(said[-1])["choices"][0]["message"]["content"])
 
+    def complete(self, prompt: str, **options: Any) -> str:
+        """Return how a text goes on, most probable tokens only."""
+        body = {"prompt": prompt, "temperature": 0, "top_k": 1, "max_tokens": 1, **options}
+        said: list[bytes] = []
+        self._server.handle_completions(json.dumps(body).encode(), said.append)
+        return str(json.loads(said[-1])["choices"][0]["text"])
+
     @contextmanager
     def _noting(self) -> Iterator[None]:
         library = ctypes.CDLL(engine.__file__)

@@ -2,8 +2,8 @@
 
 Families: JSON that is deep, wide, cut off or none; values of wrong types and out of range; fields
 of engines (grammars, schemas, slots); texts that forge, smuggle or blow up; requests that are
-valid and ask for the extreme; tools, their schemas, calls and results. What is a whole request is
-small enough to be answered quickly.
+valid and ask for the extreme; tools, their schemas, calls and results; schemas of answers. What is
+a whole request is small enough to be answered quickly.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+
+from tests.support.hostile_schemas import BOMBS, HostileSchemas
 
 CHAT, COMPLETION = "/v1/chat/completions", "/v1/completions"
 _ODD_NUMBERS = (
@@ -64,11 +66,12 @@ def hostile_requests(seed: int, model: str) -> Iterator[HostileRequest]:
     families: tuple[tuple[str, Callable[[random.Random, str], bytes]], ...] = (
         ("depth", _deep), ("width", _wide), ("bytes", _bytes), ("type", _typed), ("range", _ranged),
         ("engine field", _engine_field), ("text", _text), ("messages", _messages),
-        ("extreme", _extreme), ("tools", _tools),
+        ("extreme", _extreme), ("tools", _tools), ("schema", _formed),
     )  # fmt: skip
     while True:
         name, make = rng.choice(families)
-        yield HostileRequest(name, rng.choice((CHAT, COMPLETION)), make(rng, model))
+        path = CHAT if name == "schema" else rng.choice((CHAT, COMPLETION))
+        yield HostileRequest(name, path, make(rng, model))
 
 
 def _whole(rng: random.Random, model: str, **changes: Any) -> dict[str, Any]:
@@ -130,6 +133,16 @@ def _typed(rng: random.Random, model: str) -> bytes:
 
 def _ranged(rng: random.Random, model: str) -> bytes:
     return _with_raw(rng, model, rng.choice(_FIELDS), rng.choice(_ODD_NUMBERS))
+
+
+def _formed(rng: random.Random, model: str) -> bytes:
+    bombs = (rng.choice(list(BOMBS.values())), next(HostileSchemas(rng.randrange(1 << 30)).draw(1)))
+    schema = rng.choice(bombs)
+    form = {"type": "json_schema", "json_schema": {"name": "s", "schema": schema}}
+    tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
+    field = rng.choice(({"response_format": form}, {"tools": [tool]}))
+    messages = [{"role": "user", "content": "Hello"}]
+    return _json({"model": model, "max_tokens": 2, "messages": messages, **field})
 
 
 def _engine_field(rng: random.Random, model: str) -> bytes:
