@@ -9,7 +9,7 @@ SOAK_MINUTES := 30
 TRUSTED_BASE := src/corral/control/*,src/corral/core/*,src/corral/ipc/*,src/corral/sandbox/*,src/corral/launcher/*,src/corral/jail/*
 
 .DEFAULT_GOAL := help
-.PHONY: bench-guard bench-answers fuzz-special-tokens bench-hostile-requests bench-structured-output compare-js-reader compare-scanners real-models help setup demo test nightly check bench soak fuzz docs evidence verdicts clean
+.PHONY: fuzz-media bench-guard bench-answers fuzz-special-tokens bench-hostile-requests bench-structured-output compare-js-reader compare-scanners real-models help setup demo test nightly check bench soak fuzz docs evidence verdicts clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -70,6 +70,10 @@ soak: setup ## fifty tenants for half an hour: memory, descriptors, whose bytes 
 
 fuzz: setup ## feed broken bytes to every parser; FUZZ_SECONDS for each target
 	@$(PY) fuzz/run.py
+
+fuzz-media: setup ## 100,000 hostile images and sounds in real media jails; COUNT=n, SEED=n (root)
+	@CORRAL_MEDIA_FILES=$(or $(COUNT),100000) CORRAL_MEDIA_SEED=$(or $(SEED),$$RANDOM) \
+		$(PY) -m pytest -q -s -p no:cacheprovider -o timeout=0 -k mutants tests/security/media
 
 fuzz-special-tokens: setup ## 100,000 forged conversations through the real template and tokenizer; COUNT=n, SEED=n, MODELS=files
 	@PYTHONPATH=.:bench $(PY) fuzz/special_tokens.py --count $(or $(COUNT),100000) --seed $(or $(SEED),1) $(MODELS)

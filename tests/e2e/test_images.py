@@ -139,7 +139,7 @@ def test_a_projector_without_its_mark_is_not_started(seeing: Path, tmp_path: Pat
     assert answers(home, MODEL, "crun", ())[0][0]  # control: the base is
 
 
-@pytest.mark.claim("VISION-06")
+@pytest.mark.claim("VISION-06", "MEDIA-21")
 def test_images_are_asked_about_over_https(seeing: Path, tmp_path: Path) -> None:
     server = start_server(copy_home(seeing, tmp_path / "home"))
     try:
@@ -177,5 +177,14 @@ def test_images_are_asked_about_over_https(seeing: Path, tmp_path: Path) -> None
                 chat(model, *colours, text=text)
             assert refused.value.code == code
         assert chat(MODEL, text=_FORGED).choices, "control: the base reads it as text"
+        cut = b64encode(picture("red")[:-9]).decode()
+        url = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{cut}"}}
+        with pytest.raises(openai.BadRequestError) as refused:
+            client.chat.completions.create(
+                model="eyes",
+                messages=[{"role": "user", "content": [url]}],  # type: ignore[misc, list-item]
+            )
+        assert refused.value.code == "input_rejected.media_malformed"
+        assert {one["kind"] for one in server.workers()} == {"engine"}, "no media jail is left"
     finally:
         assert server.stop() == 0

@@ -19,6 +19,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from corral.media.formats import ImageFormat
+from corral.media.layout import TooLargeError
 
 _READERS: Final[dict[ImageFormat, Callable[[BytesIO], ImageFile.ImageFile]]] = {
     "png": PngImageFile, "jpeg": JpegImageFile, "webp": WebPImageFile, "gif": GifImageFile,
@@ -31,10 +32,6 @@ _TURNS: Final = {
     6: PILImage.Transpose.ROTATE_270, 7: PILImage.Transpose.TRANSVERSE,
     8: PILImage.Transpose.ROTATE_90,
 }  # fmt: skip
-
-
-class TooLargeError(Exception):
-    """It has more pixels, or lasts longer, than was asked for."""
 
 
 class Pixels(NamedTuple):

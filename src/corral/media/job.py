@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from corral.media.formats import IMAGES, SOUNDS, sniff
-from corral.media.layout import MalformedError, read_layout
+from corral.media.layout import MalformedError, TooLargeError, read_layout
 from corral.media.polyglot import is_polyglot
 from corral.media.wire import HEADER_BYTES, Found, Image, Refusal, Refused, Sound, Task
 
@@ -42,8 +42,6 @@ def answer(task: Task, data: bytes) -> tuple[Image | Sound | Refused, bytes]:
     """Return what is said of one file, and the numbers that go with it."""
     if sniff(data) != task.format:
         return Refused("media_type"), b""
-    from corral.media.image import TooLargeError
-
     kind: Refusal
     try:
         return _decoded(task, data)
@@ -56,6 +54,8 @@ def answer(task: Task, data: bytes) -> tuple[Image | Sound | Refused, bytes]:
 
 def _decoded(task: Task, data: bytes) -> tuple[Image | Sound, bytes]:
     layout = read_layout(task.format, data)
+    if layout.pixels > task.pixels_max:
+        raise TooLargeError
     found: list[Found] = []
     if layout.pictures > 1:
         found.append("media_animated")

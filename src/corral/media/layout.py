@@ -18,6 +18,10 @@ class MalformedError(Exception):
     """The file is not whole."""
 
 
+class TooLargeError(Exception):
+    """It has more pixels, or lasts longer, than was asked for."""
+
+
 @dataclass(slots=True)
 class Layout:
     """What a walk has seen.
@@ -26,11 +30,13 @@ class Layout:
         end: where the file's own format says that it ends; what is behind belongs to another.
         pictures: how many frames it has.
         metadata: it says more than its picture or sound.
+        pixels: of a format whose decoder takes memory for all of them before it tells how many.
     """
 
     end: int = 0
     pictures: int = 1
     metadata: bool = False
+    pixels: int = 0
 
 
 def read_layout(format_: Format, data: bytes) -> Layout:
@@ -66,12 +72,14 @@ def _png(data: bytes) -> Layout:
             return seen
 
 
+_SCANS_MAX: Final = 100
+"""A progressive JPEG has about ten; each costs a walk over the whole picture."""
 _JPEG_MARKER: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
 def _jpeg(data: bytes) -> Layout:
     seen = Layout()
-    at = 2
+    at, scans = 2, 0
     while found := _JPEG_MARKER.search(data, at):
         marker, at = data[found.start() + 1], found.end()
         if marker == 0xD9:
@@ -80,7 +88,8 @@ def _jpeg(data: bytes) -> Layout:
         length = int.from_bytes(data[at : at + 2])
         body = data[at + 2 : at + length]
         at += length
-        if length < 2 or at > len(data):
+        scans += marker == 0xDA
+        if length < 2 or at > len(data) or scans > _SCANS_MAX:
             raise MalformedError
         jfif, adobe = body.startswith(b"JFIF\0"), body.startswith(b"Adobe")
         said = 0xE0 <= marker <= 0xEF or marker == 0xFE
@@ -134,10 +143,25 @@ def _riff(data: bytes) -> Iterator[tuple[bytes, bytes, int]]:
 
 def _webp(data: bytes) -> Layout:
     seen = Layout(pictures=0)
-    for kind, _, seen.end in _riff(data):
+    for kind, start, seen.end in _riff(data):
+        seen.pixels = max(seen.pixels, _webp_pixels(kind, start))
         seen.pictures += kind in {b"ANMF", b"VP8 ", b"VP8L"}
         seen.metadata |= kind not in {b"ANMF", b"ANIM", b"VP8 ", b"VP8L", b"VP8X", b"ALPH"}
     return seen
+
+
+def _webp_pixels(kind: bytes, start: bytes) -> int:
+    """Return the size that a chunk says; RFC 9649, 2.5 to 2.7, and RFC 6386, 9.1."""
+    if kind == b"VP8X":
+        width, height = (int.from_bytes(start[at : at + 3], "little") + 1 for at in (4, 7))
+    elif kind == b"VP8L":
+        bits = int.from_bytes(start[1:5], "little")
+        width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    elif kind == b"VP8 ":
+        width, height = (int.from_bytes(start[at : at + 2], "little") & 0x3FFF for at in (6, 8))
+    else:
+        return 0
+    return width * height
 
 
 def _wav(data: bytes) -> Layout:

@@ -14,8 +14,7 @@ import numpy as np
 import soundfile
 
 from corral.media.formats import SoundFormat
-from corral.media.image import TooLargeError
-from corral.media.layout import MalformedError
+from corral.media.layout import MalformedError, TooLargeError
 from corral.media.wire import SAMPLES_PER_S
 
 Floats = np.ndarray[tuple[int], np.dtype[np.float32]]
