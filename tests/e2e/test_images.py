@@ -6,6 +6,7 @@ import json
 from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import openai
 import pytest
@@ -13,12 +14,14 @@ from openai.types.chat import ChatCompletion
 
 from corral.cli.job_unsafe import job_launcher
 from corral.cli.models import find_model
-from corral.core.config import Config
+from corral.core.config import Config, Engine
 from corral.core.errors import CorralError
 from corral.core.home import Home
 from corral.engine.local import LocalWorker
+from corral.engine.media_bounds import MEDIA_BYTES, MEDIA_COUNT
 from corral.engine.sizing import engine_start
 from corral.engine.wire import Chunk, End, Generate, Message, Sampling
+from corral.media.fresh import png_file
 from tests.support.real_projector import picture, write_projector
 from tests.support.server import (
     MODEL,
@@ -94,7 +97,7 @@ def test_a_request_with_images_can_be_cancelled(seeing: Path) -> None:
         tenant="local", model=entry.name, digest=entry.digest, receipt=entry.receipt,
         config=Config(), derivation=entry.receipt.derivation,
     )  # type: ignore[arg-type]  # fmt: skip
-    pictures = tuple(picture(f"#0000{number:02x}", (640, 480)) for number in range(16))
+    pictures = tuple(picture(f"#0000{number:02x}", (640, 480)) for number in range(8))
     with job_launcher(place, settings("crun")) as launcher, LocalWorker(
         launcher, start, entry.receipt.template.text, 60
     ) as worker:  # fmt: skip
@@ -107,6 +110,27 @@ def test_a_request_with_images_can_be_cancelled(seeing: Path) -> None:
         assert last.reason == "cancelled"
         plain = Generate(2, Sampling(4, temperature=0.0), (Message("user", _ASK),))
         assert isinstance(list(worker.generate(plain))[-1], End)
+
+
+def test_the_largest_requests_fit_a_worker(seeing: Path) -> None:
+    """In the kernel's count of what is reserved, too: RLIMIT_DATA."""
+    place = Home(seeing)
+    entry = find_model(place, "eyes")
+    start = engine_start(
+        tenant="local", model=entry.name, digest=entry.digest, receipt=entry.receipt,
+        config=Config(engine=Engine(parallel=1)), derivation=entry.receipt.derivation,
+    )  # type: ignore[arg-type]  # fmt: skip
+    side = 1660
+    noise = png_file(side, side, Random(1).randbytes(3 * side * side))
+    assert 0.9 * MEDIA_BYTES < len(noise) <= MEDIA_BYTES
+    wide = picture("red", (1536, 1536))
+    with job_launcher(place, settings("crun")) as launcher, LocalWorker(
+        launcher, start, entry.receipt.template.text, 60
+    ) as worker:  # fmt: skip
+        for number, pictures in enumerate(((noise,), (wide,) * MEDIA_COUNT), 1):
+            message = Message("user", _ASK, (0,) * len(pictures))
+            request = Generate(number, Sampling(2, temperature=0.0), (message,))
+            assert isinstance(list(worker.generate(request, pictures))[-1], End)
 
 
 @pytest.mark.claim("VISION-01")

@@ -55,6 +55,9 @@ _STACKS: Final = 12
 """Threads of a worker besides those of requests and of computing, each with its stack."""
 _PICTURES_BYTES: Final = 64 * _MIB
 """Eight times what a request may bring (`engine.media_bounds`): measured, docs/estimate.md."""
+_SCHEDULER_BYTES: Final = 168 * _MIB
+"""Room for 8,192 splits of 30 inputs each, twice, that a projector's encoder reserves and leaves
+(ggml-backend.cpp, `ggml_backend_sched_new`); counted only by RLIMIT_DATA."""
 _MARGIN_PERCENT: Final = 10
 _HOST_SHARE: Final = (3, 4)
 
@@ -173,14 +176,16 @@ def estimate_memory(shape: MemoryShape, *, context_tokens: int, parallel: int) -
 
 
 def limit_bytes(estimate: Estimate, *, threads: int) -> int:
-    """Return the limit of such a worker: the estimate, a tenth, and the stacks of its threads.
+    """Return the limit of such a worker: the estimate, a tenth, and what is reserved for nothing.
 
     Mapped weights are in it because a control group counts them for whoever touches them first;
-    stacks because RLIMIT_DATA, the second wall, counts what is reserved and never touched.
+    stacks, and what an encoder reserves, because RLIMIT_DATA, the second wall, counts what is never
+    touched.
     """
     stacks = _STACK_BYTES * (_STACKS + estimate.parallel + threads)
     total = estimate.total_bytes
-    return total + total * _MARGIN_PERCENT // 100 + stacks
+    reserved = stacks + (_SCHEDULER_BYTES if estimate.projector_bytes else 0)
+    return total + total * _MARGIN_PERCENT // 100 + reserved
 
 
 def host_ceiling_bytes() -> int:

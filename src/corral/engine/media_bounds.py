@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 MEDIA_BYTES: Final = 8 * MIB
 """All images and sounds of one request together, as a worker is given them."""
-MEDIA_COUNT: Final = 16
+MEDIA_COUNT: Final = 8
 """Most images and sounds of one request."""
 MEDIA_PIECE_BYTES: Final = 384 * KIB
 """What of one goes into a line of the wire: 512 KiB in base64, half a line."""

@@ -17,6 +17,7 @@ from corral.admission.estimate import (
     MemoryShape,
     estimate_memory,
     host_ceiling_bytes,
+    limit_bytes,
 )
 from corral.core.config import Config, Engine
 from corral.core.errors import CorralError
@@ -58,6 +59,9 @@ def test_a_projector_brings_its_images_for_each_request() -> None:
     found = estimate_memory(seeing, context_tokens=512, parallel=3)
     assert (blind.projector_bytes, found.projector_bytes) == (0, MIB + 3 * 8 * MEDIA_BYTES)
     assert found.compute_bytes > blind.compute_bytes
+    # What an encoder reserves counts in the limit, and is nobody's memory.
+    more = [limit_bytes(one, threads=2) - one.total_bytes * 11 // 10 for one in (blind, found)]
+    assert 167 * MIB < more[1] - more[0] < 169 * MIB
 
 
 @pytest.mark.parametrize(
