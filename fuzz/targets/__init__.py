@@ -12,6 +12,7 @@ from fuzz.targets import (
     gguf,
     gguf_set,
     hold_back,
+    json_schema,
     lock_file,
     merge_plan,
     policy,
@@ -43,5 +44,6 @@ TARGETS: dict[str, Target] = {
         merge_plan,
         template,
         signature,
+        json_schema,
     )
 }
