@@ -65,6 +65,7 @@ def try_media(
         options.audio_seconds_max,
     )  # fmt: skip
     with job_launcher(home, {}) as launcher:
+        list(launcher.workers())  # it answers once it is up and has its images
         began_s = time.perf_counter()
         outcome, ended = ask_media(launcher, task, data)
         jail_ms = round(1000 * (time.perf_counter() - began_s))

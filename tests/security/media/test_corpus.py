@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import subprocess
@@ -21,17 +22,19 @@ from corral.media.wire import Broken, Decoded, Outcome, Refused
 from tests.support.media_corpus import Corpus, bombs
 from tests.support.media_files import image_file
 from tests.support.media_jail import PATIENCE_S, MediaJail
-from tests.support.server import copy_home
+from tests.support.server import copy_home, corral
 
 FILES = int(os.environ.get("CORRAL_MEDIA_FILES", "5000"))
 SEED = int(os.environ.get("CORRAL_MEDIA_SEED", "20261129"))
 
 
 @pytest.fixture(scope="module")
-def launcher(
-    model_home: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[LauncherClient]:
-    home = copy_home(model_home, tmp_path_factory.mktemp("media") / "home")
+def home(model_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_home(model_home, tmp_path_factory.mktemp("media") / "home")
+
+
+@pytest.fixture(scope="module")
+def launcher(home: Path) -> Iterator[LauncherClient]:
     with job_launcher(Home(home), {}) as client:
         yield client
 
@@ -81,6 +84,24 @@ def test_bombs_end_within_their_limits(launcher: LauncherClient) -> None:
                  "flac length", "flac silence"):  # fmt: skip
         assert found[name] == "media_too_large", name
     assert "media_crash" not in found.values()
+
+
+@pytest.mark.claim("MEDIA-06")
+def test_the_command_makes_a_file_anew(home: Path, tmp_path: Path) -> None:
+    photo, clean = tmp_path / "photo.jpg", tmp_path / "clean.png"
+    photo.write_bytes(image_file("jpeg", comment=b"Ada's garden"))
+    done = corral(home, "sanitise", str(photo), "--output", str(clean), "--json")
+    told = json.loads(done.stdout)
+    assert told["findings"] == [{"kind": "media_metadata", "handling": "clean"}]
+    assert (told["width"], told["jail_ended"], told["refused"]) == (60, "ok", None)
+    assert len(clean.read_bytes()) == told["fresh_bytes"]
+    assert clean.read_bytes().startswith(b"\x89PNG")
+    assert b"garden" in photo.read_bytes()
+    assert b"garden" not in clean.read_bytes()
+    photo.write_bytes(photo.read_bytes()[:-20])
+    broken = corral(home, "sanitise", str(photo), "--json", check=False)
+    assert broken.returncode == 1
+    assert json.loads(broken.stdout)["refused"] == "input_rejected.media_malformed"
 
 
 BARE = """
