@@ -16,7 +16,7 @@ from typing import Any, Final
 from corral.guard.json_text import JsonError, check_value, read_json
 from corral.guard.schema_bounds import parts, whole_flaw
 from corral.guard.schema_nodes import ANY_DEFS, AnyValue
-from corral.guard.schema_reading import Reading
+from corral.guard.schema_reading import PATTERNS_MAX, Reading
 from corral.guard.schema_refusal import SchemaError, refused
 from corral.guard.schema_run import EffortError, Flaw, Node, Run
 
@@ -35,12 +35,14 @@ class Schema:
 
     Attributes:
         text: JSON for the engine's field `json_schema`; built anew, nothing is passed on.
+        patterns: how many it has.
     """
 
-    __slots__ = ("_defs", "text")
+    __slots__ = ("_defs", "patterns", "text")
 
-    def __init__(self, defs: Mapping[str, Node]) -> None:
+    def __init__(self, defs: Mapping[str, Node], patterns: int) -> None:
         self._defs = defs
+        self.patterns = patterns
         told: dict[str, Any] = {name: node.engine() for name, node in defs.items()}
         if any(isinstance(one, AnyValue) for node in defs.values() for one in parts(node)):
             told.update(ANY_DEFS)
@@ -72,12 +74,13 @@ class Schema:
         return self.check(value)
 
 
-def parse_schema(value: object, param: str) -> Schema:
+def parse_schema(value: object, param: str, *, patterns_max: int = PATTERNS_MAX) -> Schema:
     """Read a schema of a caller.
 
     Args:
         value: plain values, as a JSON reader makes them, of any depth and size.
         param: the request's field that it came in.
+        patterns_max: how many patterns are left to it, of those that a request may have.
 
     Raises:
         SchemaError: it is not of the subset, too large, or nothing can fit it. Code
@@ -87,11 +90,11 @@ def parse_schema(value: object, param: str) -> Schema:
         check_value(value, values_max=SCHEMA_VALUES_MAX)
     except JsonError as error:
         raise refused(param, str(error)) from None
-    reading = Reading(value, param)
+    reading = Reading(value, param, patterns_max)
     flaw = whole_flaw(reading.defs)
     if flaw:
         raise refused(param, flaw)
-    schema = Schema(reading.defs)
+    schema = Schema(reading.defs, reading.patterns)
     if len(schema.text) > SCHEMA_BYTES_MAX:
         raise refused(param, f"it is longer than {SCHEMA_BYTES_MAX} bytes")
     return schema

@@ -18,8 +18,12 @@ class JsonError(ValueError):
     """The text is not JSON as it is taken here; the message says why, in words of ours."""
 
 
-def read_json(text: str) -> Any:
+def read_json(text: str, *, values_max: int | None = None) -> Any:
     """Return the value of a JSON text.
+
+    Args:
+        text: of any length.
+        values_max: most values and names in it; None for any number.
 
     Raises:
         JsonError: it is not JSON, or could be read in two ways.
@@ -32,12 +36,12 @@ def read_json(text: str) -> Any:
         raise
     except (ValueError, RecursionError):
         raise JsonError("it is not JSON") from None
-    check_value(value)
+    check_value(value, values_max=values_max)
     return value
 
 
-def check_value(value: Any, *, values_max: int | None = None) -> None:
-    """Look at a value as a whole; no recursion.
+def check_value(value: Any, *, values_max: int | None = None) -> int:
+    """Look at a value as a whole, without recursion; return how many values and names it has.
 
     Args:
         value: plain values as `json.loads` makes them.
@@ -64,7 +68,7 @@ def check_value(value: Any, *, values_max: int | None = None) -> None:
             if values_max is not None and seen + len(following) > values_max:
                 raise JsonError("it has too many values")
         if not following:
-            return
+            return seen
         level = following
     raise JsonError("it is nested too deeply")
 

@@ -93,19 +93,22 @@ class Reading:
     Args:
         root: the whole schema.
         param: the field that it came in.
+        patterns_max: how many patterns it may have: each costs before anything is known of it.
 
     Attributes:
         defs: what its definitions say, by names of ours; the whole is `root`.
+        patterns: how many patterns it has.
 
     Raises:
         SchemaError: it is not of the subset.
     """
 
-    def __init__(self, root: Any, param: str) -> None:
+    def __init__(self, root: Any, param: str, patterns_max: int = PATTERNS_MAX) -> None:
         self.defs: dict[str, Node] = {}
         self._nodes = 0
         self._literals = 0
-        self._patterns = 0
+        self.patterns = 0
+        self._patterns_max = patterns_max
         self._names: dict[str, str] = {"#": "root"}
         definitions: list[tuple[Any, str]] = []
         if isinstance(root, dict):
@@ -296,9 +299,9 @@ class Reading:
         least, most = counts_of(schema, at, "minLength", "maxLength", STEERED_CHARACTERS_MAX)
         form = format_of(schema, at)
         if "pattern" in schema:
-            self._patterns += 1
-            if self._patterns > PATTERNS_MAX:
-                raise refused(f"{at}.pattern", f"it has more than {PATTERNS_MAX} patterns in all")
+            self.patterns += 1
+            if self.patterns > self._patterns_max:
+                raise refused(f"{at}.pattern", f"there are more than {PATTERNS_MAX} patterns")
         return Text(
             least, most, pattern_of(schema, f"{at}.pattern"), form if form in FORMATS else ""
         )

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import json
+
 import httpx2
 
 from tests.unit.gateway.conftest import Served
 from tests.unit.gateway.test_tools import TOOLS, WEATHER, after_result, tool, user
+
+
+def called(*lists: list[int]) -> list[dict[str, object]]:
+    """Return an earlier answer with a call for each list."""
+    calls = [
+        {"id": f"c{n}", "type": "function",
+         "function": {"name": "t", "arguments": json.dumps({"a": one}, separators=(",", ":"))}}
+        for n, one in enumerate(lists)
+    ]  # fmt: skip
+    return [{"role": "assistant", "content": None, "tool_calls": calls}]
 
 
 def test_wrong_requests_name_what_is_wrong(served: Served) -> None:
@@ -34,6 +46,10 @@ def test_wrong_requests_name_what_is_wrong(served: Served) -> None:
         ({"confirm_sensitive_tools": "yes"}, "invalid_parameter", "confirm_sensitive_tools"),
         ({"tools": [tool("t", a={"type": "text"})]}, "invalid_schema",
          "tools[0].function.parameters.properties[0].type"),
+        ({"tools": [tool(f"t{n}", a={"type": "string", "pattern": f"a{n}"}) for n in range(33)]},
+         "invalid_schema", "tools[32].function.parameters.properties[0].pattern"),
+        ({"messages": [user("x"), *called(list(range(9_000)), list(range(9_000)))]},
+         "invalid_parameter", "messages[1].tool_calls[1].function.arguments"),
         ({"tools": [tool(f"t{n}", a={"type": "string", "description": "x" * 2000})
                     for n in range(40)]}, "invalid_parameter", "tools"),
     ):  # fmt: skip

@@ -111,6 +111,8 @@ def test_a_text_that_could_be_read_in_two_ways_is_no_json(text: str) -> None:
         ({"type": "string", "pattern": "(?=a)"}, "schema.pattern"),
         ({"type": "string", "pattern": "((a{1,999}){1,999}){1,999}"}, "schema.pattern"),
         ({"type": "string", "pattern": "a" * 1000}, "schema.pattern"),
+        ({"type": "string", "pattern": r"\pL|" * 9}, "schema.pattern"),
+        ({"type": "string", "pattern": "(?i)[a-zα-ω]{200}"}, "schema.pattern"),
         ({"type": "array", "minItems": 2_000_000_000}, "schema.minItems"),
         ({"type": "array", "uniqueItems": 1}, "schema.uniqueItems"),
         ({"type": "array", "prefixItems": []}, "schema.prefixItems"),

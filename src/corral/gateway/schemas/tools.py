@@ -16,12 +16,15 @@ import msgspec
 from corral.gateway.errors import ApiError, bad_request
 from corral.gateway.schemas.fields import SamplingFields
 from corral.guard.json_schema import SchemaError, parse_schema
-from corral.guard.json_text import JsonError, read_json
+from corral.guard.json_text import JsonError, check_value, read_json
+from corral.guard.schema_reading import PATTERNS_MAX
 from corral.guard.tool_frames import call_text, declaration
 from corral.guard.tool_schema import calls_schema
 from corral.guard.tool_use import NAME, TOOLS_MAX, Choice, Tool, ToolUse
 
 ARGUMENTS_MAX: Final = 64 * 1024
+CALLED_VALUES_MAX: Final = 16 * 1024
+"""Values and names in the arguments of all earlier calls together."""
 DECLARED_MAX: Final = 64 * 1024
 """Characters of all declarations together, as JSON."""
 ToolName = Annotated[str, msgspec.Meta(pattern=NAME)]
@@ -151,7 +154,7 @@ def tool_use(request: ToolFields, messages: Sequence[Message]) -> ToolUse | ApiE
 
 def _declared(tools: Sequence[ToolDeclaration]) -> tuple[Tool, ...] | ApiError:
     found: dict[str, Tool] = {}
-    size = 0
+    size, patterns_left = 0, PATTERNS_MAX
     for place, one in enumerate(tools):
         function = one.function
         if function.name in found:
@@ -165,9 +168,10 @@ def _declared(tools: Sequence[ToolDeclaration]) -> tuple[Tool, ...] | ApiError:
         if parameters.get("type") != "object":
             return _wrong(f"{param}.type", "is not 'object'")
         try:
-            schema = parse_schema(parameters, param)
+            schema = parse_schema(parameters, param, patterns_max=patterns_left)
         except SchemaError as error:
             return bad_request(error.code, error.message, error.param)
+        patterns_left -= schema.patterns
         found[function.name] = Tool(
             name=function.name,
             place=place,
@@ -183,6 +187,7 @@ def _declared(tools: Sequence[ToolDeclaration]) -> tuple[Tool, ...] | ApiError:
 def _called(messages: Sequence[Message]) -> Mapping[int, tuple[str, ...]] | ApiError:
     """Return the earlier calls by message, if each result is that of a call before it."""
     called: dict[int, tuple[str, ...]] = {}
+    values_left = CALLED_VALUES_MAX
     open_ids: set[str] = set()
     for index, (role, message) in enumerate(messages):
         place = f"messages[{index}]"
@@ -195,30 +200,34 @@ def _called(messages: Sequence[Message]) -> Mapping[int, tuple[str, ...]] | ApiE
                 return _wrong(f"{place}.tool_call_id", "is of no earlier call without a result")
             open_ids.remove(message.tool_call_id)
         elif message.tool_calls:
-            texts = _texts(message.tool_calls, place)
-            if isinstance(texts, ApiError):
-                return texts
-            called[index] = texts
+            read = _texts(message.tool_calls, place, values_left)
+            if isinstance(read, ApiError):
+                return read
+            called[index], values_left = read
             open_ids |= {one.id for one in message.tool_calls}
     return called
 
 
-def _texts(calls: Sequence[EarlierCall], place: str) -> tuple[str, ...] | ApiError:
+def _texts(
+    calls: Sequence[EarlierCall], place: str, values_left: int
+) -> tuple[tuple[str, ...], int] | ApiError:
+    """Return what was called, and how many values the calls after it may have."""
     texts: list[str] = []
     for number, one in enumerate(calls):
-        arguments = _object(one.function.arguments)
+        arguments = _object(one.function.arguments, values_left)
         if arguments is None:
             param = f"{place}.tool_calls[{number}].function.arguments"
-            return _wrong(param, "is not a JSON object")
+            return _wrong(param, "is not a JSON object, or has too many values")
+        values_left -= check_value(arguments)
         texts.append(call_text(one.function.name, arguments))
     if len({one.id for one in calls}) < len(calls):
         return _wrong(f"{place}.tool_calls", "has an id twice")
-    return tuple(texts)
+    return tuple(texts), values_left
 
 
-def _object(text: str) -> dict[str, object] | None:
+def _object(text: str, values_max: int) -> dict[str, object] | None:
     try:
-        found = read_json(text)
+        found = read_json(text, values_max=values_max)
     except JsonError:
         return None
     return found if isinstance(found, dict) else None
