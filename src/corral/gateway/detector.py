@@ -14,13 +14,13 @@ import asyncio
 import hmac
 import secrets
 from collections import OrderedDict
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
 from corral.core.errors import CorralError, IpcError
 from corral.gateway.jail_pipes import JailPipes, Pipes
+from corral.gateway.tenant_turns import TenantTurns
 from corral.guard.detector_wire import (
     ANSWER_BYTES,
     Answer,
@@ -91,7 +91,7 @@ class Detector:
         self._tried_s = 0.0
         self._failures = 0
         self._turn = asyncio.Lock()
-        self._tenants: dict[str, asyncio.Lock] = {}
+        self._turns = TenantTurns()
         self._key = secrets.token_bytes(32)
         self._scores: OrderedDict[bytes, Score] = OrderedDict()
 
@@ -115,9 +115,8 @@ class Detector:
             self._scores.move_to_end(key)
             return known
         # One text of each tenant waits here, whatever it sends: tenants take turns.
-        with self._place(tenant) as place:
-            async with place, self._turn:
-                found = await _to_its_end(self._looked(text))
+        async with self._turns.take(tenant), self._turn:
+            found = await _to_its_end(self._looked(text))
         if found is not None:
             self._scores[key] = found
             if len(self._scores) > _REMEMBERED:
@@ -130,15 +129,6 @@ class Detector:
         if jail is not None:
             jail.close()
             await self._stop(jail.worker_id)
-
-    @contextmanager
-    def _place(self, tenant: str) -> Iterator[asyncio.Lock]:
-        place = self._tenants.setdefault(tenant, asyncio.Lock())
-        try:
-            yield place
-        finally:
-            if not place.locked():
-                self._tenants.pop(tenant, None)
 
     async def _looked(self, text: str) -> Score | None:
         jail = await self._started()

@@ -8,8 +8,7 @@ or the jail's end is a finding of the file that it had, and costs that request a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
 from corral.core.errors import CorralError, IpcError
@@ -18,6 +17,7 @@ from corral.core.limits import MEDIA_JAILS
 from corral.engine.media_bounds import MEDIA_BYTES
 from corral.gateway.jail_pipes import JailPipes, Pipes
 from corral.gateway.lookup_pool import LookupPool
+from corral.gateway.tenant_turns import TenantTurns
 from corral.guard.input_chain import Seen
 from corral.guard.media import judge_media
 from corral.guard.policy import SanitationPolicy
@@ -71,7 +71,7 @@ class MediaDecoder:
         self._launcher = launcher
         self._beside = beside
         self._places = asyncio.Semaphore(MEDIA_JAILS)
-        self._tenants: dict[str, asyncio.Lock] = {}
+        self._turns = TenantTurns()
 
     async def take(
         self, tenant: TenantName, policy: SanitationPolicy, uploads: Sequence[Upload]
@@ -84,18 +84,8 @@ class MediaDecoder:
                 return Taken((), seen, refused)
             told.append(upload.format)
         # One request of each tenant waits here, whatever it sends: tenants take turns.
-        with self._turn(tenant) as turn:
-            async with turn, self._places:
-                return await self._in_a_jail(tenant, policy, uploads, told)
-
-    @contextmanager
-    def _turn(self, tenant: str) -> Iterator[asyncio.Lock]:
-        turn = self._tenants.setdefault(tenant, asyncio.Lock())
-        try:
-            yield turn
-        finally:
-            if not turn.locked():
-                self._tenants.pop(tenant, None)
+        async with self._turns.take(tenant), self._places:
+            return await self._in_a_jail(tenant, policy, uploads, told)
 
     async def _in_a_jail(
         self, tenant: TenantName, policy: SanitationPolicy, uploads: Sequence[Upload],
