@@ -25,6 +25,10 @@ from corral.guard.tool_use import Tool, ToolCall, ToolUse, Withheld
 
 VALUES_MAX: Final = 1024
 """Of one call; each is looked at by itself."""
+CHECK_CHARACTERS: Final = 2048
+"""What it costs at most to hold a call against its schema, as so many characters looked at: a small
+call may take all steps of a check, and an answer may hold any number of small calls.
+"""
 _T = TypeVar("_T")
 Work = Generator[int, None, _T]
 """Work that may take long: it yields how many characters it has looked at since the last time."""
@@ -68,6 +72,7 @@ class CallRules:
             return self._withhold("tool_unknown", "")
         if self._sent >= self._use.calls_max:
             return self._withhold("tool_surplus", tool.name)
+        yield CHECK_CHARACTERS
         if not _is_small(wanted.arguments) or not tool.fits(wanted.arguments):
             return self._withhold("tool_arguments", tool.name)
         if self._needs_confirmation(tool) and self._stops("tool_needs_confirmation"):

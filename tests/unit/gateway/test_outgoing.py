@@ -282,6 +282,34 @@ def test_a_call_of_a_thousand_values_lets_others_in_between() -> None:
     assert turns >= 2 * len(text) // 2048
 
 
+@pytest.mark.claim("OUT-10")
+def test_small_calls_that_are_long_to_check_let_others_in_between() -> None:
+    # Two references to the next one, and so on: a check of one text takes all its steps.
+    both = {f"d{n}": {"anyOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(20)}
+    defs = {**both, "d20": {"type": "null"}}
+    a = {"$ref": "#/$defs/d0"}
+    schema = parse_schema({"type": "object", "properties": {"a": a}, "$defs": defs}, "x")
+    use = ToolUse(tools=(Tool(name="f", place=0, declared="", schema=schema),))
+    outgoing = Outgoing(_routed(use))
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def run() -> None:
+        beside = asyncio.create_task(other())
+        text = '<tool_call>{"name": "f", "arguments": {"a": ""}}</tool_call>'
+        await outgoing.hear(Chunk(1, text * 8))
+        beside.cancel()
+
+    asyncio.run(run())
+    assert [held.kind for held in outgoing.withheld] == ["tool_arguments"] * 8
+    assert turns >= 8
+
+
 def _routed(tools: ToolUse | None = None) -> Routed:
     """Return as much of a routed request as an answer needs."""
     rules = OutputRules(built_in("balanced"), ControlTokens(()))
