@@ -19,7 +19,7 @@ class FakeEngine:
     def load(self, _options):  # type: ignore[no-untyped-def]
         pass
 
-    def chat(self, body, on_chunk):  # type: ignore[no-untyped-def]
+    def chat(self, body, _media, on_chunk):  # type: ignore[no-untyped-def]
         said = body["messages"][-1]["content"]
         state = sum(ord(c) * 31**i for i, c in enumerate(said)) % 2147483647
         for _ in range(body["max_tokens"]):
