@@ -143,6 +143,17 @@ def test_bad_requests_are_refused_in_openai_shape(shared_server, options, status
     assert caught.value.body["message"]
 
 
+def test_a_conversation_that_the_template_does_not_take_is_the_callers_mistake(shared_server):
+    asked = {"role": "user", "content": "Hello"}
+    twice = [asked, *([{"role": "assistant", "content": "Hello!"}] * 2)]
+    with pytest.raises(openai.BadRequestError) as refused:
+        shared_server.openai().chat.completions.create(model=MODEL, messages=twice, max_tokens=4)
+    assert refused.value.code == "engine_refused"
+    assert shared_server.openai().chat.completions.create(
+        model=MODEL, messages=[*twice, asked], max_tokens=4
+    ), "the control: a question behind them makes it one that is taken"
+
+
 @pytest.mark.claim("KEY-02")
 @pytest.mark.parametrize("key", ["sk-corral-aaaaaaaa-" + "0" * 64, "nonsense", "sk-"])
 def test_wrong_keys_are_refused(shared_server, key):

@@ -20,7 +20,7 @@ from _queue import SimpleQueue
 
 from corral.core.limits import WIRE_LINE_BYTES
 from corral.engine.allocator_unsafe import limit_arenas, release_free_memory
-from corral.engine.drivers.interface import Engine, EngineOptions, MediaError
+from corral.engine.drivers.interface import ConversationError, Engine, EngineOptions, MediaError
 from corral.engine.drivers.xllamacpp import XllamacppEngine
 from corral.engine.pacer import Pacer
 from corral.engine.prompt_ids import PromptError
@@ -119,7 +119,7 @@ class Worker:
                 self._answer(request, turn)
             except PromptError:
                 turn.refused("special_token")
-            except MediaError:
+            except (ConversationError, MediaError):
                 turn.refused("bad_request")
             except Exception:
                 turn.crashed()

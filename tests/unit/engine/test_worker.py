@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from corral.core.limits import WIRE_LINE_BYTES
-from corral.engine.drivers.interface import MediaError
+from corral.engine.drivers.interface import ConversationError, MediaError
 from corral.engine.plain_json import encode
 from corral.engine.prompt_ids import PromptError
 from corral.engine.wire import (
@@ -139,7 +139,11 @@ def test_a_chat_is_asked_with_what_came_before_it(running: Make) -> None:
 @pytest.mark.claim("TXT-08")
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(RuntimeError("secret text of a tenant"), "engine_error"), (PromptError(), "special_token")],
+    [
+        (RuntimeError("secret text of a tenant"), "engine_error"),
+        (PromptError(), "special_token"),
+        (ConversationError(), "bad_request"),
+    ],
 )
 def test_an_engine_that_raises_fails_the_request_only(
     running: Make, error: Exception, code: str

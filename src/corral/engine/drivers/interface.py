@@ -61,6 +61,10 @@ class EngineOptions:
         self.projector = ""
 
 
+class ConversationError(RuntimeError):
+    """The template takes no conversation of this form, such as one that ends in two answers."""
+
+
 class MediaError(Exception):
     """The engine takes no such image or sound."""
 
@@ -96,6 +100,7 @@ class Engine(Protocol):
 
         Raises:
             PromptError: no prompt can be made in which no content is a control token.
+            ConversationError: the model's template does not take it.
             MediaError: the media are none that our own decoders make, or the model takes none.
         """
 
