@@ -44,8 +44,9 @@ async def detect(
             continue
         score = await detector.score(tenant, text)
         if score is None:
-            needless = detector.needless and policy.options.detector == "installed"
-            if policy.mode == "enforce" and not needless:
+            if detector.needless and policy.options.detector == "installed":
+                return cleaned
+            if policy.mode == "enforce":
                 return None
             break
         found = judge(

@@ -31,7 +31,14 @@ from corral.gateway.stages import Leased
 from corral.gateway.worker_choice import find_worker
 from corral.guard.detection import detectable
 from corral.guard.finding import Handling, Part
-from corral.guard.guard_model import ANSWER_TOKENS, is_unsafe, pieces, unsafe, wants_guard_model
+from corral.guard.guard_model import (
+    ANSWER_TOKENS,
+    KIND,
+    is_unsafe,
+    pieces,
+    unsafe,
+    wants_guard_model,
+)
 from corral.guard.input_chain import Cleaned, Seen
 from corral.guard.options import Options
 from corral.guard.policy import SanitationPolicy
@@ -84,7 +91,7 @@ class GuardModels:
                 break
             if said:
                 seen.append(unsafe(policy, shown))
-        refuses = policy.effective()["guard_model_unsafe"] is Handling.REFUSE
+        refuses = policy.effective()[KIND] is Handling.REFUSE
         return replace(
             cleaned,
             seen=(*cleaned.seen, *seen),
